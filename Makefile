@@ -1,0 +1,59 @@
+# Every target does its own set-up: a fresh machine needs Python >= 3.11, Go, and root or sudo, nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON_ENV = $$(scripts/python-env)
+IN_ENV = environment=$(PYTHON_ENV); PATH="$$environment/bin:$$PATH"
+
+.PHONY: help
+help: ## What can be made.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: ## A shop is migrated on a real PostgreSQL, without a cluster: two good releases and a broken one.
+	@$(IN_ENV) scripts/demo
+
+.PHONY: demo-cluster
+demo-cluster: ## The same by kubectl, on a real Kubernetes on this machine.
+	@$(IN_ENV) scripts/demo-cluster
+
+.PHONY: test
+test: ## Every tier: lint, unit, integration, cluster. The cluster's programs and images are built beside the fast tiers.
+	@$(IN_ENV) scripts/test-all
+
+.PHONY: lint
+lint: ## ruff, mypy, import contracts, generated files.
+	@$(IN_ENV) scripts/lint
+
+.PHONY: test-unit
+test-unit: ## Pure code; seconds.
+	@$(IN_ENV) pytest tests/unit
+
+.PHONY: test-integration
+test-integration: ## The runner and the local run, on real databases.
+	@$(IN_ENV) pytest tests/integration
+
+.PHONY: test-cluster
+test-cluster: ## The operator, on a real Kubernetes with the real images.
+	@$(IN_ENV) pytest tests/cluster
+
+.PHONY: bench
+bench: ## Ratios to a reference, both sides interleaved in one run.
+	@$(IN_ENV) python -m tests.bench
+
+.PHONY: cluster-up
+cluster-up: ## A real Kubernetes on this machine; prints how to point kubectl at it.
+	@$(IN_ENV) python -m tests.cluster.embedded up
+
+.PHONY: cluster-down
+cluster-down: ## Takes it away, whatever is left of it.
+	@$(IN_ENV) python -m tests.cluster.embedded down
+
+.PHONY: generate
+generate: ## Renders the CRD and the reference pages from the code.
+	@$(IN_ENV) python scripts/generate.py
+
+.PHONY: lock
+lock: ## Locks the requirements anew: versions and hashes, no addresses.
+	@$(IN_ENV) scripts/lock

@@ -1,0 +1,144 @@
+"""The CustomResourceDefinition, rendered from the spec's and the status' classes.
+
+Pure: classes in, a document out. pydantic's JSON schema is turned into what Kubernetes calls structural: no references, no
+`anyOf`, no titles. It must not hold a field of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from dbmigration.api import names
+from dbmigration.api.spec import MigrationSpec
+from dbmigration.api.status import Status
+
+Schema = dict[str, Any]
+
+# A schema's keywords that Kubernetes takes as they are.
+_KEPT = (
+    "description", "type", "enum", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
+    "minProperties", "maxProperties", "required", "default", "x-kubernetes-validations",
+)  # fmt: skip
+
+_COLUMNS = (
+    (
+        "Ready",
+        "string",
+        '.status.conditions[?(@.type=="Ready")].status',
+        "Whether the database is where the spec wants it.",
+        0,
+    ),
+    ("Phase", "string", ".status.phase", "Where the resource stands.", 0),
+    ("Revision", "string", ".status.revision", "The database's revision, as last read.", 0),
+    ("Target", "string", ".spec.targetRevision", "The revision that is wanted.", 0),
+    ("Progress", "string", ".status.progress", "How far the current step is.", 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why.", 0),
+    ("Age", "date", ".metadata.creationTimestamp", "", 0),
+    ("Backup", "string", ".status.run.backup", "The verified backup of the last run.", 1),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The cause and the remedy.", 1),
+)
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """Make the whole CRD of DatabaseMigration."""
+    spec = structural(MigrationSpec.model_json_schema(by_alias=True))
+    status = structural(TypeAdapter(Status).json_schema(by_alias=True, mode="serialization"))
+    status = _without_defaults(status)
+    status["properties"]["phase"]["default"] = "Pending"
+    # Without a generation that was never observed, kstatus (Flux, Helm, Argo CD) takes a new object for a finished one.
+    status["default"] = {"observedGeneration": -1}
+    status["properties"]["conditions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": [names.CATEGORY],
+            },
+            "versions": [
+                {
+                    "name": names.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "description": "This database belongs at this revision of this image.",
+                            "type": "object",
+                            "required": ["spec"],
+                            "properties": {
+                                "apiVersion": {"type": "string"},
+                                "kind": {"type": "string"},
+                                # Job names and labels carry it, and a label's value ends at 63 characters.
+                                "metadata": {
+                                    "type": "object",
+                                    "properties": {"name": {"type": "string", "maxLength": 63}},
+                                },
+                                "spec": spec,
+                                "status": status,
+                            },
+                        }
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    """A status is written whole by us; a server that fills it in would only make it look changed."""
+    plain = {key: value for key, value in schema.items() if key not in {"default", "properties", "items"}}
+    if "properties" in schema:
+        plain["properties"] = {name: _without_defaults(item) for name, item in schema["properties"].items()}
+    if "items" in schema:
+        plain["items"] = _without_defaults(schema["items"])
+    return plain
+
+
+def structural(document: Schema) -> Schema:
+    """Turn a JSON schema with `$defs` into a structural one."""
+    return _node(document, document.get("$defs", {}))
+
+
+def _node(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].removeprefix("#/$defs/")]
+        return _node({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions)
+    if "anyOf" in schema:
+        (given,) = (option for option in schema["anyOf"] if option.get("type") != "null")
+        around = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+        return _node({**given, **around}, definitions)
+    result = {key: schema[key] for key in _KEPT if key in schema}
+    if result.get("default", ...) in ({}, [], "", None):
+        del result[
+            "default"
+        ]  # an absent field and an empty one are the same to us; a default would only fill manifests
+    if properties := schema.get("properties"):
+        result["properties"] = {name: _node(item, definitions) for name, item in properties.items()}
+    if "items" in schema:
+        result["items"] = _node(schema["items"], definitions)
+    if result.get("type") == "object" and "properties" not in result:
+        values = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), None)
+        if isinstance(values, dict) and values:
+            result["additionalProperties"] = _node(values, definitions)
+        else:
+            result["x-kubernetes-preserve-unknown-fields"] = True
+    if result.get("type") == "integer" and "maximum" not in result:
+        result["format"] = "int64"
+    return result
+
+
+def _column(name: str, kind: str, path: str, description: str, priority: int) -> dict[str, Any]:
+    column = {"name": name, "type": kind, "jsonPath": path, "priority": priority}
+    return column | ({"description": description} if description else {})

@@ -1,0 +1,27 @@
+"""The names that users and clusters know us by; all of them, in one place. It must not hold logic."""
+
+from __future__ import annotations
+
+GROUP = "dbmigration.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "DatabaseMigration"
+PLURAL = "databasemigrations"
+SINGULAR = "databasemigration"
+SHORT_NAME = "dbm"
+CATEGORY = "dbmigration"
+
+FINALIZER = f"{GROUP}/running-step"
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "dbmigration-operator"
+LABEL_MIGRATION = f"{GROUP}/migration"
+LABEL_UID = f"{GROUP}/migration-uid"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_STEP = f"{GROUP}/step"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+
+ANNOTATION_RETRY = f"{GROUP}/retry"
+ANNOTATION_CANCEL = f"{GROUP}/cancel"
+ANNOTATION_NONCE = f"{GROUP}/nonce"
+ANNOTATION_DEADLINE = f"{GROUP}/deadline-seconds"

@@ -1,0 +1,350 @@
+"""What a user may ask for: the spec of a DatabaseMigration, field by field, with its bounds.
+
+The CRD is rendered from these classes, so a description here is what `kubectl explain` prints. It must not hold a field
+that nothing acts on, nor decide anything.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from dbmigration.api.model import SpecModel, rules
+from dbmigration.api.pod_template import PodTemplate
+
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+KeyName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\x00]*$")]
+Duration = Annotated[str, Field(max_length=16, pattern=r"^([0-9]{1,6}(ms|s|m|h))+$")]
+Quantity = Annotated[str, Field(max_length=16, pattern=r"^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
+Identifier = Annotated[str, Field(min_length=1, max_length=256)]
+Sentence = Annotated[str, Field(min_length=1, max_length=1024)]
+
+_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_QUANTITY_UNITS = {
+    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
+}  # fmt: skip
+
+
+def duration(text: str) -> timedelta:
+    """Read `1h30m`, `90s`, `100ms`; the pattern of the field has refused everything else."""
+    parts = re.findall(r"([0-9]+)(ms|s|m|h)", text)
+    return timedelta(seconds=sum(int(number) * _DURATION_UNITS[unit] for number, unit in parts))
+
+
+def quantity(text: str) -> int:
+    """Read `10Gi` as bytes; the pattern of the field has refused everything else."""
+    digits = text.rstrip("KkMGTi")
+    return int(digits) * _QUANTITY_UNITS[text[len(digits) :]]
+
+
+class SecretKeySelector(SpecModel):
+    """One key of a Secret in the resource's own namespace."""
+
+    name: Name = Field(description="Name of the Secret.")
+    key: KeyName = Field(description="Key of the Secret that holds the value.")
+
+
+class UrlSource(SpecModel):
+    """Where a database URL comes from."""
+
+    secret_key_ref: SecretKeySelector = Field(
+        description="A Secret of the same namespace whose key holds a SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database."
+    )
+
+
+class ClaimMount(SpecModel):
+    """A PersistentVolumeClaim and where it is mounted."""
+
+    claim_name: Name = Field(description="Name of the PersistentVolumeClaim, in the same namespace.")
+    mount_path: AbsolutePath = Field(
+        description="Where every step sees the volume, so that one URL holds for all of them."
+    )
+
+
+class LocalReference(SpecModel):
+    """An object of the same namespace, by name."""
+
+    name: Name = Field(description="Name of the object, in the same namespace.")
+
+
+class Tls(SpecModel):
+    """Certificates for the connection."""
+
+    secret_ref: LocalReference = Field(
+        description="A Secret whose keys (ca.crt, tls.crt, tls.key) are mounted at /etc/dbmigration/tls; name them in the URL."
+    )
+
+
+class Database(SpecModel):
+    """Which database."""
+
+    url_from: UrlSource = Field(description="The URL that the migration uses.")
+    admin_url_from: UrlSource | None = Field(
+        default=None,
+        description="A URL that goes past a connection pooler and whose role may create databases; used for the backup and its restore probe.",
+    )
+    persistent_volume_claim: ClaimMount | None = Field(
+        default=None, description="For SQLite: the volume on which the database file lives."
+    )
+    tls: Tls | None = Field(default=None, description="Certificates for the connection.")
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class Image(SpecModel):
+    """A container image."""
+
+    reference: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$")] = Field(
+        description="The image, such as registry.example/shop:1.4 or, better, with @sha256:…"
+    )
+    pull_policy: PullPolicy | None = Field(default=None, description="Kubernetes' default where it is not set.")
+
+
+class Source(SpecModel):
+    """Where the migration scripts are. Exactly one."""
+
+    model_config = SpecModel.model_config | {
+        "json_schema_extra": rules(
+            (
+                "[has(self.image), has(self.configMap), has(self.persistentVolumeClaim)].filter(x, x).size() == 1",
+                "set exactly one of image, configMap and persistentVolumeClaim",
+            )
+        )
+    }
+
+    image: Image | None = Field(
+        default=None, description="The application's own image: its scripts, interpreter, Alembic and driver are used."
+    )
+    config_map: LocalReference | None = Field(
+        default=None,
+        description="A ConfigMap with the project's files, a path's slashes written as two underscores; run in the tools image.",
+    )
+    persistent_volume_claim: LocalReference | None = Field(
+        default=None, description="A volume with the Alembic project at its root; run in the tools image."
+    )
+
+
+class UrlPartName(StrEnum):
+    """What of the URL an environment variable gets."""
+
+    URL = "url"
+    DRIVER = "driver"
+    HOST = "host"
+    PORT = "port"
+    USER = "user"
+    PASSWORD = "password"  # noqa: S105  # the name of a part, not a password
+    DATABASE = "database"
+
+
+EnvironmentName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class UrlTo(SpecModel):
+    """How the application's env.py is given the URL; several ways may be used at once."""
+
+    ini_option: Annotated[str, Field(max_length=128)] = Field(
+        default="sqlalchemy.url",
+        description="The option of the ini file that is set to the URL. An empty string sets none.",
+    )
+    env: dict[EnvironmentName, UrlPartName] = Field(
+        default_factory=dict, max_length=32, description="Environment variables and which part of the URL each gets."
+    )
+    x_arguments: tuple[Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")], ...] = Field(
+        default=(), max_length=8, description="Names for which `-x NAME=URL` is given, as on Alembic's command line."
+    )
+    connection: bool = Field(
+        default=False,
+        description="Also hand a fresh connection over as config.attributes['connection']; for an env.py that takes nothing else.",
+    )
+
+
+class Migrations(SpecModel):
+    """Which scripts, and how they are run."""
+
+    source: Source = Field(description="Where the scripts are.")
+    path: AbsolutePath = Field(
+        default="/app", description="The folder of the project inside the image; it becomes the working directory."
+    )
+    config: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^/\x00][^\x00]*$")] = Field(
+        default="alembic.ini", description="Alembic's configuration file, relative to path."
+    )
+    python: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s\x00]+$")] = Field(
+        default="python3",
+        description="The application's interpreter, 3.10 or newer: a name on its PATH, or a path such as /venv/bin/python.",
+    )
+    url_to: UrlTo = Field(default_factory=UrlTo, description="How env.py gets the URL.")
+
+
+class PlanWritesPolicy(StrEnum):
+    """What an env.py that writes while it is loaded means."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
+class Policy(SpecModel):
+    """What is refused unless it is meant."""
+
+    plan_writes: PlanWritesPolicy = Field(
+        default=PlanWritesPolicy.REFUSE,
+        description="Whether an env.py may write to the database while it is only being loaded. With Allow the backup is taken first.",
+    )
+
+
+class BackupStorage(SpecModel):
+    """Where backups are kept."""
+
+    claim_name: Name = Field(description="Name of the PersistentVolumeClaim, in the same namespace.")
+    path: Annotated[str, Field(max_length=512, pattern=r"^([^/\x00.][^\x00]*)?$")] = Field(
+        default="", description="A folder on the volume; the resource's own folder is made below it."
+    )
+
+
+class Storage(SpecModel):
+    """The kinds of storage. A claim in the same cluster is no protection against the loss of that cluster."""
+
+    persistent_volume_claim: BackupStorage = Field(description="A volume in the same namespace.")
+
+
+class Retention(SpecModel):
+    """Which backups are kept."""
+
+    keep_last: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5, description="How many verified backups are kept; the last verified one is never removed."
+    )
+
+
+class Skip(SpecModel):
+    """The stated risk of having no backup."""
+
+    reason: Sentence = Field(description="Why no backup is wanted; repeated in status and Events.")
+
+
+class Backup(SpecModel):
+    """The way back that is made before anything is changed: a storage, or the reason for having none."""
+
+    model_config = SpecModel.model_config | {
+        "json_schema_extra": rules(
+            (
+                "has(self.storage) != has(self.skip)",
+                "set backup.storage, or state in backup.skip.reason why no backup is wanted",
+            )
+        )
+    }
+
+    storage: Storage | None = Field(default=None, description="Where backups are kept.")
+    retention: Retention = Field(default_factory=Retention, description="Which backups are kept.")
+    skip: Skip | None = Field(default=None, description="Instead of storage: no backup is taken, and why.")
+    image: Image | None = Field(
+        default=None,
+        description="Overrides the operator's tools image; its database clients must be as new as the server.",
+    )
+
+
+class ChecksBefore(SpecModel):
+    """What must hold before the migration; it is tried again until it does."""
+
+    max_replication_lag: Duration | None = Field(default=None, description="The longest replay lag of any replica.")
+    max_transaction_age: Duration | None = Field(default=None, description="The oldest transaction that may be open.")
+    min_free_disk: Quantity | None = Field(
+        default=None, description="Free space that the server's disk must have, where it can be known."
+    )
+
+
+class QueryCheck(SpecModel):
+    """A query and what it must answer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="What the check is called in status.")
+    sql: Annotated[str, Field(min_length=1, max_length=4096)] = Field(description="One SELECT, run read-only.")
+    equals: Annotated[str, Field(max_length=1024)] = Field(
+        description="What the first value of its first row must be, as text."
+    )
+
+
+class ChecksAfter(SpecModel):
+    """What must hold after the last revision; one that does not makes the migration failed."""
+
+    queries: tuple[QueryCheck, ...] = Field(
+        default=(), max_length=32, description="Queries and their expected answers."
+    )
+    tables: tuple[Identifier, ...] = Field(
+        default=(), max_length=256, description="Tables that must exist, as name or schema.name."
+    )
+    columns: tuple[Identifier, ...] = Field(
+        default=(), max_length=256, description="Columns that must exist, as [schema.]table.column."
+    )
+    command: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
+        default=(),
+        max_length=64,
+        description="A program and its arguments, run in the application's image; it must exit with 0.",
+    )
+    integrity: bool = Field(
+        default=False, description="Let the engine check itself: invalid indexes on PostgreSQL, quick_check on SQLite."
+    )
+
+
+class Checks(SpecModel):
+    """What must hold around the migration."""
+
+    before: ChecksBefore = Field(default_factory=ChecksBefore, description="Before anything is changed.")
+    after: ChecksAfter = Field(default_factory=ChecksAfter, description="After the last revision.")
+
+
+class Locks(SpecModel):
+    """How much the application may feel of the migration."""
+
+    timeout: Duration = Field(
+        default="100ms", description="How long one statement waits for a lock; the application's longest stall."
+    )
+    retry_for: Duration = Field(
+        default="10m", description="How long a revision that got no lock is tried again before the step gives up."
+    )
+
+
+class Timeouts(SpecModel):
+    """How long a step's program may work, from its start."""
+
+    plan: Duration = Field(default="5m", description="Plan and look.")
+    backup: Duration = Field(default="4h", description="Backup with its verification.")
+    migrate: Duration = Field(
+        default="4h",
+        description="Upgrade with its verification; then the running statement is cancelled on the server.",
+    )
+
+
+class MigrationSpec(SpecModel):
+    """The wish: this database belongs at this revision of this image."""
+
+    database: Database = Field(description="Which database.")
+    migrations: Migrations = Field(description="Which scripts, and how they are run.")
+    target_revision: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s\x00:+-][^\s\x00:]*$")] = Field(
+        default="head",
+        description="head, heads, or a revision id. Relative steps are not a target: they mean another one tomorrow.",
+    )
+    policy: Policy = Field(default_factory=Policy, description="What is refused unless it is meant.")
+    backup: Backup = Field(description="The way back that is made before anything is changed.")
+    checks: Checks = Field(default_factory=Checks, description="What must hold around the migration.")
+    locks: Locks = Field(default_factory=Locks, description="How much the application may feel of the migration.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long each step may take.")
+    suspend: bool = Field(
+        default=False, description="Start nothing new. A migration that has begun goes on to its end."
+    )
+    pod_template: PodTemplate = Field(
+        default_factory=PodTemplate, description="What the steps' Pods need; a closed list."
+    )
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> MigrationSpec:
+        """Read a spec as the API server holds it; raises ValueError, whose text names the field."""
+        return cls.model_validate(document)

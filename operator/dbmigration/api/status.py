@@ -1,0 +1,276 @@
+"""What the operator says: the status of a DatabaseMigration, and its way to and from the API server.
+
+Frozen: the next status is made by `dataclasses.replace`. It must hold no secret, no row of data, and nothing that was not
+read from the database, a Job or the spec. Times are aware, UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, TypeAdapter
+
+from dbmigration.api.model import status_model
+
+Time = Annotated[
+    datetime, PlainSerializer(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
+]
+Text = Annotated[str, Field(max_length=4096)]
+Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
+
+
+class Phase(StrEnum):
+    """Where a resource stands, for humans; machines read the conditions."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    BACKING_UP = "BackingUp"
+    MIGRATING = "Migrating"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUPERSEDED = "Superseded"
+    CANCELLED = "Cancelled"
+
+
+class Procedure(StrEnum):
+    """The ordered list of stages that a run follows."""
+
+    MIGRATE = "Migrate"
+
+
+class StepState(StrEnum):
+    """What became of one attempt of a step."""
+
+    STARTED = "Started"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    LOST = "Lost"
+    STOPPED = "Stopped"
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three values."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@status_model
+class Condition:
+    """One condition, as `metav1.Condition`."""
+
+    type: Annotated[str, Field(max_length=64, description="Ready, Reconciling or Stalled.")]
+    status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
+    reason: Annotated[
+        str, Field(max_length=64, description="A stable CamelCase word; docs/reference/reasons.md explains each.")
+    ]
+    message: Annotated[Text, Field(description="The cause and the remedy.")]
+    last_transition_time: Annotated[Time, Field(description="When `status` last changed.")]
+    observed_generation: Annotated[int, Field(description="The generation that this speaks of.")]
+
+
+@status_model
+class Run:
+    """One pass for this resource. What decides it is recorded once and never changes while it lasts."""
+
+    number: Annotated[int, Field(description="Counts the runs of this resource, from 1.")]
+    procedure: Annotated[Procedure, Field(description="The list of stages that the run follows.")] = Procedure.MIGRATE
+    identity: Annotated[
+        str, Field(max_length=128, description="Hash of what decides the work; a changed one starts a new run.")
+    ]
+    generation: Annotated[int, Field(description="metadata.generation when the run began.")]
+    started_at: Annotated[Time, Field(description="When the run began.")]
+    finished_at: Annotated[Time | None, Field(description="When the run ended.")] = None
+    outcome: Annotated[Outcome | None, Field(description="How the run ended.")] = None
+    image: Annotated[
+        str, Field(max_length=600, description="The image that ran, with its digest where the runtime tells it.")
+    ] = ""
+    fingerprint: Annotated[
+        str, Field(max_length=128, description="Which database; runs with an equal one take turns.")
+    ] = ""
+    plan_hash: Annotated[str, Field(max_length=128, description="The plan that the run decided on.")] = ""
+    start_revisions: Annotated[
+        Revisions, Field(max_length=64, description="Heads of the database when the run decided.")
+    ] = ()
+    backup: Annotated[
+        str, Field(max_length=256, description="Name of the verified backup that this run relies on.")
+    ] = ""
+    applied_revisions: Annotated[Revisions, Field(max_length=1000, description="What this run applied, in order.")] = ()
+
+
+@status_model
+class PlannedRevision:
+    """A pending revision."""
+
+    id: Annotated[str, Field(max_length=256, description="Revision id.")]
+    title: Annotated[str, Field(max_length=512, description="First line of its docstring.")] = ""
+
+
+@status_model
+class Finding:
+    """What the plan noticed."""
+
+    code: Annotated[str, Field(max_length=64, description="A stable word.")]
+    message: Annotated[Text, Field(description="What was found.")]
+    revision: Annotated[str | None, Field(max_length=256, description="Where.")] = None
+
+
+@status_model
+class Plan:
+    """What lies between the database and the target."""
+
+    hash: Annotated[str, Field(max_length=128, description="Identifies this plan.")]
+    start: Annotated[
+        Revisions, Field(max_length=64, alias="from", description="Heads of the database when it was planned.")
+    ] = ()
+    target: Annotated[Revisions, Field(max_length=64, alias="to", description="Heads when the plan is done.")] = ()
+    count: Annotated[int, Field(description="How many revisions are pending.")]
+    revisions: Annotated[
+        tuple[PlannedRevision, ...], Field(max_length=50, description="The first of them, in order.")
+    ] = ()
+    statements: Annotated[int | None, Field(description="How many statements, where they can be known beforehand.")] = (
+        None
+    )
+    findings: Annotated[tuple[Finding, ...], Field(max_length=50, description="What the plan noticed.")] = ()
+    version_table: Annotated[str, Field(max_length=256, description="Where the heads are kept.")] = "alembic_version"
+
+
+@status_model
+class Backup:
+    """A backup that was written, checksummed and fully decoded."""
+
+    name: Annotated[str, Field(max_length=256, description="Unique on its storage.")]
+    location: Annotated[str, Field(max_length=1024, description="Where it is.")]
+    size_bytes: Annotated[int, Field(description="As stored.")]
+    sha256: Annotated[str, Field(max_length=64, description="Of the file as stored.")]
+    revisions: Annotated[Revisions, Field(max_length=64, description="Heads of the database in it.")] = ()
+    image: Annotated[str, Field(max_length=600, description="The image whose migrations it was taken for.")] = ""
+    taken_at: Annotated[Time, Field(description="When its snapshot was taken.")]
+    verified_at: Annotated[Time, Field(description="When it was read back whole.")]
+    restorable: Annotated[
+        bool | None, Field(description="What the restore probe found; absent where it could not be made.")
+    ] = None
+    note: Annotated[str, Field(max_length=2048, description="Why the probe could not be made.")] = ""
+    catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema in it.")] = ""
+
+
+@status_model
+class Step:
+    """One attempt of one step."""
+
+    name: Annotated[str, Field(max_length=32, description="plan, backup, migrate or look.")]
+    attempt: Annotated[int, Field(description="Counts the attempts of this step in this run, from 1.")]
+    job: Annotated[str, Field(max_length=63, description="Name of its Job.")]
+    state: Annotated[StepState, Field(description="What became of it.")]
+    started_at: Annotated[Time, Field(description="When it was started.")]
+    finished_at: Annotated[Time | None, Field(description="When it ended.")] = None
+    reason: Annotated[str, Field(max_length=64, description="Why it failed.")] = ""
+
+
+@status_model
+class Metrics:
+    """What the last run cost."""
+
+    duration_seconds: Annotated[float, Field(description="Of the whole run.")] = 0
+    peak_cpu_percent: Annotated[float | None, Field(description="Of one core.")] = None
+    peak_memory_bytes: Annotated[int | None, Field(description="Of the migration's process.")] = None
+    peak_disk_percent: Annotated[float | None, Field(description="Of the fullest disk.")] = None
+    lock_waits: Annotated[int, Field(description="How often a statement got no lock in time and was tried again.")] = 0
+
+
+@status_model
+class HistoryEntry:
+    """A run that ended."""
+
+    number: Annotated[int, Field(description="Number of the run.")]
+    outcome: Annotated[Outcome, Field(description="How it ended.")]
+    reason: Annotated[str, Field(max_length=64, description="Why.")]
+    image: Annotated[str, Field(max_length=600, description="The image that ran.")] = ""
+    start_revisions: Annotated[Revisions, Field(max_length=64, alias="from", description="Heads before.")] = ()
+    end_revisions: Annotated[
+        Revisions, Field(max_length=64, alias="to", description="Heads after, as read from the database.")
+    ] = ()
+    started_at: Annotated[Time, Field(description="When it began.")]
+    finished_at: Annotated[Time, Field(description="When it ended.")]
+    backup: Annotated[str, Field(max_length=256, description="Its backup.")] = ""
+
+
+@status_model
+class Status:
+    """The whole status."""
+
+    observed_generation: Annotated[int, Field(description="The generation that the conditions speak of.")] = -1
+    phase: Annotated[Phase, Field(description="Where the resource stands.")] = Phase.PENDING
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(max_length=16, description="Ready, Reconciling and Stalled, as kstatus reads them."),
+    ] = ()
+    revision: Annotated[str, Field(max_length=1024, description="The database's revision, for humans.")] = ""
+    current_revisions: Annotated[
+        Revisions | None, Field(max_length=64, description="Heads, as read from the database.")
+    ] = None
+    target_revisions: Annotated[Revisions, Field(max_length=64, description="Heads that the target means.")] = ()
+    observed_at: Annotated[Time | None, Field(description="When the database was last read.")] = None
+    run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
+    plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
+    backups: Annotated[tuple[Backup, ...], Field(max_length=100, description="Verified backups, newest first.")] = ()
+    steps: Annotated[
+        tuple[Step, ...], Field(max_length=100, description="Attempts of the current run's steps, or the last one's.")
+    ] = ()
+    progress: Annotated[str, Field(max_length=128, description="How far the current step is.")] = ""
+    metrics: Annotated[Metrics | None, Field(description="What the last run cost.")] = None
+    next_retry_time: Annotated[Time | None, Field(description="When it is tried again.")] = None
+    last_handled_retry: Annotated[
+        str, Field(max_length=256, description="The retry annotation that was last acted on.")
+    ] = ""
+    last_handled_cancel: Annotated[
+        str, Field(max_length=256, description="The cancel annotation that was last acted on.")
+    ] = ""
+    history: Annotated[
+        tuple[HistoryEntry, ...], Field(max_length=10, description="Runs that ended, newest first.")
+    ] = ()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nobody has looked at this resource yet."""
+        return self.observed_generation < 0
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> Status:
+        """Read a status as the API server holds it; raises ValueError where it is not ours."""
+        return _ADAPTER.validate_python(document)
+
+    def document(self) -> dict[str, Any]:
+        """Plain JSON values; what is not known or empty is left out."""
+        dumped: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", by_alias=True, exclude_defaults=True)
+        return {"observedGeneration": self.observed_generation, "phase": str(self.phase), **dumped}
+
+
+_ADAPTER = TypeAdapter(Status)
+
+
+def merge_patch(old: Any, new: Any) -> Any:
+    """Make the RFC 7386 merge patch that turns `old` into `new`; an empty dict where nothing changed."""
+    patch: dict[str, Any] = {}
+    for key in old.keys() | new.keys():
+        if key not in new:
+            patch[key] = None
+        elif key not in old:
+            patch[key] = new[key]
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
+            if inner := merge_patch(old[key], new[key]):
+                patch[key] = inner
+        elif old[key] != new[key]:
+            patch[key] = new[key]
+    return patch

@@ -1,0 +1,155 @@
+"""The next thing to do, from one snapshot; no I/O, no clock, no memory. Total: every snapshot has an answer.
+
+How it reads, from the top: a resource that goes away; no run, or one that has ended; a run that is cancelled, or that an edit
+makes pointless; else the stages of its procedure. It must not know how any of it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from dbmigration.api.conditions import Standing
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import Outcome, Phase, Run, Step, StepState
+from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.lifecycle.decision import Action, Decision, ForgetRuns, RemoveFinalizer, StopStep
+from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
+from dbmigration.lifecycle.procedures import PROCEDURES
+from dbmigration.lifecycle.stages import waits_for_turn
+from dbmigration.lifecycle.telling import standing
+from dbmigration_runner.contract.task import StepKind
+
+
+def decide(seen: Observed) -> Decision:
+    """Answer a snapshot."""
+    if seen.deleting:
+        return _leave(seen)
+    run = seen.open_run
+    if run is None:
+        if not _run_is_due(seen):
+            return _rest(seen)
+        return _begin(seen) if seen.has_room else _wait_for_room(seen)
+    if seen.cancel_is_wished:
+        return _stop(seen, Reason.CANCELLED)
+    if run.identity != seen.identity and not seen.migration_is_in_flight:
+        return _stop(seen, Reason.PENDING)
+    return _go_on(seen)
+
+
+def _go_on(seen: Observed) -> Decision:
+    """Walk the procedure to the first stage that is not done."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # the caller looked
+    if _waits_for_turn(seen):
+        return waits_for_turn(seen)
+    for stage in PROCEDURES[run.procedure]:
+        answer = stage(seen)
+        if isinstance(answer, Decision):
+            return answer
+        if answer.open_run is None:
+            return _begin(answer)  # the stage found the run superseded
+        seen = answer
+    return ends.succeed(seen)
+
+
+def _run_is_due(seen: Observed) -> bool:
+    """Is there work that nobody did, or that somebody wants repeated?"""
+    run = seen.status.run
+    if seen.spec.suspend:
+        return False
+    if run is None or run.identity != seen.identity or seen.retry_is_wished:
+        return True
+    return run.outcome is not Outcome.SUCCEEDED and seen.generation > run.generation
+
+
+def _begin(seen: Observed) -> Decision:
+    """Open the next run and start its plan."""
+    last = seen.status.run
+    number = last.number + 1 if last else 1
+    run = Run(number=number, identity=seen.identity, generation=seen.generation, started_at=seen.now)
+    status = record.run_begun(seen.status, run, retry=seen.retry, cancel=seen.cancel)
+    decision = attempts.start(replace(seen, status=replace(status, phase=Phase.PENDING)), StepKind.PLAN)
+    oldest_kept = number - seen.pace.kept_runs
+    forget: tuple[Action, ...] = (
+        (ForgetRuns(oldest_kept),) if any(known <= oldest_kept for known in seen.kept_runs) else ()
+    )
+    return replace(decision, actions=(*decision.actions, *forget))
+
+
+def _wait_for_room(seen: Observed) -> Decision:
+    """Too many runs are at work; the world looks again when one ends."""
+    message = "As many runs as the operator allows at once are at work; this one follows."
+    status = standing(seen, seen.status, Standing.WORKING, Reason.WAITING_FOR_TURN, message, Phase.PENDING)
+    return Decision(status, wake_at=seen.now + seen.pace.longest_retry)
+
+
+def _rest(seen: Observed) -> Decision:
+    """Nothing to do; what a crash left behind is put right, and a new generation is acknowledged."""
+    actions: tuple[Action, ...] = (RemoveFinalizer(),) if seen.has_finalizer else ()
+    status = seen.status
+    if seen.status.run is None:
+        reason, message = Reason.SUSPENDED, "spec.suspend is true; nothing is started."
+        status = standing(seen, status, Standing.WORKING, reason, message, Phase.PENDING)
+    elif status.observed_generation != seen.generation:
+        conditions = tuple(replace(condition, observed_generation=seen.generation) for condition in status.conditions)
+        status = replace(status, observed_generation=seen.generation, conditions=conditions)
+    return Decision(status, actions)
+
+
+def _stop(seen: Observed, why: Reason) -> Decision:
+    """Stop the step that runs, wait until nothing of it is left, then end the run.
+
+    A migration that answered meanwhile is heard: what it says of the database is true, stopped or not.
+    """
+    step = next((step for step in seen.status.steps if step.state is StepState.STARTED), None)
+    if step is None:
+        return _stopped(seen, why)
+    if step.name == StepKind.LOOK.value:
+        return _go_on(seen)  # reading what a lost migration left behind is never stopped; its answer ends the run
+    view = seen.view(step)
+    if step.name == StepKind.MIGRATE.value and isinstance(view, Ended | Absent | Gone):
+        return _go_on(seen)
+    match view:
+        case Ended() | Absent() | Gone():
+            status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, why)
+            return _stopped(replace(seen, status=status), why)
+        case Waiting() | Running() | Stopping():
+            message = f"The {step.name} step is being stopped."
+            decision = attempts.rest(seen, Standing.WORKING, Reason.STOPPING, message)
+            stop: tuple[Action, ...] = () if isinstance(view, Stopping) else (StopStep(_ref(seen, step)),)
+            return replace(decision, actions=(*stop, *decision.actions))
+        case _:
+            assert_never(view)
+
+
+def _stopped(seen: Observed, why: Reason) -> Decision:
+    """Nothing runs any more; a lost migration is looked at before the run may end."""
+    last = seen.latest(StepKind.MIGRATE)
+    if last is not None and last.state is StepState.LOST:
+        return _go_on(seen)
+    if why is Reason.CANCELLED:
+        return ends.cancel(seen)
+    return _begin(ends.supersede(seen, Reason.PENDING))
+
+
+def _leave(seen: Observed) -> Decision:
+    """The resource goes: at once, unless a migrate step still works."""
+    step = seen.latest(StepKind.MIGRATE) if seen.open_run else None
+    if not seen.has_finalizer:
+        return Decision(seen.status)
+    if step is not None and step.state is StepState.STARTED and not isinstance(seen.view(step), Absent | Ended | Gone):
+        return Decision(seen.status)
+    return Decision(seen.status, (RemoveFinalizer(),))
+
+
+def _waits_for_turn(seen: Observed) -> bool:
+    step = seen.latest(StepKind.PLAN)
+    planned_in_vain = step is not None and step.reason == Reason.WAITING_FOR_TURN.value
+    return planned_in_vain and seen.turn_held_by is not None
+
+
+def _ref(seen: Observed, step: Step) -> StepRef:
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # steps belong to an open run
+    return StepRef(run.number, StepKind(step.name), step.attempt)

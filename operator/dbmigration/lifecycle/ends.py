@@ -1,0 +1,84 @@
+"""The ends of a run, each written once: succeeded, failed, cancelled, superseded.
+
+Every run ends in one of them, with an entry in the history and what the database was last read to be. It must not decide
+which end it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dbmigration.api.conditions import Standing
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Status
+from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
+from dbmigration.lifecycle.observed import Observed
+from dbmigration.lifecycle.record import run_changed
+from dbmigration.lifecycle.telling import heads, news, position, standing
+
+_HISTORY_KEPT = 10
+
+
+def succeed(seen: Observed) -> Decision:
+    """The database was read and is where the spec wants it."""
+    status, run, plan = seen.status, seen.open_run, seen.status.plan
+    assert run is not None  # noqa: S101  # only an open run ends
+    assert plan is not None  # noqa: S101  # the ladder ends behind the plan
+    where = heads(status.current_revisions)
+    if plan.count == 0:
+        reason, message = Reason.UP_TO_DATE, f"The database is at {where}; nothing was pending."
+    else:
+        backup = f" Backup: {run.backup}." if run.backup else ""
+        reason, message = (
+            Reason.SUCCEEDED,
+            f"{plan.count} revision(s) applied; the database was read back at {where}.{backup}",
+        )
+    status = replace(_closed(seen, Outcome.SUCCEEDED, reason), progress="")
+    status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
+    return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))
+
+
+def fail(seen: Observed, reason: Reason, message: str) -> Decision:
+    """The spec or a person must decide; the message says what the database is."""
+    sentence = f"{message.rstrip()} {position(seen.status)}"
+    status = _closed(seen, Outcome.FAILED, reason)
+    status = standing(seen, status, Standing.STALLED, reason, sentence, Phase.FAILED)
+    return Decision(status, (*news(seen, status, reason, sentence, warning=True), *_let_go(seen)))
+
+
+def cancel(seen: Observed) -> Decision:
+    """It was stopped because somebody asked; nothing runs any more."""
+    message = (
+        f"The run was cancelled. {position(seen.status)} Set the retry annotation, or change the spec, to run again."
+    )
+    status = replace(_closed(seen, Outcome.CANCELLED, Reason.CANCELLED), last_handled_cancel=seen.cancel)
+    status = standing(seen, status, Standing.STALLED, Reason.CANCELLED, message, Phase.CANCELLED)
+    return Decision(status, (*news(seen, status, Reason.CANCELLED, message, warning=True), *_let_go(seen)))
+
+
+def supersede(seen: Observed, reason: Reason) -> Observed:
+    """The run makes room for the next one, which begins in the same decision."""
+    return replace(seen, status=_closed(seen, Outcome.SUPERSEDED, reason))
+
+
+def _closed(seen: Observed, outcome: Outcome, reason: Reason) -> Status:
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # only an open run ends
+    entry = HistoryEntry(
+        number=run.number,
+        outcome=outcome,
+        reason=reason.value,
+        image=run.image,
+        start_revisions=run.start_revisions or (seen.status.plan.start if seen.status.plan else ()),
+        end_revisions=seen.status.current_revisions or (),
+        started_at=run.started_at,
+        finished_at=seen.now,
+        backup=run.backup,
+    )
+    metrics = replace(seen.status.metrics or Metrics(), duration_seconds=(seen.now - run.started_at).total_seconds())
+    status = run_changed(seen.status, outcome=outcome, finished_at=seen.now)
+    return replace(status, history=(entry, *status.history)[:_HISTORY_KEPT], metrics=metrics, next_retry_time=None)
+
+
+def _let_go(seen: Observed) -> tuple[Action, ...]:
+    return (RemoveFinalizer(),) if seen.has_finalizer else ()

@@ -1,0 +1,14 @@
+"""The procedures, as data: which stages a run goes through, in order.
+
+It must not hold behaviour.
+"""
+
+from __future__ import annotations
+
+from dbmigration.api.status import Procedure
+from dbmigration.lifecycle import stages
+from dbmigration.lifecycle.stages import Stage
+
+PROCEDURES: dict[Procedure, tuple[Stage, ...]] = {
+    Procedure.MIGRATE: (stages.plan, stages.take_turn, stages.back_up, stages.migrate),
+}

@@ -1,0 +1,135 @@
+"""What a step's answer adds to the status: facts that were read from the database, and the step's own end.
+
+Pure setters, each returns the next status. It must not judge an answer, nor touch conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import (
+    Backup,
+    Finding,
+    Metrics,
+    Plan,
+    PlannedRevision,
+    Run,
+    Status,
+    Step,
+    StepState,
+)
+from dbmigration_runner.contract.result import BackupReport, PlanReport, Result
+
+N = TypeVar("N", int, float)
+
+_STEPS_KEPT = 100
+_REVISIONS_SHOWN = 50
+
+
+def step_started(status: Status, step: Step) -> Status:
+    """A new attempt; the oldest are dropped from a very long list."""
+    return replace(status, steps=(*status.steps, step)[-_STEPS_KEPT:], progress="", next_retry_time=None)
+
+
+def step_ended(status: Status, step: Step, state: StepState, now: datetime, reason: Reason | None = None) -> Status:
+    """An attempt came to an end."""
+    ended = replace(step, state=state, finished_at=now, reason=reason.value if reason else "")
+    return replace(status, steps=tuple(ended if known == step else known for known in status.steps))
+
+
+def run_changed(status: Status, **changes: object) -> Status:
+    """The run's record, with what was not known before."""
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    return replace(status, run=replace(status.run, **changes))  # type: ignore[arg-type]  # checked by the dataclass itself
+
+
+def heads_read(status: Status, heads: Iterable[str] | None, now: datetime) -> Status:
+    """The database's heads, as a step read them; None leaves what was read before."""
+    if heads is None:
+        return status
+    current = tuple(sorted(heads))
+    return replace(status, current_revisions=current, revision=", ".join(current) or "<base>", observed_at=now)
+
+
+def plan_told(status: Status, report: PlanReport) -> Status:
+    """What lies between the database and the target."""
+    plan = Plan(
+        hash=report.hash,
+        start=tuple(sorted(report.start)),
+        target=tuple(sorted(report.target)),
+        count=report.count,
+        revisions=tuple(
+            PlannedRevision(id=item.id, title=item.title[:512]) for item in report.revisions[:_REVISIONS_SHOWN]
+        ),
+        statements=report.statements,
+        findings=tuple(
+            Finding(code=item.code, message=item.message, revision=item.revision)
+            for item in report.findings[:_REVISIONS_SHOWN]
+        ),
+        version_table=report.version_table,
+    )
+    return replace(status, plan=plan, target_revisions=plan.target)
+
+
+def backup_made(status: Status, report: BackupReport, image: str) -> Status:
+    """A verified backup, newest first; what the runner pruned is no longer listed."""
+    backup = Backup(
+        name=report.name,
+        location=report.location,
+        size_bytes=report.size_bytes,
+        sha256=report.sha256,
+        revisions=tuple(sorted(report.revisions)),
+        image=image,
+        taken_at=datetime.fromisoformat(report.taken_at),
+        verified_at=datetime.fromisoformat(report.verified_at),
+        restorable=report.restorable,
+        note=report.restorable_note[:2048],
+        catalog=report.catalog,
+    )
+    gone = {*report.pruned, backup.name}
+    kept = tuple(known for known in status.backups if known.name not in gone)
+    return run_changed(replace(status, backups=(backup, *kept)[:100]), backup=backup.name)
+
+
+def migrated(status: Status, result: Result) -> Status:
+    """What this attempt applied, and what it cost."""
+    run = status.run
+    if run is None or result.migrate is None:
+        return status
+    resources = result.resources
+    before = status.metrics or Metrics()
+    metrics = replace(
+        before,
+        peak_cpu_percent=_peak(before.peak_cpu_percent, resources.peak_cpu_percent if resources else None),
+        peak_memory_bytes=_peak(before.peak_memory_bytes, resources.peak_memory_bytes if resources else None),
+        peak_disk_percent=_peak(before.peak_disk_percent, resources.peak_disk_percent if resources else None),
+        lock_waits=before.lock_waits + result.migrate.lock_waits,
+    )
+    applied = run.applied_revisions + tuple(
+        item for item in result.migrate.applied if item not in run.applied_revisions
+    )
+    return replace(run_changed(status, applied_revisions=applied[:1000]), metrics=metrics)
+
+
+def run_begun(status: Status, run: Run, *, retry: str, cancel: str) -> Status:
+    """A new run: nothing of the last one's record stays but its history, its backups and what was read."""
+    return replace(
+        status,
+        run=run,
+        plan=None,
+        steps=(),
+        progress="",
+        metrics=None,
+        next_retry_time=None,
+        last_handled_retry=retry,
+        last_handled_cancel=cancel,
+    )
+
+
+def _peak(one: N | None, other: N | None) -> N | None:
+    known = [value for value in (one, other) if value is not None]
+    return max(known) if known else None

@@ -1,0 +1,110 @@
+"""What a step is told: the spec and the run's record, put into the runner's words.
+
+Equal snapshots give equal tasks, so that a step that is started twice is the same step. It must not know how a task travels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from dbmigration.api.spec import PlanWritesPolicy, duration, quantity
+from dbmigration.api.status import Step
+from dbmigration.lifecycle.observed import Observed, StepRef
+from dbmigration_runner.contract.task import (
+    BackupOrder,
+    ChecksAfter,
+    ChecksBefore,
+    DatabaseAccess,
+    ExpectedPlan,
+    LockBudget,
+    Migrations,
+    Policy,
+    QueryCheck,
+    RunIdentity,
+    StepKind,
+    Task,
+    UrlHandover,
+    UrlPart,
+)
+
+
+def nonce(uid: str, ref: StepRef) -> str:
+    """Tie a result to its task: the same attempt has the same nonce whoever asks, another attempt never has it."""
+    return hashlib.sha256(f"{uid}/{ref.run}/{ref.kind.value}/{ref.attempt}".encode()).hexdigest()[:20]
+
+
+def time_limit(seen: Observed, kind: StepKind) -> timedelta:
+    """How long the step's program may work."""
+    limits = seen.spec.timeouts
+    match kind:
+        case StepKind.PLAN | StepKind.LOOK:
+            return duration(limits.plan)
+        case StepKind.BACKUP:
+            return duration(limits.backup)
+        case StepKind.MIGRATE:
+            return duration(limits.migrate)
+
+
+def task(seen: Observed, step: Step) -> Task:
+    """Make the task of one attempt."""
+    kind = StepKind(step.name)
+    run = seen.status.run
+    number = run.number if run else 0
+    expected = None
+    if run is not None and run.plan_hash and seen.status.plan is not None and kind is not StepKind.PLAN:
+        expected = ExpectedPlan(run.plan_hash, run.start_revisions, seen.status.plan.target)
+    return Task(
+        kind=kind,
+        nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),
+        run=RunIdentity(seen.namespace, seen.name, seen.uid, number, step.attempt),
+        database=DatabaseAccess(seen.places.url_file, seen.places.admin_url_file, seen.places.tls_directory),
+        timeout_seconds=int(time_limit(seen, kind).total_seconds()),
+        migrations=_migrations(seen),
+        expected=expected,
+        backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
+        locks=LockBudget(
+            int(duration(seen.spec.locks.timeout).total_seconds() * 1000),
+            int(duration(seen.spec.locks.retry_for).total_seconds()),
+        ),
+        before=_before(seen),
+        after=_after(seen) if kind is StepKind.MIGRATE else ChecksAfter(),
+        policy=Policy(plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW),
+    )
+
+
+def _migrations(seen: Observed) -> Migrations:
+    given = seen.spec.migrations
+    url_to = UrlHandover(
+        ini_option=given.url_to.ini_option or None,
+        environment={name: UrlPart(part.value) for name, part in given.url_to.env.items()},
+        x_arguments=given.url_to.x_arguments,
+        connection=given.url_to.connection,
+    )
+    image = given.source.image.reference if given.source.image else ""
+    return Migrations(seen.places.project, given.config, seen.spec.target_revision, url_to, image)
+
+
+def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
+    plan = seen.status.plan
+    return BackupOrder(
+        directory=seen.places.backups,
+        name=f"{seen.name}-{number}-{step.started_at:%Y%m%dT%H%M%SZ}",
+        version_table=plan.version_table if plan else "alembic_version",
+        keep_last=seen.spec.backup.retention.keep_last,
+    )
+
+
+def _before(seen: Observed) -> ChecksBefore:
+    given = seen.spec.checks.before
+    return ChecksBefore(
+        int(duration(given.max_replication_lag).total_seconds()) if given.max_replication_lag else None,
+        int(duration(given.max_transaction_age).total_seconds()) if given.max_transaction_age else None,
+        quantity(given.min_free_disk) if given.min_free_disk else None,
+    )
+
+
+def _after(seen: Observed) -> ChecksAfter:
+    given = seen.spec.checks.after
+    queries = tuple(QueryCheck(query.name, query.sql, query.equals) for query in given.queries)
+    return ChecksAfter(queries, given.tables, given.columns, given.command, given.integrity)

@@ -1,0 +1,50 @@
+"""How a decision says where things stand: phase, conditions, Events, always in the same words.
+
+It must not decide where things stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dbmigration.api.conditions import Standing, conditions
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import Phase, Status
+from dbmigration.lifecycle.decision import Emit
+from dbmigration.lifecycle.observed import Observed
+
+
+def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what
+    seen: Observed, status: Status, how: Standing, reason: Reason, message: str, phase: Phase | None = None
+) -> Status:
+    """Set the three conditions and, where it changes, the phase."""
+    return replace(
+        status,
+        observed_generation=seen.generation,
+        phase=phase or status.phase,
+        conditions=conditions(status.conditions, how, reason, message, generation=seen.generation, now=seen.now),
+    )
+
+
+def news(seen: Observed, status: Status, reason: Reason, message: str, *, warning: bool) -> tuple[Emit, ...]:
+    """An Event, unless the Ready condition said the same before: a retry is no news."""
+    before = next((condition for condition in seen.status.conditions if condition.type == "Ready"), None)
+    after = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    if before is not None and after is not None and (before.reason, before.message) == (after.reason, after.message):
+        return ()
+    return (Emit(reason, message, warning),)
+
+
+def heads(revisions: Iterable[str] | None) -> str:
+    """Heads for a sentence."""
+    if revisions is None:
+        return "an unknown revision"
+    return ", ".join(sorted(revisions)) or "no revision (an empty version table)"
+
+
+def position(status: Status) -> str:
+    """Where the database is, as last read."""
+    if status.current_revisions is None:
+        return "The database's revision could not be read."
+    return f"The database is at {heads(status.current_revisions)}."

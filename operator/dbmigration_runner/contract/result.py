@@ -1,0 +1,220 @@
+"""What a runner answers: one JSON document of at most 4 KiB, on the container's termination log.
+
+Small by construction: `fit` cuts the long parts until the document fits, and says so. A result that cannot be read, or
+answers another task, is no result. Nothing here must hold a URL, a password or a row of data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from dbmigration_runner.contract.codec import DecodeError, decode, encode
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.task import StepKind
+
+RESULT_VERSION = 1
+RESULT_BYTES = 4096  # the kubelet cuts a termination message here
+MESSAGE_CHARACTERS = 900  # a condition's message stays readable, and the document within its budget
+
+
+class Outcome(str, Enum):
+    """Did the step do what it was told?"""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class DatabaseFacts:
+    """Which database this was. `fingerprint` is equal for equal databases, however they were reached, and says nothing secret."""
+
+    fingerprint: str
+    engine: str
+    flavour: str
+    server_version: str
+
+
+@dataclass(frozen=True)
+class PlannedRevision:
+    """One pending revision and the first line of its docstring."""
+
+    id: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the plan noticed: a stable code, the revision where there is one, a sentence."""
+
+    code: str
+    message: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What lies between the database and the target. `count` is the truth where `revisions` was cut.
+
+    `version_table` is where the migration context keeps its heads, schema first where it has one; a backup, which runs
+    without the application's environment, reads them there.
+    """
+
+    hash: str
+    start: tuple[str, ...]
+    target: tuple[str, ...]
+    count: int
+    version_table: str = "alembic_version"
+    revisions: tuple[PlannedRevision, ...] = ()
+    statements: int | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored."""
+
+    name: str
+    location: str
+    size_bytes: int
+    sha256: str
+    revisions: tuple[str, ...]
+    taken_at: str
+    verified_at: str
+    restorable: bool | None = None
+    restorable_note: str = ""
+    catalog: str = ""
+    pruned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """One check after the migration; the message never holds data."""
+
+    name: str
+    passed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class MigrateReport:
+    """What this attempt did. `applied` holds the revisions of this attempt only, in order."""
+
+    applied: tuple[str, ...] = ()
+    failed_revision: str | None = None
+    error: str = ""
+    lock_waits: int = 0
+    checks: tuple[CheckReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Peaks over the step; bytes and percent of one core; None = could not be read."""
+
+    duration_seconds: float
+    peak_cpu_percent: float | None = None
+    peak_memory_bytes: int | None = None
+    peak_disk_percent: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One step's whole answer.
+
+    `heads` were read from the database after the act (None: could not be read); `catalog` is the fingerprint of its
+    schema at that moment; `changed` tells whether this step left anything behind (None: not known).
+    """
+
+    kind: StepKind
+    nonce: str
+    outcome: Outcome
+    reason: str = RunnerReason.DONE.value
+    message: str = ""
+    changed: bool | None = False
+    heads: tuple[str, ...] | None = None
+    catalog: str | None = None
+    database: DatabaseFacts | None = None
+    plan: PlanReport | None = None
+    backup: BackupReport | None = None
+    migrate: MigrateReport | None = None
+    resources: Resources | None = None
+    warnings: tuple[str, ...] = ()
+    truncated: bool = False
+    version: int = RESULT_VERSION
+
+    def to_json(self) -> str:
+        """One line of compact JSON."""
+        return json.dumps(encode(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, *, nonce: str) -> Result:
+        """Read a result; raises DecodeError where it is broken, of another version, or answers another task."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError("the last words are no JSON document") from error
+        if not isinstance(document, dict) or document.get("version") != RESULT_VERSION:
+            raise DecodeError(f"the result is not of version {RESULT_VERSION}")
+        if document.get("nonce") != nonce:
+            raise DecodeError("the result answers another task")
+        return decode(cls, document)
+
+
+def fit(result: Result, limit: int = RESULT_BYTES) -> Result:
+    """Cut a result until its JSON takes at most `limit` bytes; what was cut is told by `truncated`.
+
+    The facts that decide (outcome, reason, heads, hashes, sizes) are never cut; lists and prose are, longest first.
+    """
+    if _size(result) <= limit:
+        return result
+    result = dataclasses.replace(result, truncated=True, message=_short(result.message, MESSAGE_CHARACTERS))
+    share = 64
+    while _size(result) > limit and share > 0:
+        share //= 2
+        result = _cut(result, share)
+    return result
+
+
+def _cut(result: Result, share: int) -> Result:
+    """Leave each list at most `share` items and each sentence at most 16 times as many characters."""
+    width = max(16 * share, 80)
+    plan, migrate, backup = result.plan, result.migrate, result.backup
+    if plan is not None:
+        plan = dataclasses.replace(
+            plan,
+            revisions=tuple(PlannedRevision(item.id, _short(item.title, share)) for item in plan.revisions[:share]),
+            findings=tuple(
+                Finding(item.code, _short(item.message, width), item.revision) for item in plan.findings[:share]
+            ),
+        )
+    if migrate is not None:
+        checks = sorted(migrate.checks, key=lambda check: check.passed)[:share]
+        migrate = dataclasses.replace(
+            migrate,
+            applied=migrate.applied[-share:] if share else (),
+            error=_short(migrate.error, width),
+            checks=tuple(CheckReport(item.name[:80], item.passed, _short(item.message, width)) for item in checks),
+        )
+    if backup is not None:
+        backup = dataclasses.replace(
+            backup, restorable_note=_short(backup.restorable_note, width), pruned=backup.pruned[:share]
+        )
+    warnings = tuple(_short(item, width) for item in result.warnings[:share])
+    return dataclasses.replace(
+        result,
+        plan=plan,
+        migrate=migrate,
+        backup=backup,
+        warnings=warnings,
+        message=_short(result.message, max(width, 300)),
+    )
+
+
+def _size(result: Result) -> int:
+    return len(result.to_json().encode())
+
+
+def _short(text: str, characters: int) -> str:
+    return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"

@@ -1,0 +1,178 @@
+"""What a runner is told to do, once, as one JSON document in the environment variable DBMIGRATION_TASK.
+
+Never a secret: the URL arrives apart, as a file whose path stands here. It must not know how a task is delivered.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dbmigration_runner.contract.codec import DecodeError, decode, encode
+
+TASK_VERSION = 1
+TASK_VARIABLE = "DBMIGRATION_TASK"
+
+
+class StepKind(str, Enum):
+    """What a step's Job does."""
+
+    PLAN = "plan"
+    BACKUP = "backup"
+    MIGRATE = "migrate"
+    LOOK = "look"
+
+
+class UrlPart(str, Enum):
+    """A piece of the database URL that an application may want by itself."""
+
+    URL = "url"
+    DRIVER = "driver"
+    HOST = "host"
+    PORT = "port"
+    USER = "user"
+    PASSWORD = "password"  # noqa: S105  # the name of a part, not a password
+    DATABASE = "database"
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Whose run this is; printed into the lock's description and the sessions' application_name."""
+
+    namespace: str
+    name: str
+    uid: str
+    number: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class DatabaseAccess:
+    """Where the URLs are. Files, for an environment is inherited by every child and shown by /proc."""
+
+    url_file: str
+    admin_url_file: str | None = None
+    tls_directory: str | None = None
+
+
+@dataclass(frozen=True)
+class UrlHandover:
+    """How the application's env.py gets the URL; several ways at once are common."""
+
+    ini_option: str | None = "sqlalchemy.url"
+    environment: dict[str, UrlPart] = field(default_factory=dict)
+    x_arguments: tuple[str, ...] = ()
+    connection: bool = False
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """The Alembic project. `path` is the working directory; `config` is relative to it."""
+
+    path: str
+    config: str = "alembic.ini"
+    target: str = "head"
+    url_to: UrlHandover = UrlHandover()
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class ExpectedPlan:
+    """The plan that this run decided on; a later step refuses where the database or the image tells another one."""
+
+    hash: str
+    start: tuple[str, ...]
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackupOrder:
+    """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it."""
+
+    directory: str
+    name: str
+    version_table: str = "alembic_version"
+    keep_last: int = 5
+    probe_required: bool = False
+
+
+@dataclass(frozen=True)
+class LockBudget:
+    """How long a statement may wait for a lock (and so stall the application), and how long it is tried again."""
+
+    timeout_milliseconds: int = 100
+    retry_for_seconds: int = 600
+
+
+@dataclass(frozen=True)
+class ChecksBefore:
+    """What must hold before anything is changed; None = not asked."""
+
+    max_replication_lag_seconds: int | None = None
+    max_transaction_age_seconds: int | None = None
+    min_free_disk_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class QueryCheck:
+    """A query whose first value, as text, must equal `equals`."""
+
+    name: str
+    sql: str
+    equals: str
+
+
+@dataclass(frozen=True)
+class ChecksAfter:
+    """What must hold after the last revision. Tables and columns as `schema.table` and `schema.table.column`, schema optional."""
+
+    queries: tuple[QueryCheck, ...] = ()
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    integrity: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the manifest allows that is refused otherwise."""
+
+    downgrade: bool = False
+    plan_writes: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step's whole order. `nonce` comes back in the result and proves that it answers this task."""
+
+    kind: StepKind
+    nonce: str
+    run: RunIdentity
+    database: DatabaseAccess
+    timeout_seconds: int
+    migrations: Migrations | None = None
+    expected: ExpectedPlan | None = None
+    backup: BackupOrder | None = None
+    locks: LockBudget = LockBudget()
+    before: ChecksBefore = ChecksBefore()
+    after: ChecksAfter = ChecksAfter()
+    policy: Policy = Policy()
+    version: int = TASK_VERSION
+
+    def to_json(self) -> str:
+        """One line of JSON, keys sorted: the same task is the same text."""
+        return json.dumps(encode(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        """Read a task; raises DecodeError where it is broken or of another version."""
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise DecodeError(f"the task is no JSON: {error}") from error
+        if not isinstance(document, dict) or document.get("version") != TASK_VERSION:
+            raise DecodeError(
+                f"the task is not of version {TASK_VERSION}: operator and runner are of different releases"
+            )
+        return decode(cls, document)

@@ -1,0 +1,63 @@
+"""The rendered CRD: current, structural, bounded."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dbmigration.api.crd import custom_resource_definition
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def generated() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "scripts" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.documents()
+
+
+def schema() -> dict[str, Any]:
+    return custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def nodes(node: dict[str, Any], path: str = "$"):
+    yield path, node
+    for name, item in node.get("properties", {}).items():
+        yield from nodes(item, f"{path}.{name}")
+    if "items" in node:
+        yield from nodes(node["items"], f"{path}[]")
+    if "additionalProperties" in node:
+        yield from nodes(node["additionalProperties"], f"{path}.*")
+
+
+def test_what_is_generated_is_current():
+    for path, text in generated().items():
+        assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path} is stale: run make generate"
+
+
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_every_field_is_described_and_bounded(part):
+    for path, node in nodes(schema()["properties"][part], f"$.{part}"):
+        if path.endswith(("[]", ".*")):
+            continue
+        assert node.get("description"), path
+        if node["type"] == "string":
+            assert {"maxLength", "enum"} & set(node) or "Time" in path or path.endswith("At"), f"{path} is not bounded"
+        if node["type"] == "array":
+            assert "maxItems" in node, f"{path} is not bounded"
+
+
+def test_nothing_stands_in_it_that_kubernetes_refuses():
+    text = yaml.safe_dump(schema())
+    assert not [word for word in ("$ref", "anyOf", "$defs", "patternProperties", "propertyNames") if word in text]
+
+
+def test_a_new_object_is_not_taken_for_a_finished_one():
+    assert schema()["properties"]["status"]["default"] == {"observedGeneration": -1}

@@ -1,0 +1,242 @@
+"""A world in memory for the lifecycle's tests: one resource, its steps, its database's heads, and every way to disturb it.
+
+It is a World like the others, but every effect can be lost half-way. It must not know how decide() comes to its answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dbmigration.api.spec import MigrationSpec
+from dbmigration.api.status import Status
+from dbmigration.lifecycle.decide import decide
+from dbmigration.lifecycle.decision import (
+    Action,
+    AddFinalizer,
+    Decision,
+    Emit,
+    ForgetRuns,
+    RemoveFinalizer,
+    StartStep,
+    StopStep,
+)
+from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Places, Running, StepRef, StepView, Stopping
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import (
+    BackupReport,
+    DatabaseFacts,
+    MigrateReport,
+    Outcome,
+    PlannedRevision,
+    PlanReport,
+    Result,
+)
+from dbmigration_runner.contract.task import StepKind, Task
+
+HISTORY = ("a1", "b2", "c3")
+FACTS = DatabaseFacts("postgresql:1/2", "postgresql", "PostgreSQL", "18.0")
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    """The smallest whole spec, with top-level changes."""
+    return {
+        "database": {"urlFrom": {"secretKeyRef": {"name": "shop-db", "key": "url"}}},
+        "migrations": {"source": {"image": {"reference": "shop:1.0"}}},
+        "backup": {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}},
+        **changes,
+    }
+
+
+@dataclass
+class Laboratory:
+    """The whole surroundings. `heads` is the database; `applied` counts how often each revision's effect was made."""
+
+    spec: dict[str, Any] = field(default_factory=manifest)
+    generation: int = 1
+    status: Status = field(default_factory=Status)
+    now: datetime = NOON
+    heads: tuple[str, ...] = ()
+    applied: list[str] = field(default_factory=list)
+    steps: dict[StepRef, StepView] = field(default_factory=dict)
+    tasks: dict[StepRef, Task] = field(default_factory=dict)
+    started: list[StepRef] = field(default_factory=list)
+    deleting: bool = False
+    finalizer: bool = False
+    retry: str = ""
+    cancel: str = ""
+    turn_held_by: str | None = None
+    has_room: bool = True
+    events: list[Emit] = field(default_factory=list)
+    writes: int = 0
+
+    def observe(self) -> Observed:
+        return Observed(
+            now=self.now,
+            namespace="shop",
+            name="shop",
+            uid="6f1e",
+            generation=self.generation,
+            spec=MigrationSpec.parse(self.spec),
+            # As it comes back from a server: what does not survive the round trip is not there.
+            status=Status.parse(self.status.document()),
+            places=Places("/etc/dbmigration/url/url", "/app", "/backups/shop"),
+            steps=dict(self.steps),
+            deleting=self.deleting,
+            has_finalizer=self.finalizer,
+            retry=self.retry,
+            cancel=self.cancel,
+            turn_held_by=self.turn_held_by,
+            has_room=self.has_room,
+            kept_runs=frozenset(ref.run for ref in self.steps),
+        )
+
+    def turn(self) -> Decision:
+        """Observe, decide, apply, once."""
+        decision = decide(self.observe())
+        self.write(decision.status)
+        for action in decision.actions:
+            self.act(action)
+        return decision
+
+    def settle(self, limit: int = 60) -> Decision:
+        """Turn until nothing changes any more."""
+        for _ in range(limit):
+            before = (self.status, dict(self.steps), self.finalizer)
+            decision = self.turn()
+            if (self.status, self.steps, self.finalizer) == before:
+                return decision
+        raise AssertionError(f"no rest after {limit} turns: {self.status.phase}")
+
+    def write(self, status: Status) -> None:
+        if status != self.status:
+            self.status = status
+            self.writes += 1
+
+    def act(self, action: Action) -> None:
+        match action:
+            case StartStep(ref, task):
+                if ref not in self.steps:
+                    self.steps[ref] = Running()
+                    self.tasks[ref] = task
+                    self.started.append(ref)
+            case StopStep(ref):
+                if isinstance(self.steps.get(ref), Running):
+                    self.steps[ref] = Stopping()
+                elif not isinstance(self.steps.get(ref), Stopping):
+                    self.steps.pop(ref, None)
+            case ForgetRuns(up_to):
+                self.steps = {ref: view for ref, view in self.steps.items() if ref.run > up_to}
+            case Emit():
+                self.events.append(action)
+            case AddFinalizer():
+                self.finalizer = True
+            case RemoveFinalizer():
+                self.finalizer = False
+
+    # What steps do.
+
+    @property
+    def running(self) -> StepRef | None:
+        return next((ref for ref, view in self.steps.items() if isinstance(view, Running)), None)
+
+    def target(self, task: Task) -> tuple[str, ...]:
+        """The history up to the task's target; a task keeps its target whatever becomes of the spec."""
+        assert task.migrations is not None
+        wanted = task.migrations.target
+        return HISTORY[: HISTORY.index(wanted) + 1] if wanted in HISTORY else HISTORY
+
+    def position(self) -> int:
+        return HISTORY.index(self.heads[0]) + 1 if self.heads else 0
+
+    def answer(self, ref: StepRef | None = None, **changes: Any) -> StepRef:
+        """The running step does its work and answers; `changes` are made to its result."""
+        ref = ref or self.running
+        assert ref is not None, "no step is running"
+        self.steps[ref] = Ended(replace(self._result(self.tasks[ref]), **changes), "shop@sha256:1234")
+        return ref
+
+    def fail(self, reason: RunnerReason, message: str = "said the step", **changes: Any) -> StepRef:
+        """The running step refuses and has changed nothing."""
+        ref = self.running
+        assert ref is not None, "no step is running"
+        task = self.tasks[ref]
+        result = Result(task.kind, task.nonce, Outcome.FAILED, reason.value, message, changed=False, heads=self.heads)
+        self.steps[ref] = Ended(replace(result, **changes))
+        return ref
+
+    def lose(self, *, after: int = 0) -> StepRef:
+        """The running step is killed; a migration had come `after` revisions far."""
+        ref = self.running
+        assert ref is not None, "no step is running"
+        if ref.kind is StepKind.MIGRATE:
+            self.apply(self.tasks[ref], after)
+        self.steps[ref] = Gone("OOMKilled (137)")
+        return ref
+
+    def vanish(self) -> None:
+        """Somebody deleted the step with all its traces."""
+        self.steps = {ref: view for ref, view in self.steps.items() if not isinstance(view, Running | Stopping)}
+
+    def wait(self, decision: Decision) -> None:
+        """Let the time pass until the decision wants to look again."""
+        assert decision.wake_at is not None, "nothing to wait for"
+        self.now = max(self.now, decision.wake_at) + timedelta(seconds=1)
+
+    def apply(self, task: Task, count: int) -> tuple[str, ...]:
+        """The database moves on, by at most so many revisions of the task."""
+        done = self.target(task)[self.position() :][:count]
+        self.applied.extend(done)
+        if done:
+            self.heads = (done[-1],)
+        return done
+
+    def _result(self, task: Task) -> Result:
+        plain = Result(
+            task.kind,
+            task.nonce,
+            Outcome.SUCCEEDED,
+            database=FACTS,
+            heads=self.heads,
+            catalog="1:" + "".join(self.heads),
+        )
+        target = self.target(task)
+        match task.kind:
+            case StepKind.PLAN:
+                if self.position() > len(target):
+                    return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.DOWNGRADE_NOT_ALLOWED.value)
+                pending = target[self.position() :]
+                told = PlanReport(
+                    hash=f"{self.heads}>{target[-1]}",
+                    start=self.heads,
+                    target=(target[-1],),
+                    count=len(pending),
+                    revisions=tuple(PlannedRevision(item, f"does {item}") for item in pending),
+                )
+                return replace(plain, plan=told)
+            case StepKind.BACKUP:
+                assert task.backup is not None
+                moment = self.now.isoformat()
+                made = BackupReport(
+                    task.backup.name,
+                    task.backup.directory,
+                    10,
+                    "f" * 64,
+                    self.heads,
+                    moment,
+                    moment,
+                    True,
+                    catalog=plain.catalog or "",
+                )
+                return replace(plain, backup=made)
+            case StepKind.MIGRATE:
+                done = self.apply(task, len(target))
+                return replace(plain, changed=bool(done), heads=self.heads, migrate=MigrateReport(applied=done))
+            case StepKind.LOOK:
+                return plain
+
+
+def absent(lab: Laboratory, kind: StepKind) -> bool:
+    return not any(ref.kind is kind and not isinstance(view, Absent) for ref, view in lab.steps.items())
