@@ -158,7 +158,15 @@ class UrlTo(SpecModel):
         description="The option of the ini file that is set to the URL. An empty string sets none.",
     )
     env: dict[EnvironmentName, UrlPartName] = Field(
-        default_factory=dict, max_length=32, description="Environment variables and which part of the URL each gets."
+        default_factory=dict,
+        max_length=32,
+        description="Environment variables and which part of the URL each gets.",
+        json_schema_extra=rules(
+            (
+                "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]{0,127}$'))",
+                "the name of an environment variable is made of letters, digits and underscores, and begins with no digit",
+            )
+        ),
     )
     x_arguments: tuple[Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")], ...] = Field(
         default=(), max_length=8, description="Names for which `-x NAME=URL` is given, as on Alembic's command line."
@@ -206,7 +214,7 @@ class BackupStorage(SpecModel):
     """Where backups are kept."""
 
     claim_name: Name = Field(description="Name of the PersistentVolumeClaim, in the same namespace.")
-    path: Annotated[str, Field(max_length=512, pattern=r"^([^/\x00.][^\x00]*)?$")] = Field(
+    path: Annotated[str, Field(max_length=512, pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)?$")] = Field(
         default="", description="A folder on the volume; the resource's own folder is made below it."
     )
 
