@@ -34,6 +34,10 @@ test-unit: ## Pure code; seconds.
 test-integration: ## The runner and the local run, on real databases.
 	@$(IN_ENV) pytest tests/integration
 
+.PHONY: test-packaging
+test-packaging: ## Chart, manifests and Argo CD's health script, rendered by the real programs.
+	@$(IN_ENV) pytest tests/packaging
+
 .PHONY: test-cluster
 test-cluster: ## The operator, on a real Kubernetes with the real images.
 	@$(IN_ENV) pytest tests/cluster
