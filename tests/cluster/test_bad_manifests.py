@@ -33,8 +33,16 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "no database": ("spec.database", DELETE, "spec.database: Required value"),
     "no migrations": ("spec.migrations", DELETE, "spec.migrations: Required value"),
     "no backup": ("spec.backup", DELETE, "spec.backup: Required value"),
-    "a backup that is neither stored nor skipped": ("spec.backup", {}, "state in backup.skip.reason why no backup is wanted"),
-    "a backup that is both stored and skipped": ("spec.backup.skip", {"reason": "no"}, "set backup.storage, or state in backup.skip.reason"),
+    "a backup that is neither stored nor skipped": (
+        "spec.backup",
+        {},
+        "state in backup.skip.reason why no backup is wanted",
+    ),
+    "a backup that is both stored and skipped": (
+        "spec.backup.skip",
+        {"reason": "no"},
+        "set backup.storage, or state in backup.skip.reason",
+    ),
     "skipped without a reason": ("spec.backup", {"skip": {"reason": ""}}, "should be at least 1 chars long"),
     "no source": ("spec.migrations.source", {}, "set exactly one of image, configMap and persistentVolumeClaim"),
     "two sources": (
@@ -53,9 +61,21 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "a path that is not absolute": ("spec.migrations.path", "app", "spec.migrations.path"),
     "an ini file that is absolute": ("spec.migrations.config", "/etc/alembic.ini", "spec.migrations.config"),
     "an image with a space": ("spec.migrations.source", {"image": {"reference": "shop 1.0"}}, "reference"),
-    "an unknown pull policy": ("spec.migrations.source", {"image": IMAGE | {"pullPolicy": "Sometimes"}}, "Unsupported value"),
-    "an environment variable with a dash": ("spec.migrations.urlTo", {"env": {"DATABASE-URL": "url"}}, "letters, digits and underscores"),
-    "a part of the URL that there is not": ("spec.migrations.urlTo", {"env": {"DATABASE_URL": "dsn"}}, "Unsupported value"),
+    "an unknown pull policy": (
+        "spec.migrations.source",
+        {"image": IMAGE | {"pullPolicy": "Sometimes"}},
+        "Unsupported value",
+    ),
+    "an environment variable with a dash": (
+        "spec.migrations.urlTo",
+        {"env": {"DATABASE-URL": "url"}},
+        "letters, digits and underscores",
+    ),
+    "a part of the URL that there is not": (
+        "spec.migrations.urlTo",
+        {"env": {"DATABASE_URL": "dsn"}},
+        "Unsupported value",
+    ),
     "a misspelt field": ("spec.target", "head", 'unknown field "spec.target"'),
     "suspended by a word": ("spec.suspend", "yes", "Invalid value"),
     "root": ("spec.podTemplate", {"runAsUser": 0}, "should be greater than or equal to 1"),

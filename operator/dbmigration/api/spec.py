@@ -214,9 +214,9 @@ class BackupStorage(SpecModel):
     """Where backups are kept."""
 
     claim_name: Name = Field(description="Name of the PersistentVolumeClaim, in the same namespace.")
-    path: Annotated[str, Field(max_length=512, pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)?$")] = Field(
-        default="", description="A folder on the volume; the resource's own folder is made below it."
-    )
+    path: Annotated[
+        str, Field(max_length=512, pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)?$")
+    ] = Field(default="", description="A folder on the volume; the resource's own folder is made below it.")
 
 
 class Storage(SpecModel):

@@ -33,7 +33,7 @@ def succeed(seen: Observed) -> Decision:
             Reason.SUCCEEDED,
             f"{plan.count} revision(s) applied; the database was read back at {where}.{backup}",
         )
-    status = replace(_closed(seen, Outcome.SUCCEEDED, reason), progress="")
+    status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))
 
@@ -77,7 +77,8 @@ def _closed(seen: Observed, outcome: Outcome, reason: Reason) -> Status:
     )
     metrics = replace(seen.status.metrics or Metrics(), duration_seconds=(seen.now - run.started_at).total_seconds())
     status = run_changed(seen.status, outcome=outcome, finished_at=seen.now)
-    return replace(status, history=(entry, *status.history)[:_HISTORY_KEPT], metrics=metrics, next_retry_time=None)
+    history = (entry, *status.history)[:_HISTORY_KEPT]
+    return replace(status, history=history, metrics=metrics, progress="", next_retry_time=None)
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

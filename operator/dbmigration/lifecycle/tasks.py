@@ -51,9 +51,9 @@ def task(seen: Observed, step: Step) -> Task:
     kind = StepKind(step.name)
     run = seen.status.run
     number = run.number if run else 0
-    expected = None
-    if run is not None and run.plan_hash and seen.status.plan is not None and kind is not StepKind.PLAN:
-        expected = ExpectedPlan(run.plan_hash, run.start_revisions, seen.status.plan.target)
+    expected, told = None, seen.status.plan
+    if run is not None and run.plan_hash and told is not None and kind is not StepKind.PLAN:
+        expected = ExpectedPlan(run.plan_hash, run.start_revisions, told.target, told.version_table)
     return Task(
         kind=kind,
         nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),

@@ -21,10 +21,10 @@ class DecodeError(ValueError):
 
 
 def encode(value: Any) -> Any:
-    """Make plain JSON values of a dataclass; a field that is None is left out."""
+    """Make plain JSON values of a dataclass; a None is left out where a reader takes None for what is missing."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: encode(item) for name, item in pairs if item is not None}
+        pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: encode(item) for field, item in pairs if item is not None or field.default is not None}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (list, tuple)):
@@ -81,7 +81,10 @@ def _value(hint: Any, value: Any, place: str) -> Any:
 
 def _plain(hint: type, value: Any, place: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise DecodeError(f"{place}: too large") from None
     if isinstance(value, bool) and hint is not bool:
         raise DecodeError(f"{place}: expected {hint.__name__}, found bool")
     _expect(hint, value, place)

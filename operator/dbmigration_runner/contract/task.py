@@ -79,11 +79,15 @@ class Migrations:
 
 @dataclass(frozen=True)
 class ExpectedPlan:
-    """The plan that this run decided on; a later step refuses where the database or the image tells another one."""
+    """The plan that this run decided on; a later step refuses where the database or the image tells another one.
+
+    `version_table` as the plan reported it: with it the heads can be read even where env.py does not run any more.
+    """
 
     hash: str
     start: tuple[str, ...]
     target: tuple[str, ...]
+    version_table: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,14 @@ class BackupOrder:
 
 @dataclass(frozen=True)
 class LockBudget:
-    """How long a statement may wait for a lock (and so stall the application), and how long it is tried again."""
+    """How long a statement may wait for a lock (and so stall the application), and how long it is tried again.
+
+    `grace_seconds`: how long another holder of the database, or a session left over from an earlier attempt, is waited for.
+    """
 
     timeout_milliseconds: int = 100
     retry_for_seconds: int = 600
+    grace_seconds: int = 30
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,7 @@ class Task:
         """Read a task; raises DecodeError where it is broken or of another version."""
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DecodeError(f"the task is no JSON: {error}") from error
         if not isinstance(document, dict) or document.get("version") != TASK_VERSION:
             raise DecodeError(

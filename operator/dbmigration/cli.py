@@ -1,0 +1,263 @@
+"""The program `dbmigration`, also called `kubectl-dbmigration`: its commands, their options and their help.
+
+Only parses. What a command needs is imported when it is called, so that help is quick and the operator's container need not
+have what a terminal wants. It must not do any work of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbmigration import __version__
+
+if TYPE_CHECKING:
+    from dbmigration.local.commands import Options
+
+_EXIT_CODES = """\
+exit codes:
+  0  Succeeded, also where nothing was pending
+  2  the command line or the manifest is not valid; nothing was started
+  3  Failed: somebody must decide; the report says where the database stands
+  4  Cancelled
+  5  interrupted; the run is open, the same command goes on with it
+  6  something outside was not mended within --max-wait, or spec.suspend is set; the run is open
+  7  another process works on the same resource
+"""
+
+_RUN = f"""\
+Runs a DatabaseMigration on this machine, as the operator does on a cluster: plan, verified backup, migrate, verify.
+
+The steps are child processes that outlive this one. Ctrl-C stops the running step on the server in good order; the same
+command then goes on where it was, also after a crash of this program or of the machine.
+
+The database's URL is taken from --url-file or from the variable DBMIGRATION_URL. --url shows it to everybody who may list
+this machine's processes, and keeps it in the shell's history.
+
+examples:
+  dbmigration run --filename shop.yaml --project . --backups /var/backups/shop
+  dbmigration run --project . --config alembic.ini --backups ./backups
+  dbmigration run --filename shop.yaml --project . --plan-only --sql
+
+{_EXIT_CODES}"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    parser = _parser(Path(sys.argv[0]).name)
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] | None = getattr(options, "command", None)
+    if command is None:
+        parser.print_help()
+        return 2
+    try:
+        return command(options)
+    except BrokenPipeError:
+        # Whoever read the report has seen enough; Python would complain once more when it closes stdout.
+        sys.stdout = None
+        return 0
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    program = "kubectl dbmigration" if name == "kubectl-dbmigration" else "dbmigration"
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Runs Alembic migrations the way a careful DBA would: plan, verified backup, migrate, verify.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    run = _command(commands, "run", _run, "run a migration on this machine", _RUN)
+    _add_manifest(run)
+    _add_place(run)
+    run.add_argument(
+        "--plan-only", action="store_true", help="tell what would be done; nothing is changed, no run is kept"
+    )
+    run.add_argument(
+        "--sql",
+        action="store_true",
+        help="with --plan-only: also the SQL of each revision, as far as Alembic can write it",
+    )
+    _add_json(run, "print the final status, or the plan, as JSON")
+
+    cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", _EXIT_CODES)
+    _add_manifest(cancel)
+    _add_place(cancel)
+    _add_json(cancel, "print the final status as JSON")
+
+    status = _command(commands, "status", _status, "print what this machine remembers of a run")
+    _add_manifest(status)
+    _add_json(status, "print it as JSON")
+
+    backups = _command(
+        commands, "backups", _backups, "list the verified backups on a folder; 3 where one of them is damaged"
+    )
+    backups.add_argument(
+        "folder", type=Path, metavar="DIR", help="what was given as --backups, or a mounted backup volume"
+    )
+    backups.add_argument("--verify", action="store_true", help="read every dump and compare its SHA-256")
+    _add_json(backups, "print them as JSON")
+
+    _command(commands, "crd", _crd, "print the CustomResourceDefinition, for kubectl apply")
+    _command(commands, "controller", _controller, "start the operator; configured by its environment")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    summary: str,
+    description: str = "",
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_manifest(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what")
+    group.add_argument(
+        "-f",
+        "--filename",
+        type=Path,
+        metavar="FILE",
+        help="YAML with one DatabaseMigration; without it the options make one",
+    )
+    group.add_argument("--name", help="without a manifest: what the resource is called (default: the project's folder)")
+    group.add_argument(
+        "--project",
+        type=Path,
+        metavar="DIR",
+        help="the Alembic project; stands for the manifest's image, ConfigMap or volume",
+    )
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="Alembic's configuration, relative to the project; instead of migrations.config",
+    )
+    group.add_argument("--target", metavar="REVISION", help="instead of targetRevision: head, heads, or a revision id")
+    group.add_argument(
+        "--state", type=Path, metavar="DIR", help="where runs are remembered (default: $XDG_STATE_HOME/dbmigration)"
+    )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where")
+    url = group.add_mutually_exclusive_group()
+    url.add_argument(
+        "--url-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
+    )
+    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
+    group.add_argument(
+        "--admin-url-file",
+        type=Path,
+        metavar="FILE",
+        help="URL past a pooler, for the backup (or DBMIGRATION_ADMIN_URL)",
+    )
+    group.add_argument(
+        "--python", metavar="PROGRAM", help="the project's interpreter, 3.10 or newer (default: this program's own)"
+    )
+    group.add_argument("--tls", type=Path, metavar="DIR", help="stands for the Secret of database.tls")
+    backup = group.add_mutually_exclusive_group()
+    backup.add_argument("--backups", type=Path, metavar="DIR", help="stands for the volume of backup.storage")
+    backup.add_argument("--no-backup", metavar="REASON", help="without a manifest: take no backup, and why")
+    group.add_argument(
+        "--max-wait",
+        type=_seconds,
+        default=timedelta(minutes=5),
+        metavar="DURATION",
+        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", dest="as_json", help=what)
+
+
+def _seconds(text: str) -> timedelta:
+    units = {"s": "seconds", "m": "minutes", "h": "hours"}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30s, 5m or 2h")
+    return timedelta(**{units[unit]: int(number)})
+
+
+def _run(options: argparse.Namespace) -> int:
+    from dbmigration.local import commands
+
+    return _local(commands.plan if options.plan_only else commands.run, options)
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from dbmigration.local import commands
+
+    return _local(commands.cancel, options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from dbmigration.local import commands
+
+    return _local(commands.status, options)
+
+
+def _backups(options: argparse.Namespace) -> int:
+    from dbmigration.local import commands
+
+    return _guarded(lambda: commands.backups(options.folder, verify=options.verify, as_json=options.as_json))
+
+
+def _crd(_: argparse.Namespace) -> int:
+    import yaml
+
+    from dbmigration.api.crd import custom_resource_definition
+
+    class Plain(yaml.SafeDumper):
+        """Repeats equal parts instead of pointing at them: kubectl reads anchors, people do not."""
+
+        def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+            return True
+
+    print(yaml.dump(custom_resource_definition(), Dumper=Plain, sort_keys=False, width=120, allow_unicode=True), end="")
+    return 0
+
+
+def _controller(_: argparse.Namespace) -> int:
+    from dbmigration.controller.app import run
+    from dbmigration.settings import Settings
+
+    return run(Settings.from_environment())
+
+
+def _local(command: Callable[[Options], int], options: argparse.Namespace) -> int:
+    """Call a command of this machine's with what was said."""
+    from dbmigration.local.commands import Options
+
+    given = {name: value for name, value in vars(options).items() if name in Options.__dataclass_fields__}
+    return _guarded(lambda: command(Options(**given)))
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    """What is wrong in front of a run is one message."""
+    from dbmigration.local.driving import Exit
+    from dbmigration.local.errors import LocalError, StoreHeldError
+
+    try:
+        return int(command())
+    except LocalError as error:
+        print(f"dbmigration: {error}", file=sys.stderr)
+        return int(Exit.HELD if isinstance(error, StoreHeldError) else Exit.INVALID)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)

@@ -1,0 +1,35 @@
+"""The connection to the API server: from the service account inside a cluster, from a kubeconfig outside.
+
+It must not know what is asked over it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kubernetes.aio import client, config
+
+from dbmigration import __version__
+
+USER_AGENT = f"dbmigration-operator/{__version__}"
+_CONNECTIONS = 32
+
+
+@asynccontextmanager
+async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
+    """Give an API client, and close its sessions afterwards (one that is left open complains at exit)."""
+    configuration = client.Configuration()
+    if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    api = client.ApiClient(configuration)
+    api.user_agent = USER_AGENT
+    try:
+        yield api
+    finally:
+        await api.close()

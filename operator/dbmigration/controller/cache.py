@@ -1,0 +1,186 @@
+"""What was heard of the cluster: resources parsed, Jobs and Pods slimmed, each as new as it was ever seen.
+
+Fed by watches, lists and our own calls; an older version never replaces a newer one. A Pod that is deleted is remembered for
+a while, for its last words may be a migration's only answer. It must not call anything but its two listeners.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from dbmigration.cluster.admission import open_run, turn_of
+from dbmigration.cluster.gateway import Kind, Listing
+from dbmigration.cluster.objects import Document, Key, key_of, owner_key_of, slim, uid_of, version_of
+from dbmigration.cluster.resource import Resource
+
+_REMEMBERED_SECONDS = 15 * 60
+
+
+@dataclass(slots=True)
+class Shelf:
+    """Jobs or Pods, found by their own name and by the resource they were made for."""
+
+    documents: dict[Key, Document] = field(default_factory=dict)
+    by_owner: dict[Key, set[Key]] = field(default_factory=lambda: defaultdict(set))
+
+    def put(self, document: Document) -> None:
+        """Keep it, unless what is kept is as new."""
+        key = key_of(document)
+        known = self.documents.get(key)
+        if known is not None and version_of(known) >= version_of(document) > 0:
+            return
+        self.documents[key] = slim(document)
+        self.by_owner[owner_key_of(document)].add(key)
+
+    def drop(self, key: Key) -> Document | None:
+        """Forget it, and return it."""
+        known = self.documents.pop(key, None)
+        if known is not None:
+            owner = owner_key_of(known)
+            self.by_owner[owner].discard(key)
+            if not self.by_owner[owner]:
+                del self.by_owner[owner]
+        return known
+
+    def of(self, owner: Key) -> tuple[Document, ...]:
+        """What was made for a resource, newest first."""
+        found = [self.documents[key] for key in self.by_owner.get(owner, ())]
+        return tuple(
+            sorted(found, key=lambda document: str(document["metadata"].get("creationTimestamp", "")), reverse=True)
+        )
+
+
+class Cache:
+    """The store that all workers look at. `touched` hears whom a change concerns, `freed` that a place to work became free."""
+
+    def __init__(
+        self,
+        touched: Callable[[Key], None] = lambda _key: None,
+        freed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._touched = touched
+        self._freed = freed
+        self._clock = clock
+        self._resources: dict[Key, Resource] = {}
+        self._shelves = {Kind.JOBS: Shelf(), Kind.PODS: Shelf()}
+        self._remains: dict[str, tuple[float, Document]] = {}  # Pods that were deleted, by uid, and when
+        self._heard: dict[str, int] = {}  # versions that came by watch, by uid
+
+    def resource(self, key: Key) -> Resource | None:
+        """A resource as last seen."""
+        return self._resources.get(key)
+
+    def resources(self) -> Iterable[Resource]:
+        """All of them."""
+        return self._resources.values()
+
+    def job(self, key: Key) -> Document | None:
+        """A Job as last seen."""
+        return self._shelves[Kind.JOBS].documents.get(key)
+
+    def jobs(self) -> Iterator[Document]:
+        """All of them."""
+        yield from tuple(self._shelves[Kind.JOBS].documents.values())
+
+    def jobs_for(self, key: Key) -> tuple[Document, ...]:
+        """Jobs that were made for a resource of that name, whatever its uid."""
+        return self._shelves[Kind.JOBS].of(key)
+
+    def pods_for(self, key: Key) -> tuple[Document, ...]:
+        """Pods that were made for a resource of that name."""
+        return self._shelves[Kind.PODS].of(key)
+
+    def remains_for(self, key: Key) -> tuple[Document, ...]:
+        """Pods that were deleted not long ago, as last seen."""
+        oldest = self._clock() - _REMEMBERED_SECONDS
+        self._remains = {uid: kept for uid, kept in self._remains.items() if kept[0] >= oldest}
+        return tuple(document for _, document in self._remains.values() if owner_key_of(document) == key)
+
+    def hear(self, kind: Kind, happened: str | None, document: Document) -> None:
+        """A watch told something; `happened` is None for what was there when it began."""
+        self._heard[uid_of(document)] = version_of(document)
+        if happened == "DELETED":
+            self._heard.pop(uid_of(document), None)
+            self._remove(kind, document)
+        else:
+            self.put(kind, document)
+        self._touched(key_of(document) if kind is Kind.RESOURCES else owner_key_of(document))
+
+    def put(self, kind: Kind, document: Document) -> None:
+        """Something was seen."""
+        if kind is Kind.RESOURCES:
+            self._put_resource(Resource.parse(document))
+        else:
+            self._shelves[kind].put(document)
+
+    def drop(self, kind: Kind, key: Key) -> None:
+        """It is not there any more."""
+        if kind is Kind.RESOURCES:
+            gone = self._resources.pop(key, None)
+            if gone is not None and open_run(gone.status) is not None:
+                self._freed()
+            return
+        document = self._shelves[kind].drop(key)
+        if document is not None and kind is Kind.PODS:
+            self._remains[uid_of(document)] = (self._clock(), document)
+
+    def reconcile(self, kind: Kind, listing: Listing, namespace: str | None) -> None:
+        """Put right what a watch missed: a watch that begins anew tells nothing of what was deleted meanwhile."""
+        listed = {uid_of(document) for document in listing.items}
+        at = int(listing.version) if listing.version.isdecimal() else 0
+        for key, uid, version in tuple(self._entries(kind)):
+            if (namespace is None or key.namespace == namespace) and uid not in listed and version <= at:
+                self.drop(kind, key)
+                self._heard.pop(uid, None)
+        for document in listing.items:
+            self.put(kind, document)
+
+    def unheard(self, listing: Listing) -> dict[str, int]:
+        """What a list shows and no watch has told yet: uid and version."""
+        shown = {uid_of(document): version_of(document) for document in listing.items}
+        return {uid: version for uid, version in shown.items() if self._heard.get(uid, 0) < version}
+
+    def still_unheard(self, kind: Kind, shown: dict[str, int]) -> frozenset[str]:
+        """Which of these are there, and no watch has told them yet: its ears are shut."""
+        there = {uid for _, uid, _ in self._entries(kind)}
+        return frozenset(uid for uid, version in shown.items() if uid in there and self._heard.get(uid, 0) < version)
+
+    def uids(self) -> frozenset[str]:
+        """Of the resources that are there."""
+        return frozenset(resource.uid for resource in self._resources.values())
+
+    def _put_resource(self, resource: Resource) -> None:
+        known = self._resources.get(resource.key)
+        if known is not None and known.uid == resource.uid and known.version >= resource.version > 0:
+            return
+        self._resources[resource.key] = resource
+        if known is None:
+            return
+        ended = open_run(known.status) is not None and open_run(resource.status) is None
+        if ended or (turn_of(known.status) and turn_of(known.status) != turn_of(resource.status)):
+            self._freed()
+
+    def _remove(self, kind: Kind, document: Document) -> None:
+        key, uid = key_of(document), uid_of(document)
+        if kind is Kind.RESOURCES:
+            known = self._resources.get(key)
+            if known is not None and known.uid == uid:
+                self.drop(kind, key)
+            return
+        shelf = self._shelves[kind]
+        shelf.put(document)  # the event carries the object as it was at its end, last words included
+        held = shelf.documents.get(key)
+        if held is not None and uid_of(held) == uid:
+            self.drop(kind, key)
+
+    def _entries(self, kind: Kind) -> Iterator[tuple[Key, str, int]]:
+        if kind is Kind.RESOURCES:
+            for resource in self._resources.values():
+                yield resource.key, resource.uid, resource.version
+            return
+        for key, document in self._shelves[kind].documents.items():
+            yield key, uid_of(document), version_of(document)

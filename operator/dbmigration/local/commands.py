@@ -1,0 +1,257 @@
+"""The commands that work on this machine: run, cancel, status, backups.
+
+Puts the parts together and turns what came out into an exit code. It must not parse arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from dbmigration.api.names import API_VERSION
+from dbmigration.api.reasons import ReasonClass, classify
+from dbmigration.local import journal, surroundings
+from dbmigration.local.archive import look_through
+from dbmigration.local.audience import audience
+from dbmigration.local.driving import Exit, drive_to_its_end
+from dbmigration.local.errors import ManifestError
+from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
+from dbmigration.local.planning import planned
+from dbmigration.local.report import archived, plan_report, report
+from dbmigration.local.steps import Steps
+from dbmigration.local.store import Resource, Store, folder_name, folders, holder, open_store, read
+from dbmigration.local.surroundings import (
+    Surroundings,
+    absolute_url,
+    environment_of_steps,
+    manifest_of_options,
+    wish_of,
+)
+from dbmigration.local.world import LocalWorld, document, results_of
+from dbmigration_runner.contract.codec import encode
+from dbmigration_runner.contract.result import Outcome, Result
+
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line said. `None` is "not said"."""
+
+    filename: Path | None = None
+    name: str | None = None
+    project: Path | None = None
+    config: str | None = None
+    target: str | None = None
+    url: str | None = None
+    url_file: Path | None = None
+    admin_url_file: Path | None = None
+    python: str | None = None
+    backups: Path | None = None
+    no_backup: str | None = None
+    tls: Path | None = None
+    state: Path | None = None
+    max_wait: timedelta = timedelta(minutes=5)
+    sql: bool = False
+    as_json: bool = False
+
+    @property
+    def root(self) -> Path:
+        """Where the stores are."""
+        base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return (self.state or Path(base) / "dbmigration").expanduser().absolute()
+
+
+def run(options: Options) -> Exit:
+    """Take the database to where the manifest wants it; an open run is gone on with."""
+    with _opened(options) as opened:
+        fresh = opened.resource
+        if not fresh.run_is_open:
+            # Whoever starts this program wants the database looked at, also where the manifest is the same as before.
+            fresh = replace(fresh, retry=uuid.uuid4().hex)
+        return _driven(opened, fresh, options)
+
+
+def cancel(options: Options) -> Exit:
+    """End an open run; a migration that has begun is stopped on the server, and the database is looked at."""
+    with _opened(options) as opened:
+        if not opened.resource.run_is_open:
+            sys.stderr.write("No run is open; there is nothing to cancel.\n")
+            return Exit.SUCCEEDED
+        return _driven(opened, replace(opened.resource, cancel=uuid.uuid4().hex), options)
+
+
+def plan(options: Options) -> Exit:
+    """Tell what a run would do; nothing is changed and no run is kept."""
+    manifest, around = _manifest(options), _surroundings(options)
+    folder = options.root / folder_name(manifest.namespace, manifest.name, around.database)
+    steps = _steps(manifest, around, folder)
+    # A plan writes no backup: whether there is a place for one is the run's concern.
+    without = replace(
+        manifest,
+        spec=manifest.spec.model_copy(update={"backup": manifest.spec.backup.model_copy(update={"storage": None})}),
+    )
+    private = folder.with_name(f"{folder.name}.plan-{os.getpid()}")
+    try:
+        with (
+            surroundings.places(without, around, private) as places,
+            planned(manifest.namespace, manifest.name, manifest.spec, places, steps) as told,
+        ):
+            sql = journal.statements(told.log) if options.sql else None
+            text = _json(told.result) if options.as_json else plan_report(told.result, sql, _width())
+            sys.stdout.write(text + "\n")
+            return _verdict(told.result)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def status(options: Options) -> Exit:
+    """Tell what is stored, whatever the database is by now."""
+    manifest = _manifest(options)
+    known = folders(options.root, manifest.namespace, manifest.name)
+    if not known:
+        sys.stderr.write(f"Nothing was run for {manifest.namespace}/{manifest.name}; looked in {options.root}.\n")
+        return Exit.INVALID
+    found = [(folder, resource) for folder in known if (resource := read(folder)) is not None]
+    if options.as_json:
+        documents = [document(resource) for _, resource in found]
+        sys.stdout.write(json.dumps(documents if len(documents) > 1 else documents[0], indent=2) + "\n")
+        return Exit.SUCCEEDED
+    texts = []
+    for folder, resource in found:
+        pid = holder(folder)
+        at_work = f"\nat work     pid {pid}" if pid else ""
+        results = results_of(resource, Steps(folder / "steps", "", {}))
+        texts.append(report(resource, results, folder, None, _width()) + at_work)
+    sys.stdout.write("\n\n".join(texts) + "\n")
+    return Exit.SUCCEEDED
+
+
+def backups(folder: Path, *, verify: bool, as_json: bool) -> Exit:
+    """List the backups on a folder, newest first; FAILED where one of them is none."""
+    found = look_through(folder.absolute(), verify=verify)
+    if as_json:
+        sys.stdout.write(json.dumps([{**encode(item), "path": str(item.path)} for item in found], indent=2) + "\n")
+    for item in () if as_json else found:
+        sys.stdout.write(archived(item, verified=verify) + "\n")
+    if not found:
+        sys.stderr.write(f"There is no backup in {folder}.\n")
+    return Exit.FAILED if any(item.fault for item in found) else Exit.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Everything that a run needs, locked."""
+
+    store: Store
+    steps: Steps
+    places: Any
+    resource: Resource
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[_Opened]:
+    manifest, around = _manifest(options), _surroundings(options)
+    name = folder_name(manifest.namespace, manifest.name, around.database)
+    steps = _steps(manifest, around, options.root / name)
+    with open_store(options.root, name) as store, surroundings.places(manifest, around, store.folder) as places:
+        resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
+        yield _Opened(store, steps, places, resource.wished(wish_of(manifest, around)))
+
+
+def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
+    before = resource.parsed_status
+    world = LocalWorld(opened.store, opened.steps, opened.places, resource)
+    with audience(before, terminal=sys.stderr.isatty()) as watching:
+        ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
+    if options.as_json:
+        sys.stdout.write(json.dumps(document(world.resource), indent=2) + "\n")
+    else:
+        sys.stdout.write("\n" + report(world.resource, world.results(), opened.store.folder, ending, _width()) + "\n")
+    return ending
+
+
+def _manifest(options: Options) -> Manifest:
+    if options.filename is not None:
+        manifest = read_manifest(options.filename)
+        changes = dict(manifest.document)
+        if options.config is not None:
+            changes["migrations"] = {**changes["migrations"], "config": options.config}
+        if options.target is not None:
+            changes["targetRevision"] = options.target
+        if changes == manifest.document:
+            return manifest
+        from_file = {
+            "apiVersion": API_VERSION,
+            "metadata": {"name": manifest.name, "namespace": manifest.namespace},
+            "spec": changes,
+        }
+        return parse_manifest(from_file, f"{options.filename} with the options")
+    if options.project is None:
+        raise ManifestError("Give a manifest by --filename, or a project by --project.")
+    name = options.name or _NOT_IN_NAMES.sub("-", options.project.absolute().name.lower()).strip("-.") or "database"
+    return manifest_of_options(name, options.config or "alembic.ini", options.target or "head", options.no_backup)
+
+
+def _surroundings(options: Options) -> Surroundings:
+    url = _url(options.url, options.url_file, os.environ, surroundings.URL_VARIABLE)
+    if url is None:
+        raise ManifestError(
+            f"Which database? Give its URL in the variable {surroundings.URL_VARIABLE}, or in a file by --url-file."
+        )
+    if options.project is None:
+        raise ManifestError("Give --project: the folder of the Alembic project that stands for the manifest's source.")
+    project = options.project.absolute()
+    if not project.is_dir():
+        raise ManifestError(f"--project: there is no folder {project}.")
+    python = options.python or sys.executable
+    if shutil.which(python) is None:
+        raise ManifestError(f"--python: there is no program {python}.")
+    return Surroundings(
+        url=absolute_url(url, Path.cwd()),
+        admin_url=_url(None, options.admin_url_file, os.environ, surroundings.ADMIN_URL_VARIABLE),
+        project=project,
+        python=python,
+        backups=options.backups.absolute() if options.backups else None,
+        tls=options.tls.absolute() if options.tls else None,
+    )
+
+
+def _url(given: str | None, file: Path | None, environment: Mapping[str, str], variable: str) -> str | None:
+    if given is not None:
+        return given.strip()
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ManifestError(f"{file} cannot be read: {error.strerror}.") from error
+    return environment.get(variable, "").strip() or None
+
+
+def _steps(manifest: Manifest, around: Surroundings, folder: Path) -> Steps:
+    return Steps(folder / "steps", around.python, environment_of_steps(manifest, os.environ))
+
+
+def _verdict(result: Result) -> Exit:
+    if result.outcome is Outcome.SUCCEEDED:
+        return Exit.SUCCEEDED
+    return Exit.WAITING if classify(result.reason)[1] is ReasonClass.MENDABLE else Exit.FAILED
+
+
+def _json(result: Result) -> str:
+    return json.dumps(json.loads(result.to_json()), indent=2)
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((120, 24)).columns, 140)

@@ -1,0 +1,122 @@
+"""Tells whoever watches what has become different, one sentence a fact, from one status to the next.
+
+Pure. It must not tell anything that is not in the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from dbmigration.api.status import Backup, ConditionStatus, Plan, Status, Step, StepState
+from dbmigration.lifecycle.telling import heads
+from dbmigration_runner.contract.task import StepKind
+
+_BEGINNINGS = {
+    StepKind.PLAN: "Reading the database and the scripts",
+    StepKind.BACKUP: "Writing a backup and reading it back",
+    StepKind.MIGRATE: "Upgrading and verifying",
+    StepKind.LOOK: "Looking at the database after a loss",
+}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_UNIT = 1024
+
+
+def news(before: Status, now: Status) -> Iterator[str]:
+    """What happened between two looks."""
+    if now.run is not None and (before.run is None or before.run.number != now.run.number):
+        yield f"Run {now.run.number}."
+    yield from _steps(before, now)
+    if now.progress and now.progress != before.progress:
+        yield f"  {now.progress}"
+    yield from _trouble(before, now)
+
+
+def _steps(before: Status, now: Status) -> Iterator[str]:
+    known = {step.job: step for step in before.steps}
+    for step in now.steps:
+        old = known.get(step.job)
+        if old is None or (old.state is StepState.STARTED and step.state is not StepState.STARTED):
+            yield from _ending(step, now)
+    for step in now.steps:
+        if step.job not in known and step.state is StepState.STARTED:
+            again = f" (attempt {step.attempt})" if step.attempt > 1 else ""
+            yield f"{_BEGINNINGS[StepKind(step.name)]}{again} …"
+
+
+def _ending(step: Step, now: Status) -> Iterator[str]:
+    match step.state:
+        case StepState.STARTED:
+            return
+        case StepState.SUCCEEDED:
+            yield _answer(step, now)
+        case _:
+            yield f"The {step.name} step: {step.state.value}{f' ({step.reason})' if step.reason else ''}."
+
+
+def _answer(step: Step, now: Status) -> str:
+    match StepKind(step.name):
+        case StepKind.PLAN:
+            return planned(now.plan) if now.plan else "Planned."
+        case StepKind.BACKUP:
+            return backed_up(now.backups[0]) if now.backups else "Backed up."
+        case StepKind.MIGRATE | StepKind.LOOK:
+            return f"The database was read: it is at {heads(now.current_revisions)}."
+
+
+def _trouble(before: Status, now: Status) -> Iterator[str]:
+    said = {(condition.type, condition.reason, condition.message) for condition in before.conditions}
+    for condition in now.conditions[:1]:
+        if (condition.type, condition.reason, condition.message) in said:
+            continue
+        if condition.status is ConditionStatus.FALSE and now.next_retry_time is not None:
+            yield f"{condition.reason}: {condition.message} It is tried again at {now.next_retry_time:%H:%M:%S} UTC."
+
+
+def planned(plan: Plan) -> str:
+    """A plan in one sentence."""
+    if plan.count == 0:
+        return f"Planned: nothing is pending, the database is at {heads(plan.start)}."
+    statements = f", {plan.statements} statements" if plan.statements is not None else ""
+    return (
+        f"Planned: {plan.count} revision(s){statements}, from {short_heads(plan.start)} to {short_heads(plan.target)}."
+    )
+
+
+def backed_up(backup: Backup) -> str:
+    """A backup in one sentence."""
+    return f"Backed up: {backup.name}, {size(backup.size_bytes)}, sha256 {backup.sha256[:12]}…, read back whole; {restorable(backup.restorable, backup.note)}."
+
+
+def restorable(found: bool | None, note: str) -> str:  # noqa: FBT001  # the three answers of a probe
+    """What the restore probe found, in words."""
+    match found:
+        case True:
+            return "its schema was restored in a probe"
+        case False:
+            return f"NOT restorable: {note.rstrip('.')}"
+        case None:
+            return ": ".join(part for part in ("not probed", note.rstrip(".")) if part)
+
+
+def short_heads(revisions: tuple[str, ...] | None) -> str:
+    """Heads for a table; what nobody could read is said to be so."""
+    if revisions is None:
+        return "unknown"
+    return ", ".join(sorted(revisions)) or "nothing (empty)"
+
+
+def size(count: int) -> str:
+    """Bytes for humans."""
+    value, unit = float(count), 0
+    while value >= _UNIT and unit < len(_UNITS) - 1:
+        value, unit = value / _UNIT, unit + 1
+    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def span(length: timedelta) -> str:
+    """A duration for humans."""
+    seconds = int(length.total_seconds())
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,185 @@
+"""What a run was, told to the person who answers for the database: outcome, cause and remedy, position, way back.
+
+Everything in it was read from the database or the backup by a step. It must not conclude anything of its own.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from dbmigration.api.status import Status, StepState
+from dbmigration.local.archive import Found
+from dbmigration.local.driving import Exit, ready
+from dbmigration.local.narration import restorable, short_heads, size, span
+from dbmigration.local.store import Resource
+from dbmigration_runner.contract.result import Result
+
+_LABEL = 12
+Row = tuple[str, str]
+
+
+def report(resource: Resource, results: list[Result], store: Path, ending: Exit | None, width: int) -> str:
+    """The whole report of the current run or the last one. `results` are the answers of its steps, oldest first."""
+    status = resource.parsed_status
+    if resource.run_is_open and results and results[-1].heads is not None:
+        # An interrupted step's last look is newer than the status, which only the next start brings up to date.
+        status = replace(status, current_revisions=results[-1].heads, observed_at=None)
+    rows = [
+        *_head(resource, status, ending),
+        *_position(status),
+        *_revisions(status, results),
+        *_way_back(resource, status),
+    ]
+    rows += [*_cost(status), *_remarks(status, results)]
+    rows.append(("logs", str(store / "steps")))
+    return "\n".join(_folded(rows, width))
+
+
+def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[Row]:
+    run, condition = status.run, ready(status)
+    if run is None:
+        yield "outcome", "nothing was run"
+    elif run.outcome is not None:
+        yield "outcome", f"{run.outcome.value} ({condition.reason if condition else 'unknown'})"
+    else:
+        yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open, the same command goes on with it"
+    if condition is not None and ending is not Exit.INTERRUPTED:
+        yield "message", condition.message
+    yield "resource", f"{resource.namespace}/{resource.name}{f', run {run.number}' if run else ''}"
+    yield "database", resource.database
+
+
+_UNFINISHED: dict[Exit | None, str] = {Exit.INTERRUPTED: "interrupted", Exit.WAITING: "waiting for something outside"}
+
+
+def _position(status: Status) -> Iterator[Row]:
+    plan = status.plan
+    read = f" (read {status.observed_at:%Y-%m-%d %H:%M:%S} UTC)" if status.observed_at else ""
+    yield "stands at", f"{short_heads(status.current_revisions)}{read}"
+    if plan is not None:
+        yield "wanted", short_heads(plan.target)
+
+
+def _revisions(status: Status, results: list[Result]) -> Iterator[Row]:
+    """One row a revision, marked; long plans are cut where the status cuts them."""
+    run, plan = status.run, status.plan
+    if plan is None or run is None or plan.count == 0:
+        return
+    arrived = status.current_revisions is not None and set(status.current_revisions) == set(plan.target)
+    reports = [result.migrate for result in results if result.migrate is not None]
+    applied = {*run.applied_revisions, *(revision for report in reports for revision in report.applied)}
+    failed = {report.failed_revision for report in reports if report.failed_revision is not None}
+    label = "revisions"
+    for revision in plan.revisions:
+        mark = "applied" if arrived or revision.id in applied else "FAILED" if revision.id in failed else "pending"
+        yield label, f"{mark:<8} {revision.id}  {revision.title}"
+        label = ""
+    if plan.count > len(plan.revisions):
+        yield "", f"… {plan.count} in all"
+
+
+def _way_back(resource: Resource, status: Status) -> Iterator[Row]:
+    name = status.run.backup if status.run else ""
+    backup = next((known for known in status.backups if known.name == name), None)
+    if backup is None:
+        if status.plan is not None and status.plan.count:
+            skip = resource.spec.get("backup", {}).get("skip")
+            yield "backup", f"none: {skip['reason']}" if skip else "none"
+        return
+    yield "backup", f"{backup.name}, {size(backup.size_bytes)} ({backup.size_bytes} bytes)"
+    yield "", f"at {backup.location}"
+    yield "", f"sha256 {backup.sha256}"
+    yield "", f"of the database at {short_heads(backup.revisions)}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield "", f"read back whole {backup.verified_at:%H:%M:%S} UTC; {restorable(backup.restorable, backup.note)}"
+
+
+def _cost(status: Status) -> Iterator[Row]:
+    steps = [step for step in status.steps if step.finished_at is not None]
+    parts = []
+    for step in steps:
+        assert step.finished_at is not None  # noqa: S101  # filtered above
+        ended = "" if step.state is StepState.SUCCEEDED else f" ({step.state.value})"
+        parts.append(f"{step.name} {span(step.finished_at - step.started_at)}{ended}")
+    if parts:
+        yield "took", ", ".join(parts)
+    metrics = status.metrics
+    if metrics is None:
+        return
+    peaks = [
+        f"CPU {metrics.peak_cpu_percent:.0f} % of a core" if metrics.peak_cpu_percent is not None else "",
+        f"memory {size(metrics.peak_memory_bytes)}" if metrics.peak_memory_bytes is not None else "",
+        f"disk {metrics.peak_disk_percent:.0f} % full" if metrics.peak_disk_percent is not None else "",
+        f"{metrics.lock_waits} lock wait(s)" if metrics.lock_waits else "",
+    ]
+    if any(peaks):
+        yield "peaks", ", ".join(peak for peak in peaks if peak)
+
+
+def _remarks(status: Status, results: list[Result]) -> Iterator[Row]:
+    for finding in status.plan.findings if status.plan else ():
+        yield "finding", f"{finding.code}{f' in {finding.revision}' if finding.revision else ''}: {finding.message}"
+    for result in results:
+        for warning in result.warnings:
+            yield "warning", warning
+        if result.migrate is None:
+            continue
+        for check in result.migrate.checks:
+            yield (
+                "check",
+                f"{'holds' if check.passed else 'DOES NOT HOLD'}: {check.name}{f', {check.message}' if check.message else ''}",
+            )
+
+
+def plan_report(result: Result, sql: list[str] | None, width: int) -> str:
+    """What a plan found, for `--plan-only`."""
+    plan = result.plan
+    if plan is None:
+        return "\n".join(
+            _folded([("outcome", f"{result.outcome.value} ({result.reason})"), ("message", result.message)], width)
+        )
+    rows: list[Row] = [("stands at", short_heads(plan.start)), ("wanted", short_heads(plan.target))]
+    rows.append(
+        (
+            "pending",
+            f"{plan.count} revision(s)" + (f", {plan.statements} statements" if plan.statements is not None else ""),
+        )
+    )
+    rows += [("", f"{item.id}  {item.title}") for item in plan.revisions]
+    if plan.count > len(plan.revisions):
+        rows.append(("", f"… {plan.count} in all"))
+    rows += [
+        ("finding", f"{item.code}{f' in {item.revision}' if item.revision else ''}: {item.message}")
+        for item in plan.findings
+    ]
+    rows += [("warning", warning) for warning in result.warnings]
+    rows.append(("plan hash", plan.hash))
+    text = "\n".join(_folded(rows, width))
+    return text if sql is None else "\n\n".join([text, *sql])
+
+
+def archived(found: Found, *, verified: bool) -> str:
+    """One backup of a folder, for a list."""
+    backup = found.backup
+    if backup is None:
+        return f"{found.path.name}: NO BACKUP, {found.fault}"
+    verdict = f"NO BACKUP, {found.fault}" if found.fault else restorable(backup.restorable, backup.restorable_note)
+    rows = f", {sum(backup.rows.values())} rows in {len(backup.rows)} tables" if backup.rows else ""
+    return "\n".join(
+        (
+            f"{backup.name}: {verdict}",
+            f"  of {backup.object.rpartition('/')[0]} at {short_heads(backup.revisions)}, taken {backup.taken_at} by {backup.tool}",
+            f"  {found.dump}, {size(backup.size_bytes)}{rows}",
+            f"  sha256 {backup.sha256}{' (read now)' if verified and not found.fault else ''}",
+        )
+    )
+
+
+def _folded(rows: list[Row], width: int) -> Iterator[str]:
+    """Fold the texts beside their labels; names, paths and hashes are never broken, nor are runs of spaces."""
+    for label, text in rows:
+        lines = textwrap.wrap(text, max(width - _LABEL, 40), break_long_words=False, break_on_hyphens=False) or [""]
+        for number, line in enumerate(lines):
+            yield f"{label if number == 0 else '':<{_LABEL}}{line}".rstrip()

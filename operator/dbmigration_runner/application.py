@@ -1,0 +1,301 @@
+"""The application's env.py in a process of its own: started, watched, stopped, and its story told.
+
+Drivers block in C and env.py may exit, mute, fork or crash: so nothing that must happen depends on that process. Knows
+nothing of plans and revisions beyond the events' names; what the story means is the steps' business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from dbmigration_runner.contract.codec import encode
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.interface import Guest, GuestOrder
+from dbmigration_runner.errors import RunnerError, Stopped
+from dbmigration_runner.events import (
+    Applied,
+    ChildOrder,
+    Committed,
+    Event,
+    Failed,
+    Finished,
+    Looked,
+    Opened,
+    Planned,
+    Rendered,
+    Started,
+    read_event,
+)
+from dbmigration_runner.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from dbmigration_runner.engines.interface import Lock
+    from dbmigration_runner.step import Step
+
+TICK_SECONDS = 0.2
+PATIENCE_SECONDS = 10  # for a child that told its end, and does not end
+CANCEL_SECONDS = 5  # for a child whose statement was cancelled, then for one whose session was terminated
+DRAIN_SECONDS = 1
+LINE_BYTES = 1 << 20
+FOLDER = Path(__file__).parent
+
+
+@dataclass
+class Story:
+    """What a child told, and how it ended. Filled while it runs, read afterwards."""
+
+    planned: Planned | None = None
+    looked: Looked | None = None
+    rendered: list[Rendered] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    applied: list[str] = field(default_factory=list)
+    sessions: list[int] = field(default_factory=list)
+    committed: bool = False
+    finished: bool = False
+    failed: Failed | None = None
+    stopped: Stopped | None = None
+    end: str = ""  # how the process ended, where it told nothing
+
+    @property
+    def error(self) -> RunnerError | None:
+        """Why the child did not do what it was told, None where it did."""
+        if self.stopped is not None:
+            return self.stopped
+        if self.failed is not None:
+            return RunnerError(self.failed.reason, self.failed.message)
+        if self.finished:
+            return None
+        return RunnerError(
+            RunnerReason.ENVIRONMENT_EXITED, f"The process that ran env.py ended without a word: {self.end}."
+        )
+
+    @property
+    def failed_revision(self) -> str | None:
+        """The revision that was running when it ended."""
+        if self.failed is not None:
+            return self.failed.failed_revision
+        running = [revision for revision in self.started if revision not in self.applied]
+        return running[-1] if running and not self.finished else None
+
+
+def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool) -> Story:
+    """Run env.py once, to its end or until the step must stop. Raises nothing that env.py could cause."""
+    guests = GuestOrder(
+        engine=step.engine.name,
+        application_name=step.application_name,
+        read_only=read_only,
+        lock_timeout_milliseconds=step.engine.lock_timeout_of(step.task.locks) if limit_locks else None,
+        proof=lock.proof,
+    )
+    child = _Child(step, lock, ChildOrder(step.task.to_json(), guests))
+    with Heartbeat(lock) as heartbeat:
+        child.watch(heartbeat)
+    child.settle()
+    return child.story
+
+
+class _Child:
+    """The process, its three pipes to us and the one from us."""
+
+    def __init__(self, step: Step, lock: Lock, order: ChildOrder) -> None:
+        self.story = Story()
+        self._step = step
+        self._buffers: dict[int, bytes] = {}
+        self._ended_at: float | None = None
+        control_read, self._control = os.pipe()
+        self._events, events_write = os.pipe()
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("PYTHONFAULTHANDLER", "1")
+        environment.pop("DBMIGRATION_RESULT", None)
+        self._process = subprocess.Popen(
+            [sys.executable, str(FOLDER), "child", str(control_read), str(events_write)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(control_read, events_write, *lock.files),
+            start_new_session=True,  # what env.py starts ends with it
+            env=environment,
+        )
+        os.close(control_read)
+        os.close(events_write)
+        self._selector = selectors.DefaultSelector()
+        self._streams: dict[int, TextIO] = {}
+        for pipe, stream in ((self._process.stdout, sys.stdout), (self._process.stderr, sys.stderr)):
+            if pipe is not None:
+                self._streams[pipe.fileno()] = stream
+        for file in (self._events, *self._streams):
+            os.set_blocking(file, False)
+            self._buffers[file] = b""
+            self._selector.register(file, selectors.EVENT_READ)
+        with contextlib.suppress(OSError):  # a child that died at once is noticed by watching it
+            self._tell(json.dumps(encode(order)))
+
+    def watch(self, heartbeat: Heartbeat) -> None:
+        """Until the child has ended."""
+        try:
+            while self._is_running():
+                self._step.check()
+                heartbeat.check()
+        except Stopped as error:
+            self.story.stopped = error
+            self._stop()
+        self._drain()
+
+    def settle(self) -> None:
+        """Close everything, and see that no session of the child's works on."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what env.py started and left behind
+        for file in (self._control, self._events):
+            os.close(file)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._selector.close()
+        self.story.end = _end(self._process.returncode)
+        if self._guests():
+            self._end_sessions()
+
+    def _is_running(self) -> bool:
+        self._read(TICK_SECONDS)
+        if self._has_ended():
+            return False
+        if self.story.finished or self.story.failed is not None:
+            self._ended_at = self._ended_at or time.monotonic()
+            if time.monotonic() - self._ended_at > PATIENCE_SECONDS:
+                self._kill()
+                return False
+        return True
+
+    def _stop(self) -> None:
+        """First the server's work, then the process: a killed client's statement would run on."""
+        with contextlib.suppress(OSError):
+            self._tell("stop")
+        for end in (self._step.engine.cancel, self._step.engine.terminate):
+            guests = self._guests()
+            with contextlib.suppress(RunnerError), self._step.engine.connect() as session:
+                end(session, guests)
+            if self._wait(CANCEL_SECONDS if guests else 1):
+                return
+        self._kill()
+
+    def _wait(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._read(TICK_SECONDS)
+            if self._has_ended():
+                return True
+        return False
+
+    def _has_ended(self) -> bool:
+        """With all its pipes closed there is nothing to read, and so nothing to wait for but the end itself."""
+        if not self._selector.get_map():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(TICK_SECONDS)
+        return self._process.poll() is not None
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _guests(self) -> tuple[Guest, ...]:
+        return tuple(Guest(session, self._step.application_name) for session in self.story.sessions if session)
+
+    def _end_sessions(self) -> None:
+        """A look at the database is only true when nobody of ours works there any more."""
+        ours = set(self.story.sessions)
+        until = time.monotonic() + CANCEL_SECONDS
+        asked = False
+        with contextlib.suppress(RunnerError), self._step.engine.connect() as session:
+            while left := tuple(guest for guest in self._step.engine.guests(session) if guest.session in ours):
+                if time.monotonic() >= until:
+                    if asked:
+                        return
+                    self._step.engine.terminate(session, left)
+                    asked, until = True, time.monotonic() + CANCEL_SECONDS
+                time.sleep(TICK_SECONDS)
+
+    def _drain(self) -> None:
+        """The last words; what env.py started may hold the pipes open, so not for ever."""
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._selector.get_map() and time.monotonic() < until and self._read(TICK_SECONDS):
+            pass
+        for file, rest in self._buffers.items():
+            if rest:
+                self._line(file, rest)
+
+    def _read(self, seconds: float) -> bool:
+        """Read what is there; False where nothing was."""
+        ready = self._selector.select(seconds) if self._selector.get_map() else []
+        for key, _ in ready:
+            data = os.read(key.fd, 1 << 16)
+            if not data:
+                self._selector.unregister(key.fd)
+                continue
+            *lines, rest = (self._buffers[key.fd] + data).split(b"\n")
+            self._buffers[key.fd] = rest if len(rest) < LINE_BYTES else b""
+            for line in lines:
+                self._line(key.fd, line)
+        return bool(ready)
+
+    def _line(self, file: int, line: bytes) -> None:
+        if file in self._streams:
+            self._step.log.pass_on(line.decode(errors="replace").rstrip("\r"), self._streams[file])
+            return
+        event = read_event(line)
+        if event is not None:
+            self._note(event)
+
+    def _note(self, event: Event) -> None:
+        story, say = self.story, self._step.log.say
+        match event:
+            case Opened(session=session):
+                story.sessions.append(session)
+            case Planned():
+                story.planned = event
+            case Looked():
+                story.looked = event
+            case Rendered():
+                story.rendered.append(event)
+                if event.unrenderable:
+                    say("not-renderable", revision=event.revision, why=event.unrenderable)
+                else:
+                    say("sql", revision=event.revision, statements=event.statements, sql=event.sql)
+            case Started(revision=revision):
+                story.started.append(revision)
+                say("revision-started", revision=revision)
+            case Applied(revision=revision):
+                story.applied.append(revision)
+                total = len(story.planned.revisions) if story.planned is not None else None
+                say("revision-applied", revision=revision, done=len(story.applied), of=total)
+            case Committed():
+                story.committed = True
+            case Finished():
+                story.finished = True
+            case Failed():
+                story.failed = event
+                say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
+
+    def _tell(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        while data:
+            data = data[os.write(self._control, data) :]
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"ended by signal {-code}"

@@ -1,0 +1,1 @@
+"""What each step does, a module a step."""

@@ -1,0 +1,331 @@
+"""The way back, made before anything is changed: dump, read back, try, record, forget the superfluous.
+
+Under the run's lock, in this order, so that a kill at any line leaves either a backup that is whole or none:
+
+    1. remove what a killed backup left          5. restore its schema in a probe database
+    2. one snapshot: heads, schema, tables       6. rename it to its name, write the manifest
+    3. write the dump of it, as <name>.partial   7. remove backups beyond retention
+    4. read it back from the disk, to the end
+
+The application's code is never run. This module knows neither an engine nor how a lock is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.checks.manifest import (
+    PARTIAL,
+    SUFFIX,
+    Manifest,
+    now,
+    read_manifests,
+    sync_directory,
+    write_manifest,
+)
+from dbmigration_runner.checks.retention import CORRUPT, prune, remove_partial
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import BackupReport, Outcome, Result
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines.dump import dump_for
+from dbmigration_runner.errors import Refusal, RunnerError
+from dbmigration_runner.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dbmigration_runner.contract.task import BackupOrder, Task
+    from dbmigration_runner.engines.dump import Decoded, Dump, Probe, Snapshot, Stored
+    from dbmigration_runner.engines.interface import Engine, Lock
+    from dbmigration_runner.step import Step
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+PRIVATE_DIRECTORY = 0o700
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MISSING_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """A dump on the volume under its partial name, and the snapshot that it is of."""
+
+    path: Path
+    stored: Stored
+    snapshot: Snapshot
+    taken_at: str
+
+
+def backup(step: Step) -> Result:
+    """Do the backup step; raises RunnerError where there is no new backup."""
+    admin = _admin(step)
+    with step.engine.connect() as session:
+        step.meet(session)
+    lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
+    try:
+        step.await_guests()
+        with Heartbeat(lock) as heartbeat:
+
+            def alive() -> None:
+                step.check()
+                heartbeat.check()
+
+            report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin)
+        lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
+        seen = step.look()
+    finally:
+        lock.release()
+    if report.restorable_note:
+        step.warnings.append(report.restorable_note)
+    return step.result(
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"A backup of {report.size_bytes} bytes was written, read back and decoded.",
+        heads=seen.heads,
+        catalog=seen.catalog,
+        backup=report,
+    )
+
+
+def _admin(step: Step) -> Engine | None:
+    path = step.task.database.admin_url_file
+    if path is None:
+        return None
+    return engine_for(Path(path).read_text(encoding="utf-8"), application_name=step.application_name)
+
+
+def back_up(
+    task: Task, engine: Engine, *, lock: Lock, alive: Callable[[], None], admin: Engine | None = None
+) -> BackupReport:
+    """Take and verify the task's backup; the caller holds `lock` until this returns.
+
+    `alive` is called at least twice a second, and raises Stopped where the step is to end or the lock is lost. `admin` is
+    the same database by a URL that leads past a pooler and may create databases.
+
+    Raises RunnerError: DatabaseMoved, BackupFailed, BackupCorrupt, BackupVolumeFull, BackupNotRestorable,
+    ClientToolsTooOld and what an engine's sessions raise. Then there is no new backup, and no old one is gone.
+    """
+    order = _order(task)
+    directory = Path(order.directory)
+    with _said_of(directory):
+        _prepare(directory)
+        dump = dump_for(engine, admin, lock)
+        written = write_dump(task, dump, directory / f"{order.name}{dump.suffix}{PARTIAL}", alive)
+        try:
+            decoded = verify_dump(dump, written, alive)
+            probe = dump.probe(written.path, written.snapshot, alive)
+            manifest = _manifest(task, dump, written, decoded, probe)
+            _publish(written.path, directory, manifest)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                written.path.unlink()
+            raise
+        _refuse_no_way_back(order, probe)
+        pruned = prune(directory, order.keep_last)
+    return BackupReport(
+        name=order.name,
+        location=str(directory / manifest.file),
+        size_bytes=manifest.size_bytes,
+        sha256=manifest.sha256,
+        revisions=manifest.revisions,
+        taken_at=manifest.taken_at,
+        verified_at=manifest.verified_at,
+        restorable=manifest.restorable,
+        restorable_note=manifest.restorable_note,
+        catalog=manifest.catalog_digest,
+        pruned=pruned,
+    )
+
+
+def write_dump(task: Task, dump: Dump, path: Path, alive: Callable[[], None]) -> Written:
+    """Dump one snapshot of the database to a new file, and sync it; nothing is left of a dump that failed.
+
+    Raises Refusal (DatabaseMoved, BackupVolumeFull) before anything is written.
+    """
+    order = _order(task)
+    with dump.snapshot(order.version_table) as snapshot:
+        taken_at = now()
+        _refuse_moved(task, snapshot)
+        _refuse_small_volume(path.parent, snapshot)
+        try:
+            stored = dump.write(path, alive)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+    sync_directory(path.parent)
+    return Written(path, stored, snapshot, taken_at)
+
+
+def verify_dump(dump: Dump, written: Written, alive: Callable[[], None]) -> Decoded:
+    """Read the dump back from the disk and decode it to its last row; what is not whole is set aside as `.corrupt`.
+
+    Raises RunnerError (BackupCorrupt).
+    """
+    decoded = dump.decode(written.path, alive)
+    fault = _fault(written, decoded)
+    if fault:
+        aside = written.path.with_name(written.path.name[: -len(PARTIAL)] + CORRUPT)
+        written.path.rename(aside)
+        raise RunnerError(
+            RunnerReason.BACKUP_CORRUPT,
+            f"The backup does not read back as it was written: {fault}. It is kept as {aside.name} until the next backup. "
+            "Check the volume and what it lies on.",
+        )
+    return decoded
+
+
+def _fault(written: Written, decoded: Decoded) -> str:
+    stored = written.stored
+    if decoded.size_bytes != stored.size_bytes:
+        return f"{stored.size_bytes} bytes were written, {decoded.size_bytes} are there"
+    if decoded.sha256 != stored.sha256:
+        return "its SHA-256 is another one than of what was written"
+    if decoded.fault:
+        return decoded.fault
+    missing = sorted(written.snapshot.tables - set(decoded.rows))
+    if missing:
+        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+        return f"it has no rows of {', '.join(missing[:_MISSING_SHOWN])}{more}"
+    return ""
+
+
+def _order(task: Task) -> BackupOrder:
+    order = task.backup
+    if order is None:
+        raise Refusal(
+            RunnerReason.TASK_INVALID, "A backup was asked for without saying where to: the task has no backup order."
+        )
+    if not NAME.fullmatch(order.name):
+        raise Refusal(
+            RunnerReason.TASK_INVALID, "The name of the backup is no file name of letters, digits, dots and dashes."
+        )
+    return order
+
+
+def _prepare(directory: Path) -> None:
+    """Make the object's directory, or refuse the one that is there; remove what a killed backup left."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(directory.lstat().st_mode):
+            raise Refusal(
+                RunnerReason.STORAGE_NOT_SUPPORTED,
+                f"{directory} is no directory, or a link that may lead anywhere: give the backups a directory of their own.",
+            )
+    directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
+    remove_partial(directory)
+
+
+def _refuse_moved(task: Task, snapshot: Snapshot) -> None:
+    if task.expected is not None and sorted(snapshot.heads) != sorted(task.expected.start):
+        raise Refusal(
+            RunnerReason.DATABASE_MOVED,
+            f"The database is at {_named(snapshot.heads)}, the plan starts at {_named(task.expected.start)}: "
+            "somebody else migrated it. A new plan is needed.",
+        )
+
+
+def _named(heads: tuple[str, ...]) -> str:
+    return ", ".join(sorted(heads)) or "no revision"
+
+
+def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:
+    """Find out before an hour of dumping; the last backup tells how much smaller than its database a dump is."""
+    system = os.statvfs(directory)
+    free = system.f_bavail * system.f_frsize
+    needed = snapshot.least_bytes
+    last = next(iter(read_manifests(directory)), None)
+    if last is not None and last.data_bytes > 0:
+        # Half of what the last one suggests: rows and their statistics change, and a full disk is noticed anyway.
+        needed = max(needed, snapshot.data_bytes * last.size_bytes // last.data_bytes // 2)
+    if free < needed:
+        raise Refusal(
+            RunnerReason.BACKUP_VOLUME_FULL,
+            f"{free} bytes are free on the backup volume, at least {needed} are needed: enlarge it, or lower backup.retention.",
+        )
+
+
+def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe) -> Manifest:
+    order, run, snapshot = _order(task), task.run, written.snapshot
+    return Manifest(
+        name=order.name,
+        file=order.name + dump.suffix,
+        object=f"{run.namespace}/{run.name}/{run.uid}",
+        run=run.number,
+        attempt=run.attempt,
+        taken_at=written.taken_at,
+        verified_at=now(),
+        engine=dump.engine,
+        server_version=snapshot.server_version,
+        tool=dump.tool,
+        size_bytes=decoded.size_bytes,
+        decoded_bytes=decoded.decoded_bytes,
+        data_bytes=snapshot.data_bytes,
+        sha256=decoded.sha256,
+        revisions=snapshot.heads,
+        version_table=order.version_table,
+        catalog_digest=snapshot.catalog.digest,
+        catalog=snapshot.catalog.items,
+        rows=dict(decoded.rows),
+        restorable=probe.restorable,
+        restorable_note=probe.note,
+        image=task.migrations.image if task.migrations is not None else "",
+        plan_hash=task.expected.hash if task.expected is not None else "",
+        surroundings=snapshot.surroundings,
+        notes=decoded.notes,
+    )
+
+
+def _publish(partial: Path, directory: Path, manifest: Manifest) -> None:
+    """Give the dump its name, and make it valid; a dump of the same name loses its manifest first."""
+    with contextlib.suppress(FileNotFoundError):
+        (directory / (manifest.name + SUFFIX)).unlink()
+    final = directory / manifest.file
+    partial.rename(final)
+    sync_directory(directory)
+    try:
+        write_manifest(directory, manifest)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            final.unlink()
+        remove_partial(directory)
+        raise
+
+
+def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:
+    """A dump that does not restore is kept and recorded, but nothing may be changed on its strength."""
+    if probe.restorable is False:
+        raise RunnerError(
+            RunnerReason.BACKUP_NOT_RESTORABLE, f"{probe.note} The dump itself is whole and kept as {order.name}."
+        )
+    if order.probe_required and probe.restorable is None:
+        raise RunnerError(
+            RunnerReason.BACKUP_NOT_RESTORABLE,
+            f"rollback.onFailure relies on a restore, and none could be tried. {probe.note}",
+        )
+
+
+@contextlib.contextmanager
+def _said_of(directory: Path) -> Iterator[None]:
+    """What the file system refuses, in our words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise RunnerError(
+                RunnerReason.BACKUP_VOLUME_FULL,
+                "The backup volume ran full; what was written is removed. Enlarge it, or lower backup.retention.",
+            ) from None
+        reason = RunnerReason.STORAGE_NOT_SUPPORTED if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else None
+        raise RunnerError(
+            reason or RunnerReason.BACKUP_FAILED,
+            f"{directory} cannot be used for backups by user {os.getuid()}: {error.strerror or error}. "
+            "Mount it writable, or set podTemplate.fsGroup.",
+        ) from None

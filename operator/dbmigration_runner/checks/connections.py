@@ -1,0 +1,133 @@
+"""Dresses every connection that the application's env.py opens, and sees every statement and commit on it.
+
+SQLAlchemy's events on the class Engine are the only seam that sees them all, whatever env.py does. Knows no engine and
+no revision; must leave no transaction open on a connection, for Alembic would then never commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.messages import sql_error
+from dbmigration_runner.errors import Stopped
+from dbmigration_runner.events import Committed, EventWriter, Opened
+
+if TYPE_CHECKING:
+    from dbmigration_runner.engines.interface import GuestOrder, Guests
+
+INFO_KEY = "dbmigration.adopted"
+_READS = ("SELECT", "SHOW", "SET ", "RESET", "PRAGMA", "EXPLAIN", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+class Connections:
+    """The application's connections, from the first to the last."""
+
+    def __init__(self, order: GuestOrder, tell: EventWriter) -> None:
+        self._order = order
+        self._tell = tell
+        self._guests = _guests_of(order.engine)
+        self._stopping = threading.Event()
+        self._revisions_run = False
+        self._committed = False
+        self.write_refused = False  # a session that may only read was asked to write
+
+    def install(self) -> None:
+        """From here on; nothing of the application may be imported before."""
+        event.listen(Engine, "connect", self._connect)
+        event.listen(Engine, "before_cursor_execute", self._before_statement)
+        event.listen(Engine, "after_cursor_execute", self._after_statement)
+        event.listen(Engine, "handle_error", self._failed)
+        event.listen(Engine, "commit", self._commit)
+
+    def stop(self) -> None:
+        """Refuse every further statement: an `except` in a revision may go on after its statement was cancelled."""
+        self._stopping.set()
+
+    def watch_commits(self) -> None:
+        """Revisions run from here on: a commit means that something stays."""
+        self._revisions_run = True
+
+    def are_of_the_manifest(self, connection: Any) -> bool:
+        """Is this connection in the manifest's database?
+
+        Asked of what was seen when it was opened: a statement now would begin a transaction.
+        """
+        adopted = connection.info.get(INFO_KEY)
+        return adopted is not None and adopted.proven
+
+    def ask(self, question: str, connection: Any, *arguments: Any) -> Any:
+        """Ask a method of interface.Guests about a connection of SQLAlchemy's."""
+        return getattr(self._guests, question)(_driver(connection), *arguments)
+
+    def _connect(self, dbapi_connection: Any, record: Any) -> None:
+        record.info.pop(INFO_KEY, None)
+        try:
+            adopted = self._guests.adopt(dbapi_connection, self._order)
+        except Exception:  # noqa: BLE001  # another engine's connection does not understand us, and stays as it is
+            with contextlib.suppress(Exception):
+                dbapi_connection.rollback()
+            return
+        record.info[INFO_KEY] = adopted
+        self._tell(Opened(adopted.session, adopted.proven))
+
+    def _before_statement(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        del cursor
+        if self._stopping.is_set():
+            raise Stopped(RunnerReason.CANCELLED, "The step was told to stop.")
+        if self._limits_locks(connection) and self._guests.waits_for_others(statement):
+            self._guests.set_lock_timeout(_driver(connection), 0)
+
+    def _after_statement(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        del cursor
+        self._limit_locks_again(connection, statement)
+        if not self._revisions_run or self._committed or INFO_KEY not in connection.info:
+            return
+        word = statement.lstrip().upper()
+        if word.startswith("COMMIT") or (
+            not word.startswith(_READS) and self._guests.commits_by_itself(_driver(connection))
+        ):
+            self._something_stays()
+
+    def _failed(self, context: Any) -> None:
+        found = sql_error(context.original_exception)
+        self.write_refused = self.write_refused or (found is not None and found.is_write_refused)
+        if context.connection is not None and context.statement is not None:
+            with contextlib.suppress(Exception):  # the transaction is aborted, or the session gone: nothing to restore
+                self._limit_locks_again(context.connection, context.statement)
+
+    def _commit(self, connection: Any) -> None:
+        if not self._revisions_run or self._committed or INFO_KEY not in connection.info:
+            return
+        with contextlib.suppress(Exception):  # an aborted transaction answers nothing, and leaves nothing
+            if self._guests.will_commit_writes(_driver(connection)):
+                self._something_stays()
+
+    def _something_stays(self) -> None:
+        self._committed = True
+        self._tell(Committed())
+
+    def _limits_locks(self, connection: Any) -> bool:
+        return self._order.lock_timeout_milliseconds is not None and INFO_KEY in connection.info
+
+    def _limit_locks_again(self, connection: Any, statement: str) -> None:
+        if self._limits_locks(connection) and self._guests.waits_for_others(statement):
+            self._guests.set_lock_timeout(_driver(connection), self._order.lock_timeout_milliseconds or 0)
+
+
+def _driver(connection: Any) -> Any:
+    """The driver's connection beneath SQLAlchemy's: no statement on it begins a transaction of SQLAlchemy's."""
+    pooled = connection.connection
+    return getattr(pooled, "dbapi_connection", None) or pooled.connection
+
+
+def _guests_of(engine: str) -> Guests:
+    module: Any = importlib.import_module(f"dbmigration_runner.engines.{engine}_guest")
+    guests: Guests = module.GUESTS
+    return guests

@@ -1,0 +1,164 @@
+"""The migrate step: under the run's lock, up to the target, and then the truth about where the database is.
+
+Atomicity is never inferred from the engine or from an exit: after whatever happened heads and schema are read again. A
+lock timeout is tried again only where that reading shows nothing changed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbmigration_runner import application
+from dbmigration_runner.checks import after, before
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
+from dbmigration_runner.errors import Stopped
+from dbmigration_runner.step import Seen, changed
+
+if TYPE_CHECKING:
+    from dbmigration_runner.application import Story
+    from dbmigration_runner.engines.interface import Lock
+    from dbmigration_runner.step import Step
+
+LONGEST_SLEEP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """The last run of env.py, and the database before the first and after the last."""
+
+    story: Story
+    before: Seen
+    after: Seen
+    lock_waits: int
+    budget_gone: bool = False
+
+    @property
+    def heads_at_target(self) -> bool:
+        planned = self.story.planned
+        return planned is not None and self.after.heads == planned.target
+
+    @property
+    def changed(self) -> bool | None:
+        return changed(self.before, self.after, committed=self.story.committed)
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """What the heads confirm of what was told: Alembic tells before it commits."""
+        told = self.story.applied
+        if self.heads_at_target:
+            return tuple(told)
+        heads = self.after.heads or ()
+        confirmed = [position for position, revision in enumerate(told) if revision in heads]
+        return tuple(told[: confirmed[-1] + 1]) if confirmed and self.after.heads != self.before.heads else ()
+
+
+def migrate(step: Step) -> Result:
+    """Raises RunnerError only where nothing was begun."""
+    with step.engine.connect() as session:
+        step.meet(session)
+    lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
+    try:
+        step.await_guests()
+        before.require(step)
+        attempt = _upgrade(step, lock)
+        return _result(step, attempt)
+    finally:
+        lock.release()
+
+
+def _upgrade(step: Step, lock: Lock) -> _Attempt:
+    """Run env.py until it did its work, failed, or the lock budget is gone."""
+    start = step.look()
+    waits, pause = 0, 0.5
+    until = time.monotonic() + step.task.locks.retry_for_seconds
+    while True:
+        story = application.run(step, lock, read_only=False, limit_locks=True)
+        if story.planned is not None:
+            start = Seen(start.heads if waits else story.planned.heads, start.catalog)
+        now = step.look(story.planned.version_table if story.planned is not None else None)
+        attempt = _Attempt(story, start, now, waits)
+        if story.error is None or story.failed is None or not story.failed.lock_timeout:
+            return attempt
+        if story.stopped is not None or attempt.changed is not False:
+            return attempt
+        waits += 1
+        step.log.say("lock-timeout", revision=story.failed_revision, waits=waits)
+        if time.monotonic() + pause >= until:
+            return _Attempt(story, start, now, waits, budget_gone=True)
+        try:
+            step.jitter(pause)
+        except Stopped as error:
+            story.stopped = error
+            return _Attempt(story, start, now, waits)
+        pause = min(pause * 1.5, LONGEST_SLEEP_SECONDS)
+
+
+def _result(step: Step, attempt: _Attempt) -> Result:
+    error = attempt.story.error
+    if attempt.budget_gone:
+        return _failed(
+            step,
+            attempt,
+            RunnerReason.LOCK_BUDGET_EXHAUSTED,
+            f"A lock was not to be had within {step.task.locks.timeout_milliseconds} ms in {attempt.lock_waits} tries over "
+            f"{step.task.locks.retry_for_seconds} s; nothing was changed. Try when the database is quieter, or raise locks.",
+        )
+    if error is not None:
+        reached = " The database is at the target nevertheless." if attempt.heads_at_target else ""
+        return _failed(step, attempt, error.reason, error.message + reached)
+    if not attempt.heads_at_target:
+        planned = attempt.story.planned
+        target = ", ".join(planned.target) if planned is not None else "the target"
+        found = "unreadable" if attempt.after.heads is None else ", ".join(attempt.after.heads) or "no revision"
+        return _failed(
+            step,
+            attempt,
+            RunnerReason.VERIFICATION_FAILED,
+            f"env.py ended without an error, but a second session finds the database at {found} and not at {target}.",
+        )
+    return _verified(step, attempt)
+
+
+def _verified(step: Step, attempt: _Attempt) -> Result:
+    try:
+        checks = after.check(step)
+    except Stopped as error:
+        return _failed(
+            step, attempt, error.reason, f"{error.message} The database is at the target; not all checks ran."
+        )
+    failed = [check.name for check in checks if not check.passed]
+    step.warnings += [f"{check.name}: {check.message}" for check in checks if check.passed and check.message]
+    report = MigrateReport(applied=attempt.applied, lock_waits=attempt.lock_waits, checks=checks)
+    outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were applied."
+    if failed:
+        outcome, reason = Outcome.FAILED, RunnerReason.CHECK_FAILED
+        message = f"The database is at the target, but {len(failed)} checks failed: {', '.join(failed)}."
+    return step.result(
+        outcome,
+        reason,
+        message,
+        changed=attempt.changed,
+        heads=attempt.after.heads,
+        catalog=attempt.after.catalog,
+        migrate=report,
+    )
+
+
+def _failed(step: Step, attempt: _Attempt, reason: RunnerReason, message: str) -> Result:
+    return step.result(
+        Outcome.FAILED,
+        reason,
+        message,
+        changed=attempt.changed,
+        heads=attempt.after.heads,
+        catalog=attempt.after.catalog,
+        migrate=MigrateReport(
+            applied=attempt.applied,
+            failed_revision=attempt.story.failed_revision,
+            error=message,
+            lock_waits=attempt.lock_waits,
+        ),
+    )

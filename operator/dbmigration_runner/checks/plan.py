@@ -1,0 +1,94 @@
+"""The plan step: what lies between the database and the target, in read-only sessions, and proof that nothing changed.
+
+Changes nothing unless the manifest lets env.py write while it is loaded, and then says what became of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from dbmigration_runner import application
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Finding, Outcome, PlanReport, Result
+from dbmigration_runner.errors import RunnerError
+from dbmigration_runner.step import Seen, changed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbmigration_runner.application import Story
+    from dbmigration_runner.events import Planned
+    from dbmigration_runner.step import Step
+
+
+def plan(step: Step) -> Result:
+    """Raises RunnerError where the database cannot be reached or worked on."""
+    writes = step.task.policy.plan_writes
+    with step.engine.connect() as session:
+        step.meet(session)
+    before = step.look()
+    lock = step.engine.lock(exclusive=False, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
+    try:
+        story = application.run(step, lock, read_only=not writes, limit_locks=writes)
+    finally:
+        lock.release()
+    told = story.planned
+    if told is not None:
+        before = Seen(told.heads, before.catalog)
+    after = step.look(told.version_table if told is not None else None)
+    left = changed(before, after, committed=False)
+    error = _error(story)
+    if error is not None or told is None:
+        return step.failed(error or _nothing_told(), changed=left, heads=after.heads, catalog=after.catalog)
+    report = _report(story, told)
+    if left:
+        wrote = Finding("EnvironmentWrites", "env.py changed the schema while it was loaded, before any revision.")
+        report = dataclasses.replace(report, findings=(wrote, *report.findings))
+    step.log.say("plan", hash=report.hash, revisions=[found.id for found in report.revisions], target=report.target)
+    return step.result(
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"{report.count} revisions are pending." if report.count else "Nothing is pending.",
+        changed=left,
+        heads=after.heads,
+        catalog=after.catalog,
+        plan=report,
+    )
+
+
+def _error(story: Story) -> RunnerError | None:
+    """All facts are told before rendering begins: a process that dies there costs the SQL only."""
+    died_rendering = story.planned is not None and story.stopped is None and story.failed is None
+    return None if died_rendering else story.error
+
+
+def _nothing_told() -> RunnerError:
+    return RunnerError(RunnerReason.ENVIRONMENT_DID_NOTHING, "env.py ended without showing its revisions.")
+
+
+def _report(story: Story, told: Planned) -> PlanReport:
+    known = {item.revision: item for item in story.rendered}
+    complete = all(found.id in known and not known[found.id].unrenderable for found in told.revisions)
+    return PlanReport(
+        hash=told.hash,
+        start=told.start,
+        target=told.target,
+        count=len(told.revisions),
+        version_table=told.version_table,
+        revisions=told.revisions,
+        statements=sum(item.statements for item in story.rendered) if complete else None,
+        findings=(*told.findings, *_unrenderable(story, told)),
+    )
+
+
+def _unrenderable(story: Story, told: Planned) -> Iterator[Finding]:
+    """One finding a cause: where nothing can be rendered it is said once, not for each of three hundred revisions."""
+    causes = {item.revision: item.unrenderable for item in story.rendered}
+    whys = {
+        found.id: causes.get(found.id, f"the process ended while rendering, {story.end}") for found in told.revisions
+    }
+    for why in dict.fromkeys(why for why in whys.values() if why):
+        revisions = [revision for revision, cause in whys.items() if cause == why]
+        several = f" ({len(revisions)} revisions)" if len(revisions) > 1 else ""
+        yield Finding("NotRenderable", f"The SQL is not known in advance{several}: {why}", revisions[0])

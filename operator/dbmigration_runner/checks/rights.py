@@ -1,0 +1,44 @@
+"""May the role that env.py works as migrate at all? What is plain is refused, what is doubtful is a finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Finding
+from dbmigration_runner.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbmigration_runner.engines.interface import Rights
+
+
+def judge(rights: Rights, schema: str | None, version_table: str) -> Iterator[Finding]:
+    """Raises Refusal (InsufficientPrivilege)."""
+    where = schema or "the database"
+    if rights.writes_version_table is False:
+        raise _refusal(
+            f"The role may not write the version table {where}.{version_table}: grant SELECT, INSERT, UPDATE, DELETE."
+        )
+    if rights.writes_version_table is None and rights.creates_in_schema is False:
+        raise _refusal(f"The role may not create the version table in schema {where}: grant CREATE on it.")
+    if rights.creates_somewhere is False:
+        raise _refusal(
+            "The role may create nothing in any schema of this database: grant CREATE on the application's schema."
+        )
+    if rights.tables and not rights.owned_tables:
+        raise _refusal(
+            f"The role owns none of the {rights.tables} tables: only an owner may alter them. Grant the owning role."
+        )
+    if rights.creates_in_schema is False:
+        yield Finding("NoCreateInSchema", f"The role may not create anything in schema {where}.")
+    if rights.owned_tables < rights.tables:
+        missing = rights.tables - rights.owned_tables
+        yield Finding(
+            "TablesOfOthers", f"{missing} of {rights.tables} tables belong to other roles and cannot be altered."
+        )
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal(RunnerReason.INSUFFICIENT_PRIVILEGE, message)

@@ -1,0 +1,232 @@
+"""The child: runs the application's env.py, and tells the parent over a pipe what happens.
+
+Whatever env.py does to this process (exit, mute, fork, hang, crash) the parent sees from outside. Nothing is decided
+here about locks, time or results; no secret is written anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dbmigration_runner.contract.codec import decode
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Finding, PlannedRevision
+from dbmigration_runner.contract.task import Migrations, StepKind, Task
+from dbmigration_runner.errors import Refusal, RunnerError
+from dbmigration_runner.events import Applied, ChildOrder, EventWriter, Finished, Looked, Planned, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from dbmigration_runner.checks.connections import Connections
+    from dbmigration_runner.checks.graph import Way
+
+PARENT_GONE = 70
+OLDEST_ALEMBIC = (1, 13)
+OLDEST_SQLALCHEMY = (1, 4)
+
+
+def main(control: int, events: int) -> int:
+    """Do what stands in the control pipe's first line; `events` is the pipe to the parent."""
+    for pipe in (control, events):
+        os.set_inheritable(pipe, False)  # noqa: FBT003  # what env.py starts must hold neither pipe open
+    tell = EventWriter(events)
+    parent = _Parent(control)
+    order = decode(ChildOrder, json.loads(parent.line()))
+    _Child(Task.from_json(order.task), order, tell).run(parent)
+    return 0
+
+
+class _Parent:
+    """The parent's words, read without a buffered file: its lock, held by a thread, would break the interpreter's end."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._rest = b""
+
+    def line(self) -> bytes:
+        """The next line; b"" where there will be none."""
+        while b"\n" not in self._rest:
+            data = os.read(self._file, 1 << 16)
+            if not data:
+                return b""
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def obey(self, connections: Connections) -> None:
+        """Wait for the word to stop. The pipe ends when the parent dies: then nobody holds the lock for us any more."""
+        while self.line() == b"stop":
+            connections.stop()
+        os._exit(PARENT_GONE)
+
+
+class _Child:
+    """One task's run of env.py."""
+
+    def __init__(self, task: Task, order: ChildOrder, tell: EventWriter) -> None:
+        self._task = task
+        self._order = order
+        self._tell = tell
+        self._running: str | None = None  # the revision that is being applied
+        self._connections: Connections | None = None
+        self._way: Way | None = None
+
+    def run(self, parent: _Parent) -> None:
+        """Never raises: what goes wrong is told."""
+        try:
+            self._prepare(parent)
+            self._work()
+            self._tell(Finished())
+        except BaseException as error:  # noqa: BLE001  # the outermost: also SystemExit of env.py and KeyboardInterrupt
+            self._tell_failure(error)
+
+    def _prepare(self, parent: _Parent) -> None:
+        _refuse_old_libraries()
+        from dbmigration_runner.checks.connections import Connections
+
+        self._connections = Connections(self._order.guests, self._tell)
+        self._connections.install()
+        threading.Thread(target=parent.obey, args=(self._connections,), name="dbmigration", daemon=True).start()
+        sys.argv = ["alembic", "upgrade", self._migrations.target]  # env.py may look; ours would tell it nothing
+
+    @property
+    def _migrations(self) -> Migrations:
+        if self._task.migrations is None:
+            raise Refusal(RunnerReason.TASK_INVALID, "The task has no migrations.")
+        return self._task.migrations
+
+    def _work(self) -> None:
+        from dbmigration_runner.checks.environment import Environment
+        from dbmigration_runner.engines import engine_for
+
+        url = engine_for(Path(self._task.database.url_file).read_text(encoding="utf-8")).url
+        if self._connections is None:
+            raise AssertionError("prepared before")
+        environment = Environment(self._migrations, url, self._connections)
+        works = {StepKind.PLAN: self._plan, StepKind.MIGRATE: self._migrate, StepKind.LOOK: self._look}
+        environment.run(works[self._task.kind])
+        if self._task.kind is StepKind.PLAN and self._way is not None:
+            from dbmigration_runner.checks.render import render
+
+            render(environment, self._way, self._tell)
+
+    def _plan(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
+        from dbmigration_runner.checks import faults, graph
+
+        faults.load(script)
+        self._way = graph.way(script, heads, self._migrations.target)
+        findings = tuple(self._findings(migration)) if self._way.pending else ()
+        self._tell_plan(heads, self._way, migration, script, findings)
+        yield from ()
+
+    def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
+        from dbmigration_runner.checks import faults, graph
+
+        faults.load(script)
+        expected = self._task.expected
+        rest = graph.way(script, heads, self._migrations.target)
+        whole = rest if expected is None else graph.agree(script, heads, self._migrations.target, expected)
+        told = self._tell_plan(heads, whole, migration, script, ())
+        if expected is not None and told.hash != expected.hash:
+            raise Refusal(
+                RunnerReason.PLAN_CHANGED,
+                "The scripts, env.py, the configuration or the image are not those that were planned: plan again.",
+            )
+        if not rest.pending:
+            return
+        if not heads:
+            migration._ensure_version_table()  # noqa: SLF001  # put off by dont_mutate until all checks have passed
+        migration.on_version_apply_callbacks = (*migration.on_version_apply_callbacks, self._applied)
+        if self._connections is not None:
+            self._connections.watch_commits()
+        for step in graph.steps_of(script, rest):
+            self._running = step.revision.revision
+            self._tell(Started(step.revision.revision))
+            yield step
+        self._running = None
+
+    def _look(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
+        del script
+        self._tell(Looked(self._version_table(migration), heads))
+        yield from ()
+
+    def _applied(self, *, step: Any, **_: Any) -> None:
+        self._tell(Applied(str(step.up_revision_id)))
+
+    def _tell_plan(
+        self,
+        heads: tuple[str, ...],
+        way: Way,
+        migration: MigrationContext,
+        script: ScriptDirectory,
+        findings: tuple[Finding, ...],
+    ) -> Planned:
+        from dbmigration_runner.checks import graph
+
+        planned = Planned(
+            version_table=self._version_table(migration),
+            hash=graph.plan_hash(script, way, self._migrations.config, self._migrations.image),
+            heads=heads,
+            start=way.start,
+            target=way.final,
+            revisions=tuple(PlannedRevision(found.revision, _title(found)) for found in way.pending),
+            findings=findings,
+        )
+        self._tell(planned)
+        return planned
+
+    def _version_table(self, migration: MigrationContext) -> str:
+        schema = migration.version_table_schema or self._guests_say("schema_of", migration, migration.version_table)
+        return f"{schema}.{migration.version_table}" if schema else migration.version_table
+
+    def _findings(self, migration: MigrationContext) -> Iterator[Finding]:
+        from dbmigration_runner.checks import rights
+
+        schema = migration.version_table_schema or self._guests_say("schema_of", migration, migration.version_table)
+        found = self._guests_say("rights", migration, schema, migration.version_table)
+        yield from rights.judge(found, schema, migration.version_table)
+
+    def _guests_say(self, question: str, migration: MigrationContext, *arguments: Any) -> Any:
+        if self._connections is None or migration.connection is None:
+            raise AssertionError("checked before")
+        return self._connections.ask(question, migration.connection, *arguments)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        from dbmigration_runner.checks.faults import failure_of
+
+        refused = self._connections is not None and self._connections.write_refused
+        self._tell(failure_of(error, revision=self._running, write_refused=refused))
+
+
+def _title(script: Any) -> str:
+    lines = (script.doc or "").strip().splitlines()
+    return lines[0][:120] if lines else ""
+
+
+def _refuse_old_libraries() -> None:
+    try:
+        import alembic
+        import sqlalchemy
+    except ImportError as error:
+        raise RunnerError(
+            RunnerReason.INTERPRETER_UNSUITABLE,
+            f"{sys.executable} cannot import {error.name}: set migrations.python to the interpreter that has the application.",
+        ) from None
+    for name, version, oldest in (
+        ("Alembic", alembic.__version__, OLDEST_ALEMBIC),
+        ("SQLAlchemy", sqlalchemy.__version__, OLDEST_SQLALCHEMY),
+    ):
+        if tuple(int(part) for part in version.split(".")[:2]) < oldest:
+            raise RunnerError(
+                RunnerReason.INTERPRETER_UNSUITABLE,
+                f"{name} {version} is older than {'.'.join(map(str, oldest))}, the oldest that is supported.",
+            )

@@ -1,0 +1,113 @@
+"""What a driver's exception says, without the data in it.
+
+SQLAlchemy prints statement and parameters with every error, PostgreSQL puts rows into DETAIL, and data exceptions
+(SQLSTATE class 22) quote the value in the primary message itself: none of that may leave the process.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "sqlite3", "aiosqlite")
+LOCK_NOT_AVAILABLE = "55P03"
+READ_ONLY_TRANSACTION = "25006"
+MESSAGE_CHARACTERS = 400
+_QUOTED_VALUE = re.compile(r':\s*".*$', re.DOTALL)
+# Until Python 3.11 sqlite3 gives no error codes; these primary messages have been the same for a decade.
+_SQLITE_CODES = (
+    ("database is locked", "SQLITE_BUSY"),
+    ("database table is locked", "SQLITE_LOCKED"),
+    ("attempt to write a readonly database", "SQLITE_READONLY"),
+    ("file is not a database", "SQLITE_NOTADB"),
+    ("database disk image is malformed", "SQLITE_CORRUPT"),
+    ("unable to open database file", "SQLITE_CANTOPEN"),
+    ("interrupted", "SQLITE_INTERRUPT"),
+)
+
+
+@dataclass(frozen=True)
+class SqlError:
+    """`code` is the SQLSTATE or SQLite's name of the error, "" where there is none."""
+
+    code: str
+    message: str
+
+    @property
+    def is_lock_timeout(self) -> bool:
+        """A lock was not to be had in time; nothing is wrong with the statement."""
+        return self.code in {LOCK_NOT_AVAILABLE, "SQLITE_BUSY", "SQLITE_LOCKED"}
+
+    @property
+    def is_write_refused(self) -> bool:
+        """The session may only read, and something wanted to write."""
+        return self.code in {READ_ONLY_TRANSACTION, "SQLITE_READONLY"}
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}".strip()
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, each once."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def sql_error(error: BaseException) -> SqlError | None:
+    """The database's own words where the error, or what it came from, is the database's; None otherwise."""
+    for link in chain(error):
+        found = _of_driver(getattr(link, "orig", None) or link)
+        if found is not None:
+            return found
+    return None
+
+
+def describe(error: BaseException) -> str:
+    """One sentence about any exception, for a result: class and message, or the database's words."""
+    own = _of_driver(getattr(error, "orig", None) or error)
+    if own is not None:
+        return str(own)
+    lines = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    cause = sql_error(error)
+    return short(f"{said} (from {cause})" if cause is not None else said)
+
+
+def short(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
+    """Cut a sentence."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _of_driver(error: Any) -> SqlError | None:
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(error)
+    root = type(error).__module__.split(".")[0]
+    adapted = root == "sqlalchemy" and hasattr(error, "pgcode")  # asyncpg's errors, wrapped once more by SQLAlchemy
+    if not isinstance(error, BaseException) or not (root in DRIVERS or adapted):
+        return None
+    inner: Any = error.__cause__ if adapted and error.__cause__ is not None else error
+    code = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None) or getattr(error, "pgcode", None) or ""
+    primary = getattr(getattr(inner, "diag", None), "message_primary", None)
+    lines = [line.strip() for line in str(primary or inner).splitlines() if line.strip()]
+    message = lines[0] if lines else type(inner).__name__
+    if code.startswith("22"):
+        message = _QUOTED_VALUE.sub(": …", message)
+    return SqlError(code, short(message))
+
+
+def _of_sqlite(error: sqlite3.Error) -> SqlError:
+    message = str(error)
+    code = getattr(error, "sqlite_errorname", "") or next(
+        (name for words, name in _SQLITE_CODES if message.startswith(words)), ""
+    )
+    base = "_".join(code.split("_")[:2])  # SQLITE_BUSY_SNAPSHOT is a SQLITE_BUSY
+    return SqlError(base, short(message))

@@ -1,0 +1,384 @@
+"""PostgreSQL: sessions, facts, locks and cancelling. What is checked before and after stands in postgresql_checks.py.
+
+Every query of ours runs with search_path pinned to the catalog: an object of the same name in a tenant's schema, made to
+be called by us, is never found.
+"""
+# ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import NoSuchModuleError
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
+from dbmigration_runner.engines import postgresql_checks
+from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
+from dbmigration_runner.engines.messages import SqlError, describe, sql_error
+from dbmigration_runner.engines.postgresql_names import (
+    ADVISORY,
+    GUEST_KEY,
+    RUN_KEY,
+    advisory_lock,
+    parts,
+    quoted,
+    text_literal,
+)
+from dbmigration_runner.engines.session import AlchemySession
+from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import URL
+
+    from dbmigration_runner.contract.task import ChecksBefore, LockBudget
+
+POLL_SECONDS = 0.5
+AFTER_TERMINATE_SECONDS = 10
+CONNECT_SECONDS = 10
+_DRIVERS = ("psycopg", "psycopg2", "asyncpg")
+_ASYNCHRONOUS = "asyncpg"
+# A dead peer is noticed within half a minute in both directions: an idle lock session must not hang for two hours.
+_LIBPQ: dict[str, Any] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+# The same from the server's side: the lock of a Pod whose node is gone must not be held for hours.
+_SERVER_SIDE = ("SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3")
+_ASYNCPG_ONLY = (
+    "prepared_statement_cache_size",
+    "prepared_statement_name_func",
+    "statement_cache_size",
+    "command_timeout",
+)
+_OTHERS = ("CockroachDB", "YugabyteDB", "Redshift")
+
+
+class PostgreSQL:
+    """See interface.Engine."""
+
+    name = "postgresql"
+
+    def __init__(self, url: URL, application_name: str) -> None:
+        self.url = url
+        self._application_name = application_name[:63]
+        self._driver = _importable_driver(url)
+
+    def connect(
+        self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
+    ) -> AlchemySession:
+        """See interface.Engine."""
+        first = [f"SET application_name = {text_literal(self._application_name)}", *_SERVER_SIDE]
+        if pinned:
+            first.append("SET search_path = pg_catalog, pg_temp")
+        if read_only:
+            first.append("SET default_transaction_read_only = on")
+        if statement_timeout_seconds is not None:
+            first.append(f"SET statement_timeout = {max(int(statement_timeout_seconds * 1000), 1)}")
+        url, arguments = _for_driver(self.url, self._driver)
+        try:
+            return AlchemySession(url, connect_args=arguments, first=first, asynchronous=self._driver == _ASYNCHRONOUS)
+        except Exception as error:  # noqa: BLE001  # a driver may raise anything here: OSError, TimeoutError, its own
+            raise _not_opened(error) from None
+
+    def tls(self, directory: str) -> dict[str, str]:
+        """See interface.Engine."""
+        files = {"PGSSLROOTCERT": "ca.crt", "PGSSLCERT": "tls.crt", "PGSSLKEY": "tls.key"}
+        found = {name: str(Path(directory, file)) for name, file in files.items() if Path(directory, file).exists()}
+        if "PGSSLROOTCERT" in found:
+            found["PGSSLMODE"] = "verify-full"
+        return found
+
+    def facts(self, session: Session) -> DatabaseFacts:
+        """See interface.Engine."""
+        version = str(session.value("SELECT pg_catalog.version()"))
+        if any(other in version for other in _OTHERS):
+            raise Refusal(RunnerReason.ENGINE_NOT_SUPPORTED, f"This server only speaks like PostgreSQL: {version[:80]}")
+        oid, name = session.rows(
+            "SELECT oid, datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+        )[0]
+        try:
+            cluster = str(session.value("SELECT system_identifier FROM pg_catalog.pg_control_system()"))
+        except RunnerError:  # some managed services take the right away; the address is the next best
+            cluster = f"{self.url.host}:{self.url.port}"
+        digest = hashlib.sha256(f"postgresql\0{cluster}\0{oid}\0{name}".encode()).hexdigest()
+        return DatabaseFacts(
+            fingerprint=digest[:32],
+            engine=self.name,
+            flavour="postgresql",
+            server_version=str(session.value("SHOW server_version")).split(" ")[0],
+        )
+
+    def heads(self, session: Session, version_table: str) -> tuple[str, ...]:
+        """See interface.Engine."""
+        schema, table = parts(version_table)
+        if schema is None:
+            schema = session.value(
+                "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE c.relname = :table AND c.relkind IN ('r', 'p')"
+                " ORDER BY n.nspname = 'public' DESC, n.nspname LIMIT 1",
+                table=table,
+            )
+        present = session.value(
+            "SELECT true FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = :schema AND c.relname = :table",
+            schema=schema or "",
+            table=table,
+        )
+        if schema is None or not present:
+            return ()
+        found = session.rows(f"SELECT version_num FROM {quoted(schema)}.{quoted(table)}")
+        return tuple(sorted(str(row[0]) for row in found))
+
+    def refuse_unsuitable(self, session: Session) -> tuple[str, ...]:
+        """See interface.Engine."""
+        if session.value("SELECT pg_catalog.pg_is_in_recovery()"):
+            raise Refusal(
+                RunnerReason.DATABASE_READ_ONLY,
+                "This server is a standby: nothing can be migrated there. Point the URL at the primary.",
+            )
+        database = (
+            "SELECT setting FROM (SELECT pg_catalog.unnest(s.setconfig) AS setting, s.setrole FROM pg_catalog.pg_db_role_setting s"
+            " WHERE s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))"
+            " AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))) AS settings"
+            " WHERE setting ~ '^default_transaction_read_only=(on|true|yes|1)'"
+        )
+        if session.value(database) is not None:
+            raise Refusal(
+                RunnerReason.DATABASE_READ_ONLY,
+                "default_transaction_read_only is on for this role or database: "
+                "take the setting back with ALTER ROLE or ALTER DATABASE … RESET.",
+            )
+        self._refuse_pooler(session)
+        return ()
+
+    def lock(self, *, exclusive: bool, should_stop: Callable[[], None], wait_seconds: float) -> PostgreSQLLock:
+        """See interface.Engine."""
+        lock = PostgreSQLLock(self.connect(statement_timeout_seconds=60))
+        try:
+            lock.prove()
+            if exclusive:
+                self._wait(lock, should_stop, time.monotonic() + wait_seconds)
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+    def guests(self, session: Session) -> tuple[Guest, ...]:
+        """See interface.Engine."""
+        return tuple(Guest(int(pid), str(name or "")) for pid, name in session.rows(advisory_lock(GUEST_KEY)))
+
+    def cancel(self, session: Session, guests: tuple[Guest, ...]) -> None:
+        """See interface.Engine."""
+        self._signal(session, guests, "pg_cancel_backend")
+
+    def terminate(self, session: Session, guests: tuple[Guest, ...]) -> None:
+        """See interface.Engine."""
+        self._signal(session, guests, "pg_terminate_backend")
+
+    def changes(self, session: Session) -> str | None:
+        """PostgreSQL counts no commits of others that would not also count an application's own."""
+        del session
+        return None  # there is no such value
+
+    def before(self, session: Session, checks: ChecksBefore) -> BeforeReport:
+        """See interface.Engine."""
+        return postgresql_checks.before(session, checks)
+
+    def has_table(self, session: Session, name: str) -> bool:
+        """See interface.Engine."""
+        return postgresql_checks.has_table(session, name)
+
+    def has_column(self, session: Session, name: str) -> bool:
+        """See interface.Engine."""
+        return postgresql_checks.has_column(session, name)
+
+    def integrity(self, session: Session) -> tuple[CheckReport, ...]:
+        """See interface.Engine."""
+        return postgresql_checks.integrity(session)
+
+    def lock_timeout_of(self, locks: LockBudget) -> int | None:
+        """See interface.Engine."""
+        return max(locks.timeout_milliseconds, 1)
+
+    def _wait(self, lock: PostgreSQLLock, should_stop: Callable[[], None], until: float) -> None:
+        """Poll: a blocking wait holds a snapshot, and CREATE INDEX CONCURRENTLY waits for that one: a deadlock.
+
+        A holder of our own name is an earlier attempt of this run whose Pod was given up: it is ended once.
+        """
+        ended = False
+        while not lock.try_exclusive():
+            should_stop()
+            if time.monotonic() >= until:
+                holders = lock.holders()
+                ours = [pid for pid, name in holders if name == self._application_name]
+                if ended or not ours:
+                    names = ", ".join(f"{name or 'unnamed'} (pid {pid})" for pid, name in holders) or "another session"
+                    raise Refusal(RunnerReason.LOCK_HELD, f"Another migration holds this database: {names}.")
+                lock.terminate(ours)
+                ended, until = True, time.monotonic() + AFTER_TERMINATE_SECONDS
+            time.sleep(POLL_SECONDS)
+
+    def _signal(self, session: Session, guests: tuple[Guest, ...], function: str) -> None:
+        """Signal those that hold the guest's lock or bear the name: a pid alone may by now be somebody else's session."""
+        alive = {guest.session for guest in self.guests(session)}
+        for guest in guests:
+            session.rows(
+                f"SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {guest.session:d}"
+                " AND datname = pg_catalog.current_database() AND (:held OR application_name = :name)",
+                held=guest.session in alive,
+                name=guest.application_name,
+            )
+
+    def _refuse_pooler(self, session: Session) -> None:
+        """Behind a transaction pooler a session's locks and settings belong to whoever comes next."""
+        key = secrets.randbits(62)
+        first = session.value("SELECT pg_catalog.pg_backend_pid()")
+        session.value(f"SELECT pg_catalog.pg_try_advisory_lock({key:d})")
+        with self.connect() as other:
+            other.run("BEGIN")  # whatever backend stands behind it is taken now
+            second = other.value("SELECT pg_catalog.pg_backend_pid()")
+            free = other.value(f"SELECT pg_catalog.pg_try_advisory_lock({key:d})")
+            again = {session.value("SELECT pg_catalog.pg_backend_pid()") for _ in range(3)}
+            other.run("ROLLBACK")
+            if free:
+                other.value(f"SELECT pg_catalog.pg_advisory_unlock({key:d})")
+        released = session.value(f"SELECT pg_catalog.pg_advisory_unlock({key:d})")
+        if free or again != {first} or first == second or not released:
+            raise Refusal(
+                RunnerReason.POOLER_DETECTED,
+                "The URL leads through a connection pooler that hands out a session per transaction: locks and settings do not "
+                "stay with a session there. Give the server's own address, or a pool in session mode.",
+            )
+
+
+class PostgreSQLLock:
+    """See interface.Lock."""
+
+    def __init__(self, session: AlchemySession) -> None:
+        self._session = session
+        self._key = secrets.randbits(62)
+        self._held = [self._key]
+
+    @property
+    def proof(self) -> dict[str, str]:
+        """See interface.Lock."""
+        return {"key": str(self._key)}
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """See interface.Lock."""
+        return ()
+
+    def prove(self) -> None:
+        """Hold a key that nobody can guess: who sees it held is in this database, on this server, now."""
+        self._session.value(f"SELECT pg_catalog.pg_try_advisory_lock({self._key:d})")
+
+    def try_exclusive(self) -> bool:
+        """One try for the run's lock."""
+        taken = bool(self._session.value(f"SELECT pg_catalog.pg_try_advisory_lock({RUN_KEY:d})"))
+        if taken:
+            self._held.append(RUN_KEY)
+        return taken
+
+    def holders(self) -> list[tuple[Any, ...]]:
+        """Who holds the run's lock: pid and application_name."""
+        return self._session.rows(advisory_lock(RUN_KEY))
+
+    def terminate(self, pids: list[int]) -> None:
+        """End these sessions."""
+        for pid in pids:
+            self._session.value(f"SELECT pg_catalog.pg_terminate_backend({pid:d})")
+
+    def check(self) -> None:
+        """See interface.Lock."""
+        try:
+            mine = self._session.value(
+                f"SELECT count(*) FROM pg_catalog.pg_locks WHERE {ADVISORY} AND pid = pg_catalog.pg_backend_pid()"
+            )
+        except RunnerError as error:
+            raise Stopped(RunnerReason.LOCK_LOST, f"The session that held the lock was lost: {error.message}") from None
+        if mine < len(self._held):
+            raise Stopped(RunnerReason.LOCK_LOST, "The lock on the database is no longer ours.")
+
+    def release(self) -> None:
+        """See interface.Lock."""
+        with contextlib.suppress(Exception):  # ending the session gives it back too
+            self._session.value("SELECT pg_catalog.pg_advisory_unlock_all()")
+        self._session.close()
+
+
+def _importable_driver(url: URL) -> str:
+    """The driver for our own sessions: the URL's where it can be had, else whichever the application has."""
+    wanted = url.drivername.partition("+")[2].removesuffix("_async")
+    for name in dict.fromkeys((wanted, *_DRIVERS)):
+        if name not in _DRIVERS:
+            continue
+        with contextlib.suppress(ImportError, NoSuchModuleError):  # SQLAlchemy 1.4 has no dialect for psycopg
+            importlib.import_module(name)
+            url.set(drivername=f"postgresql+{name}").get_dialect()
+            return name
+    raise SessionNotOpened(
+        RunnerReason.DRIVER_MISSING,
+        f"None of the PostgreSQL drivers {', '.join(_DRIVERS)} can be imported by this interpreter: "
+        "install one of them in the image, or set migrations.python to the interpreter that has it.",
+    )
+
+
+def _for_driver(url: URL, driver: str) -> tuple[URL, dict[str, Any]]:
+    """The URL and connect arguments in this driver's words; options of another driver are translated or left out."""
+    query = {name: value for name, value in url.query.items() if name not in {"application_name", "async_fallback"}}
+    if driver == _ASYNCHRONOUS:
+        mode = query.pop("sslmode", None)
+        kept: dict[str, Any] = {
+            name: query[name] for name in ("ssl", "target_session_attrs", "host", "port", "direct_tls") if name in query
+        }
+        if mode is not None:
+            kept.setdefault("ssl", mode)
+        arguments: dict[str, Any] = {"timeout": CONNECT_SECONDS, "statement_cache_size": 0}
+        query = dict(kept)
+    else:
+        mode = query.pop("ssl", None)
+        for name in _ASYNCPG_ONLY:
+            query.pop(name, None)
+        if isinstance(mode, str):
+            query.setdefault("sslmode", {"true": "require", "True": "require"}.get(mode, mode))
+        arguments = {name: value for name, value in _LIBPQ.items() if name not in query}
+        if driver == "psycopg":
+            arguments["prepare_threshold"] = None
+    return url.set(drivername=f"postgresql+{driver}", query=query), arguments
+
+
+_CONNECT_FAILURES = (
+    (
+        RunnerReason.AUTHENTICATION_FAILED,
+        ("28P01", "28000"),
+        ("password authentication failed", "no pg_hba.conf entry", "no password supplied"),
+    ),
+    (RunnerReason.DATABASE_NOT_FOUND, ("3D000",), ()),
+    (RunnerReason.INSUFFICIENT_PRIVILEGE, ("42501",), ("permission denied for database",)),
+)
+
+
+def _not_opened(error: BaseException) -> SessionNotOpened:
+    found = sql_error(error) or SqlError("", describe(error))
+    for reason, codes, words in _CONNECT_FAILURES:
+        if found.code in codes or any(word in found.message for word in words):
+            return SessionNotOpened(reason, f"The server refused the session: {found.message}")
+    if "does not exist" in found.message:
+        missing_role = 'role "' in found.message
+        reason = RunnerReason.AUTHENTICATION_FAILED if missing_role else RunnerReason.DATABASE_NOT_FOUND
+        return SessionNotOpened(reason, f"The server refused the session: {found.message}")
+    return SessionNotOpened(RunnerReason.DATABASE_UNREACHABLE, f"The database cannot be reached: {found}")

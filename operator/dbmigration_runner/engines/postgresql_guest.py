@@ -1,0 +1,118 @@
+"""The application's own PostgreSQL connections, dressed on the driver's level, whatever the driver.
+
+Must not leave a transaction open, and must not use parameters or the percent sign: drivers differ in both.
+"""
+# ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from dbmigration_runner.engines.interface import Adopted, Rights
+from dbmigration_runner.engines.postgresql_names import GUEST_KEY, quoted, text_literal
+
+if TYPE_CHECKING:
+    from dbmigration_runner.engines.interface import GuestOrder
+
+# CONCURRENTLY waits for old transactions by taking locks on them: a lock timeout would end it and leave an invalid index.
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
+# The server looks every few seconds whether its client still lives: an ALTER of a dead Pod must not run on for hours.
+_NOTICE_DEATH = {"client_connection_check_interval": "5s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5"}
+
+
+class PostgreSQLGuests:
+    """See interface.Guests."""
+
+    def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
+        """See interface.Guests."""
+        key = int(order.proof["key"])
+        settings = {"application_name": order.application_name, **_NOTICE_DEATH}
+        if order.read_only:
+            settings["default_transaction_read_only"] = "on"
+        if order.lock_timeout_milliseconds is not None:
+            settings["lock_timeout"] = f"{order.lock_timeout_milliseconds:d}ms"
+        try:
+            session = _value(connection, "SELECT pg_catalog.pg_backend_pid()")
+            # False can only mean that somebody holds this key, and only our parent knows it: so this is its database.
+            free = _value(connection, f"SELECT pg_catalog.pg_try_advisory_lock_shared({key:d})")
+            if free:
+                _value(connection, f"SELECT pg_catalog.pg_advisory_unlock_shared({key:d})")
+            wanted = ", ".join(f"({text_literal(name)}, {text_literal(value)})" for name, value in settings.items())
+            _value(
+                connection,
+                "SELECT count(pg_catalog.set_config(s.name, w.value, false)) FROM pg_catalog.pg_settings s"
+                f" JOIN (VALUES {wanted}) AS w (name, value) ON w.name = s.name",
+            )
+            if not order.read_only:
+                _value(connection, f"SELECT pg_catalog.pg_try_advisory_lock_shared({GUEST_KEY:d})")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+        return Adopted(session=int(session), proven=not free)
+
+    def will_commit_writes(self, connection: Any) -> bool:
+        """A transaction has a number of its own as soon as it wrote."""
+        return _value(connection, "SELECT pg_catalog.txid_current_if_assigned()") is not None
+
+    def commits_by_itself(self, connection: Any) -> bool:
+        """Every supported driver, and SQLAlchemy's adapters of the asynchronous ones, has this attribute."""
+        return bool(getattr(connection, "autocommit", False))
+
+    def schema_of(self, connection: Any, table: str) -> str | None:
+        """See interface.Guests."""
+        found = _value(
+            connection,
+            "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            f" WHERE c.oid = pg_catalog.to_regclass({text_literal(quoted(table))})), pg_catalog.current_schema())",
+        )
+        return str(found) if found is not None else None
+
+    def rights(self, connection: Any, schema: str | None, version_table: str) -> Rights:
+        """See interface.Guests."""
+        here, table = text_literal(schema or ""), text_literal(version_table)
+        mine = "n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'"
+        writes, creates, somewhere, tables, owned = _row(
+            connection,
+            "SELECT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, p.privilege))"
+            "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,"
+            "  (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('SELECT')) AS p (privilege)"
+            f"  WHERE n.nspname = {here} AND c.relname = {table}),"
+            " (SELECT pg_catalog.has_schema_privilege(n.oid, 'CREATE') FROM pg_catalog.pg_namespace n"
+            f"  WHERE n.nspname = {here}),"
+            " (SELECT pg_catalog.bool_or(pg_catalog.has_schema_privilege(n.oid, 'CREATE')) FROM pg_catalog.pg_namespace n"
+            f"  WHERE {mine}),"
+            " t.tables, t.owned FROM (SELECT count(*) AS tables,"
+            "  count(*) FILTER (WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')) AS owned"
+            "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            f"  WHERE c.relkind IN ('r', 'p') AND {mine} AND NOT (n.nspname = {here} AND c.relname = {table})"
+            "  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+            "   AND d.objid = c.oid AND d.deptype = 'e')) AS t",
+        )
+        return Rights(writes, creates, somewhere, int(tables), int(owned))
+
+    def waits_for_others(self, statement: str) -> bool:
+        """See interface.Guests."""
+        return _CONCURRENTLY.search(statement) is not None
+
+    def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
+        """See interface.Guests."""
+        _value(connection, f"SELECT pg_catalog.set_config('lock_timeout', '{milliseconds:d}ms', false)")
+
+
+def _value(connection: Any, statement: str) -> Any:
+    return _row(connection, statement)[0]
+
+
+def _row(connection: Any, statement: str) -> Any:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(statement)
+        return cursor.fetchone()
+    finally:
+        cursor.close()
+
+
+GUESTS = PostgreSQLGuests()

@@ -1,0 +1,159 @@
+"""Does a dump's schema restore here? Tried in a database made for that and dropped again.
+
+Only the schema: it is where restores fail (extensions, rights, functions that look for what is not there yet); that the
+rows can be read was seen when the archive was decoded. The probe never touches the dumped database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.engines.dump import Probe
+from dbmigration_runner.engines.messages import short
+from dbmigration_runner.engines.postgresql_catalog import catalog
+from dbmigration_runner.engines.postgresql_names import quoted, text_literal
+from dbmigration_runner.errors import RunnerError, SessionNotOpened, StatementRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dbmigration_runner.engines.dump import Snapshot, Surroundings
+    from dbmigration_runner.engines.interface import Engine, Session
+
+# Owners and grants are given back by a restore in steps of their own. A subscription, even one that is disabled, could not
+# be dropped with its database.
+OPTIONS = (
+    "--schema-only",
+    "--no-owner",
+    "--no-privileges",
+    "--no-comments",
+    "--no-tablespaces",
+    "--no-subscriptions",
+    "--no-security-labels",
+)
+PREFIX = "dbmigration_probe_"
+LEFT_OVER_SECONDS = 24 * 3600
+CREATE_SECONDS = 120
+INSUFFICIENT_PRIVILEGE = "42501"
+WITH_FORCE = 13
+ENGLISH = ("C", "POSIX", "en")
+_RIGHTS = (
+    "permission denied",
+    "must be owner",
+    "must be superuser",
+    "must be a superuser",
+    "must be member",
+    "must have ",
+)
+# A newer pg_restore sets what an older server does not know; nothing of the database depends on it.
+_HARMLESS = ("unrecognized configuration parameter",)
+_ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(?:ERROR:\s*)?(.*)$", re.MULTILINE)
+
+
+def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> Probe:
+    """Try it. `restore` fills the named database and gives pg_restore's complaints, "" where it has none.
+
+    Raises RunnerError only where the session with the server is lost or the step is stopped.
+    """
+    with source.connect(read_only=False, statement_timeout_seconds=CREATE_SECONDS) as session:
+        _drop_left_overs(session)
+        name = f"{PREFIX}{int(time.time()):x}_{secrets.token_hex(4)}"
+        try:
+            session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot.surroundings)}")
+        except StatementRefused as error:
+            remedy = ": give the role CREATEDB, or set adminUrlFrom" if error.code == INSUFFICIENT_PRIVILEGE else ""
+            return Probe(
+                restorable=None, note=short(f"No database could be made to try a restore in: {error.message}{remedy}.")
+            )
+        with _dropped(session, name):
+            complaints = restore(name)
+            messages = str(session.value("SHOW lc_messages"))
+            return _verdict(
+                source, snapshot, name, _errors(complaints), in_english=messages.startswith(ENGLISH) or not messages
+            )
+
+
+def _verdict(source: Engine, snapshot: Snapshot, name: str, errors: list[str], *, in_english: bool) -> Probe:
+    rights = [error for error in errors if any(words in error for words in _RIGHTS)]
+    if rights:
+        # What else failed may have failed for that: nothing is known of it.
+        return Probe(
+            restorable=None, note=short(f"This role may not restore everything, a superuser might: {'; '.join(rights)}")
+        )
+    if errors and not in_english:
+        return Probe(
+            None, short(f"A restore of the schema had errors that could not be told apart: {'; '.join(errors)}")
+        )
+    if errors:
+        return Probe(restorable=False, note=short(f"The schema does not restore: {'; '.join(errors)}"))
+    try:
+        with _connected(source, name) as session:
+            found = catalog(session)
+    except SessionNotOpened as error:
+        return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
+    difference = snapshot.catalog.difference(found)
+    if difference.is_of_wording:
+        return Probe(
+            restorable=True,
+            note=short(f"The restored schema is spelled in another way: {difference}") if difference else "",
+        )
+    return Probe(restorable=False, note=short(f"The restored schema is another one: {difference}"))
+
+
+def _errors(complaints: str) -> list[str]:
+    found = dict.fromkeys(match.strip() for match in _ERROR.findall(complaints))
+    return [error for error in found if not any(words in error for words in _HARMLESS)]
+
+
+def _connected(source: Engine, name: str) -> Session:
+    from dbmigration_runner.engines.postgresql import PostgreSQL
+
+    return PostgreSQL(source.url.set(database=name), "dbmigration/probe").connect()
+
+
+def _like(surroundings: Surroundings | None) -> str:
+    """The clauses that make a database of the same encoding and locale; text sorts by them, and so do indexes."""
+    if surroundings is None:
+        return "TEMPLATE template0"
+    clauses = {
+        "TEMPLATE": "template0",
+        "ENCODING": text_literal(surroundings.encoding),
+        "LC_COLLATE": text_literal(surroundings.collate),
+        "LC_CTYPE": text_literal(surroundings.ctype),
+    }
+    if surroundings.locale_provider != "libc" and surroundings.locale is not None:
+        clauses["LOCALE_PROVIDER"] = surroundings.locale_provider
+        clauses[f"{surroundings.locale_provider.upper()}_LOCALE"] = text_literal(surroundings.locale)
+    return " ".join(f"{name} = {value}" for name, value in clauses.items())
+
+
+@contextlib.contextmanager
+def _dropped(session: Session, name: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RunnerError):  # the next backup drops what this one could not
+            _drop(session, name)
+
+
+def _drop(session: Session, name: str) -> None:
+    major = int(session.value("SHOW server_version_num")) // 10_000
+    session.run(f"DROP DATABASE IF EXISTS {quoted(name)}" + (" WITH (FORCE)" if major >= WITH_FORCE else ""))
+
+
+def _drop_left_overs(session: Session) -> None:
+    """Probes of ours that a killed backup left; the name says when it was made."""
+    names = session.rows(
+        "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE pg_catalog.starts_with(d.datname, :prefix)"
+        " AND pg_catalog.pg_has_role(d.datdba, 'USAGE')",
+        prefix=PREFIX,
+    )
+    for (name,) in names:
+        made = re.fullmatch(PREFIX + r"([0-9a-f]{8})_[0-9a-f]{8}", name)
+        if made is not None and int(made[1], 16) < time.time() - LEFT_OVER_SECONDS:
+            with contextlib.suppress(StatementRefused):
+                _drop(session, name)

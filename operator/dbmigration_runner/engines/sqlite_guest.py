@@ -1,0 +1,71 @@
+"""The application's own SQLite connections, dressed on the driver's level."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from dbmigration_runner.engines.interface import Adopted, Rights
+
+if TYPE_CHECKING:
+    from dbmigration_runner.engines.interface import GuestOrder
+
+
+class SQLiteGuests:
+    """See interface.Guests."""
+
+    def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
+        """See interface.Guests. The proof is the file: SQLite makes it at the first look where there was none."""
+        rows = _rows(connection, "PRAGMA database_list")
+        path = next((str(row[2]) for row in rows if row[1] == "main"), "")
+        proven = bool(path) and os.path.realpath(path) == os.path.realpath(order.proof["path"])
+        if order.read_only:
+            _rows(connection, "PRAGMA query_only = ON")
+        if order.lock_timeout_milliseconds is not None:
+            _rows(connection, f"PRAGMA busy_timeout = {order.lock_timeout_milliseconds:d}")
+        return Adopted(session=0, proven=proven)
+
+    def will_commit_writes(self, connection: Any) -> bool:
+        """The driver begins a transaction at the first write, and at nothing else."""
+        return bool(getattr(_driver_connection(connection), "in_transaction", False))
+
+    def commits_by_itself(self, connection: Any) -> bool:
+        """Outside a transaction of the driver's, every statement is committed as it ends: schema changes mostly are."""
+        return not self.will_commit_writes(connection)
+
+    def schema_of(self, connection: Any, table: str) -> str | None:
+        """See interface.Guests."""
+        del connection, table
+        return None  # a schema that is not there, not nothing to say
+
+    def rights(self, connection: Any, schema: str | None, version_table: str) -> Rights:
+        """Who may write the file may do everything, and that is checked before."""
+        del connection, schema, version_table
+        return Rights()
+
+    def waits_for_others(self, statement: str) -> bool:
+        """Nothing in SQLite waits for anything but the one write lock."""
+        del statement
+        return False
+
+    def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
+        """See interface.Guests."""
+        _rows(connection, f"PRAGMA busy_timeout = {milliseconds:d}")
+
+
+def _rows(connection: Any, statement: str) -> list[Any]:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+    finally:
+        cursor.close()
+
+
+def _driver_connection(connection: Any) -> Any:
+    """SQLAlchemy's adapter of aiosqlite holds the driver's connection, and that one the standard library's."""
+    inner = getattr(connection, "driver_connection", None) or getattr(connection, "_connection", None) or connection
+    return getattr(inner, "_conn", None) or inner
+
+
+GUESTS = SQLiteGuests()

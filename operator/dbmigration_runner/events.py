@@ -1,0 +1,131 @@
+"""What the child tells the parent, over a pipe of their own: one JSON line an event.
+
+Not stdout: env.py writes there, mutes it or closes it. A line that cannot be read is dropped, for the pipe is inherited
+by whatever env.py starts; what then is missing, the parent finds out by looking at the database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from dbmigration_runner.contract.codec import DecodeError, decode, encode
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Finding, PlannedRevision
+from dbmigration_runner.engines.interface import GuestOrder
+
+
+@dataclass(frozen=True)
+class ChildOrder:
+    """What the parent tells the child, as the first line of the control pipe. `task` is the runner's whole task."""
+
+    task: str
+    guests: GuestOrder
+
+
+@dataclass(frozen=True)
+class Opened:
+    """env.py opened a connection."""
+
+    session: int
+    proven: bool
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What lies between the database and the target, as env.py's own migration context sees both."""
+
+    version_table: str
+    hash: str
+    heads: tuple[str, ...]
+    start: tuple[str, ...]
+    target: tuple[str, ...]
+    revisions: tuple[PlannedRevision, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where env.py's migration context keeps its heads, and what they are."""
+
+    version_table: str
+    heads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The SQL of one pending revision, or why there is none."""
+
+    revision: str
+    sql: str
+    statements: int
+    unrenderable: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A revision begins."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A revision ran to its end. Tentative: Alembic calls back before it commits."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Something was committed while revisions ran: from here on "nothing changed" cannot be told from the schema alone."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The child did what it was told."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The child could not do what it was told. `detail` is a traceback without values, for the log."""
+
+    reason: RunnerReason
+    message: str
+    failed_revision: str | None = None
+    lock_timeout: bool = False
+    write_refused: bool = False
+    detail: tuple[str, ...] = field(default=())
+
+
+Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Finished | Failed
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+class EventWriter:
+    """The child's end of the pipe; usable from every thread that env.py starts."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Tell the parent; a parent that is gone cannot be told anything."""
+        line = json.dumps({"event": type(event).__name__, "body": encode(event)}) + "\n"
+        data = line.encode()
+        with self._lock:
+            while data:
+                data = data[os.write(self._file, data) :]
+
+
+def read_event(line: bytes) -> Event | None:
+    """One line, None where it is not one of ours."""
+    try:
+        document = json.loads(line)
+        event: Event = decode(_KINDS[document["event"]], document["body"])
+    except (ValueError, KeyError, TypeError, DecodeError, RecursionError):
+        return None
+    return event

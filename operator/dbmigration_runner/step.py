@@ -1,0 +1,160 @@
+"""What every step's parent shares: the task, the engine, the clock, the signals, and looking at the database.
+
+The report is true because of `look`: what a result says about the database was read from it after the act.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result
+from dbmigration_runner.engines import catalog_digest
+from dbmigration_runner.errors import Refusal, RunnerError, Stopped
+
+if TYPE_CHECKING:
+    from dbmigration_runner.contract.task import RunIdentity, Task
+    from dbmigration_runner.engines.interface import Engine, Session
+    from dbmigration_runner.log import Log
+
+DEFAULT_VERSION_TABLE = "alembic_version"
+POLL_SECONDS = 0.25
+TERMINATED_SECONDS = 10  # how long a terminated session may take to vanish
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The database at one moment; None where it could not be read."""
+
+    heads: tuple[str, ...] | None = None
+    catalog: str | None = None
+
+
+class Step:
+    """One task, on the parent's side."""
+
+    def __init__(self, task: Task, engine: Engine, log: Log) -> None:
+        self.task = task
+        self.engine = engine
+        self.log = log
+        self.application_name = application_name(task.run)
+        self.facts: DatabaseFacts | None = None
+        self.warnings: list[str] = []
+        self._deadline = time.monotonic() + task.timeout_seconds
+        self._signalled = threading.Event()
+
+    def obey_signals(self) -> None:
+        """From now on SIGTERM and SIGINT end the step in good order."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._signalled.set())
+
+    def check(self) -> None:
+        """Raises Stopped where the step was told to end, or its time is over."""
+        if self._signalled.is_set():
+            raise Stopped(RunnerReason.CANCELLED, "The step was told to stop.")
+        if time.monotonic() >= self._deadline:
+            raise Stopped(RunnerReason.TIMED_OUT, f"The step was not done within {self.task.timeout_seconds} s.")
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not when told to stop."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.check()
+            time.sleep(min(POLL_SECONDS, max(until - time.monotonic(), 0)))
+
+    def jitter(self, seconds: float) -> None:
+        """Wait between nothing and this long, so that two that collided do not collide again."""
+        self.sleep(random.uniform(0.1, seconds))  # noqa: S311  # no secret
+
+    @property
+    def version_table(self) -> str:
+        """Where the heads are, as far as the task knows."""
+        expected, backup = self.task.expected, self.task.backup
+        if expected is not None and expected.version_table:
+            return expected.version_table
+        return backup.version_table if backup is not None else DEFAULT_VERSION_TABLE
+
+    def meet(self, session: Session) -> None:
+        """Learn which database this is, and refuse one that cannot be worked on."""
+        self.facts = self.engine.facts(session)
+        self.warnings += self.engine.refuse_unsuitable(session)
+
+    def look(self, version_table: str | None = None) -> Seen:
+        """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""
+        heads: tuple[str, ...] | None = None
+        catalog: str | None = None
+        try:
+            with self.engine.connect() as session:
+                heads = self.engine.heads(session, version_table or self.version_table)
+                catalog = catalog_digest(self.engine, session)
+        except RunnerError as error:
+            self.warnings.append(f"The database could not be read: {error.message}")
+        return Seen(heads, catalog)
+
+    def await_guests(self) -> None:
+        """Wait for sessions that outlived an earlier attempt; after the grace period end them.
+
+        Only under the run's lock: without it they could be somebody's who is at work.
+        """
+        grace = time.monotonic() + self.task.locks.grace_seconds
+        with self.engine.connect() as session:
+            while guests := self.engine.guests(session):
+                if time.monotonic() >= grace:
+                    names = ", ".join(
+                        f"{guest.application_name or 'unnamed'} (pid {guest.session})" for guest in guests
+                    )
+                    self.warnings.append(f"Sessions left over from an earlier attempt were ended: {names}.")
+                    self.engine.terminate(session, guests)
+                    self._await_end(session)
+                    return
+                self.sleep(POLL_SECONDS)
+
+    def result(self, outcome: Outcome, reason: RunnerReason, message: str, **facts: Any) -> Result:
+        """An answer to this task."""
+        return Result(
+            kind=self.task.kind,
+            nonce=self.task.nonce,
+            outcome=outcome,
+            reason=reason.value,
+            message=message,
+            database=self.facts,
+            **facts,
+        )
+
+    def failed(self, error: RunnerError, **facts: Any) -> Result:
+        """The answer to an error of ours."""
+        return self.result(Outcome.FAILED, error.reason, error.message, **facts)
+
+    def _await_end(self, session: Session) -> None:
+        until = time.monotonic() + TERMINATED_SECONDS
+        while guests := self.engine.guests(session):
+            if time.monotonic() >= until:
+                raise Refusal(
+                    RunnerReason.LOCK_HELD,
+                    f"The session {guests[0].session} of an earlier attempt could not be ended by this role.",
+                )
+            self.sleep(POLL_SECONDS)
+
+
+def application_name(run: RunIdentity) -> str:
+    """Shown by the server for all our sessions; 63 bytes are what PostgreSQL keeps."""
+    return f"dbmigration/{run.namespace}/{run.name}/{run.number}".encode()[:63].decode(errors="ignore")
+
+
+def changed(before: Seen, after: Seen, *, committed: bool) -> bool | None:
+    """Did the step leave anything behind? None where it cannot be told.
+
+    Heads and schema are compared; a commit while revisions ran may have left rows, which neither of them shows.
+    """
+    if before.heads is not None and after.heads is not None and before.heads != after.heads:
+        return True
+    if before.catalog is not None and after.catalog is not None and before.catalog != after.catalog:
+        return True
+    if committed or None in (before.heads, before.catalog, after.heads, after.catalog):
+        return None
+    return False

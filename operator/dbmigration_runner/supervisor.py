@@ -1,0 +1,135 @@
+"""The parent: reads the task, has the step done, and always reports.
+
+The outermost room of the runner: whatever happens inside, a result leaves by the one way that counts. It holds no
+decision about databases or revisions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from dbmigration_runner.contract.codec import DecodeError
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Outcome, Result, fit
+from dbmigration_runner.contract.task import TASK_VARIABLE, StepKind, Task
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.errors import Refusal, RunnerError
+from dbmigration_runner.log import Log
+from dbmigration_runner.monitor import Monitor
+from dbmigration_runner.redaction import Redactor, without_secrets
+from dbmigration_runner.step import Step, application_name
+
+RESULT_VARIABLE = "DBMIGRATION_RESULT"
+DEFAULT_RESULT = "/dev/termination-log"
+# Facts that decide, and hold no secret by their nature: a password like "1234" must not punch holes into a hash.
+FACTS = (
+    *("nonce", "reason", "heads", "catalog", "fingerprint", "hash", "start", "target", "version_table", "id", "code"),
+    *("revision", "revisions", "applied", "failed_revision", "sha256", "taken_at", "verified_at", "name", "location"),
+)
+
+
+def main() -> int:
+    """Do the task in the environment; 0 where it succeeded. The exit code is a courtesy: only the result counts."""
+    log = Log(Redactor())
+    try:
+        task = Task.from_json(os.environ.get(TASK_VARIABLE, ""))
+    except DecodeError as error:
+        # Without a task there is no nonce, so this is no valid result: it is for the eyes of whoever looks.
+        _write(
+            Result(StepKind.LOOK, "", Outcome.FAILED, RunnerReason.TASK_INVALID.value, str(error), changed=None), log
+        )
+        return 1
+    monitor = Monitor(task.migrations.path if task.migrations is not None else str(Path.cwd()))
+    monitor.start()
+    result = _do(task, log)
+    resources = monitor.stop()
+    result = dataclasses.replace(result, resources=resources, warnings=(*result.warnings, *monitor.warnings))
+    _write(without_secrets(result, log.redact, keep=FACTS), log)
+    return 0 if result.outcome is Outcome.SUCCEEDED else 1
+
+
+def _do(task: Task, log: Log) -> Result:
+    """The step's own result, or one about why there is none."""
+    step: Step | None = None
+    try:
+        url = _read(task.database.url_file)
+        admin = _read(task.database.admin_url_file) if task.database.admin_url_file is not None else None
+        # A backup runs beside no application: its folder is there only where the image of the backup happens to have it.
+        if task.migrations is not None and (task.kind is not StepKind.BACKUP or Path(task.migrations.path).is_dir()):
+            os.chdir(task.migrations.path)
+        step = _step(task, url, admin, log)
+        step.obey_signals()
+        log.say("started", step=task.kind.value, run=task.run.number, attempt=task.run.attempt)
+        result = _dispatch(step)
+    except RunnerError as error:
+        # Every error that reaches this place was raised before anything was begun.
+        result = _refused(task, error, step)
+    except Exception as error:  # noqa: BLE001  # the outermost: a report must leave whatever happened
+        log.say("internal-error", detail=traceback.format_tb(error.__traceback__))
+        broken = RunnerError(
+            RunnerReason.INTERNAL_ERROR, f"The runner itself failed: {type(error).__name__}. See its log."
+        )
+        result = dataclasses.replace(_refused(task, broken, step), changed=None)
+    warnings = tuple(dict.fromkeys(step.warnings)) if step is not None else ()
+    return dataclasses.replace(result, warnings=warnings)
+
+
+def _step(task: Task, url: str, admin: str | None, log: Log) -> Step:
+    engine = engine_for(url, application_name=application_name(task.run))
+    log.redact.add_url(url, engine.url)
+    if admin is not None:
+        log.redact.add_url(admin, engine_for(admin).url)
+    if task.database.tls_directory is not None:
+        os.environ.update(engine.tls(task.database.tls_directory))
+    return Step(task, engine, log)
+
+
+def _dispatch(step: Step) -> Result:
+    match step.task.kind:
+        case StepKind.PLAN:
+            from dbmigration_runner.checks.plan import plan
+
+            return plan(step)
+        case StepKind.MIGRATE:
+            from dbmigration_runner.checks.migrate import migrate
+
+            return migrate(step)
+        case StepKind.LOOK:
+            from dbmigration_runner.checks.look import look
+
+            return look(step)
+        case StepKind.BACKUP:
+            from dbmigration_runner.checks.backup import backup
+
+            return backup(step)
+
+
+def _refused(task: Task, error: RunnerError, step: Step | None) -> Result:
+    if step is not None:
+        return step.failed(error)
+    return Result(task.kind, task.nonce, Outcome.FAILED, error.reason.value, error.message)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(
+            RunnerReason.URL_INVALID, f"The file of the database URL cannot be read: {type(error).__name__}."
+        ) from None
+
+
+def _write(result: Result, log: Log) -> None:
+    small = fit(result)
+    if small.truncated:
+        log.whole(result)
+    path = os.environ.get(RESULT_VARIABLE) or DEFAULT_RESULT
+    try:
+        Path(path).write_text(small.to_json(), encoding="utf-8")
+    except OSError as error:
+        print(f"The result cannot be written to {path}: {error.strerror}", file=sys.stderr)  # noqa: T201  # the last resort
+        log.whole(result)

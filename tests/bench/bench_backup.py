@@ -1,0 +1,133 @@
+"""A backup against the bare tools: `python tests/bench/bench_backup.py [ROUNDS]`.
+
+The sides take turns (A B C A B C …) on one server and one disk, and medians are compared: only the ratios mean anything.
+    ours      dump with SHA-256, fsync and the snapshot's catalog
+    bare      pg_dump with the same options, through zstd -1 where pg_dump cannot compress so itself, synced
+    default   pg_dump --format=custom as it comes
+    verify    reading ours back: SHA-256, decoding, counting rows
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dbmigration_runner.checks.backup import verify_dump, write_dump
+from dbmigration_runner.contract.task import BackupOrder, DatabaseAccess, RunIdentity, StepKind, Task
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines.postgresql_dump import LOCK_WAIT_MILLISECONDS, PostgreSQLDump, dump_for
+from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq, password_file
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
+from tests.integration.postgresql_server import running_server
+
+ROUNDS = 5
+ROWS = """
+CREATE TABLE orders (id bigserial PRIMARY KEY, customer int NOT NULL, note text, total numeric(10,2));
+INSERT INTO orders (customer, note, total)
+SELECT (random() * 100000)::int, md5(i::text) || ' words on order ' || i, (random() * 1000)::numeric(10,2)
+FROM generate_series(1, 2200000) i;
+CREATE TABLE events (id bigserial PRIMARY KEY, kind int, payload text);
+INSERT INTO events (kind, payload)
+SELECT i % 7, format('{"user": %s, "path": "/item/%s"}', (random() * 1e6)::int, i) FROM generate_series(1, 900000) i;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO shop;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO shop;
+"""
+
+
+def main() -> None:
+    """Print one line a side."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    with running_server() as postgres, tempfile.TemporaryDirectory() as folder:
+        with postgres.superuser() as connection:
+            connection.execute("CREATE DATABASE bench OWNER shop")
+        with postgres.superuser("bench") as connection:
+            connection.execute(ROWS)
+            connection.execute("VACUUM ANALYZE")
+            size = connection.execute("SELECT pg_database_size('bench') / 1000000").fetchone()
+        print(f"a database of {size[0] if size else '?'} MB, {rounds} rounds")
+        report(run(postgres.url("bench"), Path(folder), rounds))
+
+
+def run(url: str, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each side in each round."""
+    engine = engine_for(url)
+    tools = choose(installed(), 18, encrypted=False)
+    task = Task(
+        StepKind.BACKUP, "bench", RunIdentity("bench", "bench", "0", 1, 1), DatabaseAccess(""), 3600,
+        backup=BackupOrder(str(folder), "ours"),
+    )  # fmt: skip
+    ours = folder / "ours.partial"
+    lock = engine.lock(exclusive=True, should_stop=lambda: None, wait_seconds=1)
+    dump = dump_for(engine, None, lock)
+    assert isinstance(dump, PostgreSQLDump)
+    kept: dict[str, Any] = {}
+
+    def dump_ours() -> None:
+        ours.unlink(missing_ok=True)
+        kept["written"] = write_dump(task, dump, ours, lambda: None)
+
+    with password_file(engine.url) as password:
+        environment = {**libpq(engine.url, "bench"), **password}
+        sides: dict[str, Callable[[], object]] = {
+            "ours": dump_ours,
+            "bare": lambda: bare(tools.pg_dump, environment, folder, has_zstd=tools.has_zstd),
+            "default": lambda: synced([tools.pg_dump, "--format=custom"], environment, folder / "default"),
+            "verify": lambda: verify_dump(dump, kept["written"], lambda: None),
+        }
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        for number in range(rounds + 1):
+            for side, act in sides.items():
+                if side == "default" and number > 2:  # seven times as long, and known well enough after two
+                    continue
+                started = time.perf_counter()
+                act()
+                if number > 0:  # the first round warms the server's memory
+                    seconds[side].append(time.perf_counter() - started)
+    lock.release()
+    print(
+        f"stored: ours {ours.stat().st_size / 1e6:.0f} MB, default {(folder / 'default').stat().st_size / 1e6:.0f} MB"
+    )
+    return seconds
+
+
+def bare(pg_dump: str, environment: dict[str, str], folder: Path, *, has_zstd: bool) -> None:
+    """What a person would type for the same file."""
+    options = ["--format=custom", f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}"]
+    if has_zstd:
+        synced([pg_dump, *options, "--compress=zstd:1"], environment, folder / "bare")
+        return
+    target = folder / "bare"
+    with target.open("wb") as file:
+        dumping = subprocess.Popen([pg_dump, *options, "--compress=0"], env=environment, stdout=subprocess.PIPE)
+        subprocess.run(["zstd", "-1", "-T2", "-q", "-c"], stdin=dumping.stdout, stdout=file, check=True)
+        os.fsync(file.fileno())
+    assert dumping.wait() == 0
+
+
+def synced(command: list[str], environment: dict[str, str], target: Path) -> None:
+    """Run it into a file."""
+    with target.open("wb") as file:
+        subprocess.run(command, env=environment, stdout=file, check=True)
+        os.fsync(file.fileno())
+
+
+def report(seconds: dict[str, list[float]]) -> None:
+    """Medians and their spread, and what they are to each other."""
+    medians = {side: statistics.median(times) for side, times in seconds.items()}
+    for side, times in seconds.items():
+        print(f"{side:8} median {medians[side]:6.2f} s   from {min(times):.2f} to {max(times):.2f}")
+    best = {side: min(times) for side, times in seconds.items()}  # where others use the machine, the least disturbed
+    for one, other in (("ours", "bare"), ("default", "ours"), ("verify", "bare"), ("verify", "default")):
+        print(f"{one:>8} / {other:8} {medians[one] / medians[other]:6.3f}   of the best {best[one] / best[other]:6.3f}")
+
+
+if __name__ == "__main__":
+    main()

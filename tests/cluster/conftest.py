@@ -1,0 +1,39 @@
+"""A real cluster for the tests of this folder, and a namespace of its own for each of them."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.providers import chosen
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster that DBMIGRATION_TEST_CLUSTER chooses, up for the session; DBMIGRATION_KEEP_CLUSTER=1 leaves it up."""
+    provider = chosen()
+    try:
+        provider.up()
+        yield Cluster(provider)
+    finally:
+        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") != "1":
+            provider.down()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """An empty namespace that enforces Pod Security "restricted", deleted after the test."""
+    readable = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    name = f"{readable}-{uuid.uuid4().hex[:6]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    made = Namespace(name, cluster)
+    # A Pod that is created before its service account is refused.
+    eventually(lambda: made.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account")
+    yield made
+    # Not waited for: the next test has a namespace of its own, and the session's end takes the cluster.
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "persistentvolume", "--selector", f"dbmigration-test/namespace={name}", "--wait=false")

@@ -1,0 +1,84 @@
+"""The shop on a real Kubernetes, as a user would do it, with every command shown; `make demo-cluster` runs it.
+
+Shows commands and what they print, nothing else. It must not assert: that is the tests' business; a command that fails ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.embedded import catalog
+from tests.cluster.operator.conftest import install
+from tests.cluster.operator.stage import Stage, server
+from tests.cluster.providers import chosen
+
+NAMESPACE = "shop"
+
+
+def say(text: str) -> None:
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
+
+
+class Terminal:
+    """Shows a kubectl command as a user types it, then what it prints."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._program = Path(sys.executable).with_name("kubectl")
+        self._environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+
+    def kubectl(self, *arguments: str, check: bool = True) -> None:
+        print(f"$ kubectl {' '.join(arguments)}", flush=True)
+        command = [self._program, "--namespace", NAMESPACE, *arguments]
+        ended = subprocess.run(command, env=self._environment, check=False)
+        if check and ended.returncode:
+            raise SystemExit(f"kubectl ended with {ended.returncode}.")
+
+
+def play(cluster: Cluster) -> None:
+    """Install, release 1.0, release 1.1, release 1.2."""
+    terminal = Terminal(cluster)
+    say("The operator is installed by its chart; a PostgreSQL server and a shop's database are there.")
+    install(cluster)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
+    namespace = Namespace(NAMESPACE, cluster)
+    eventually(
+        lambda: namespace.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account"
+    )
+    stage = Stage(namespace, server(cluster, cluster.image(catalog.POSTGRESQL)), "shop", "shop")
+    stage.prepare()
+    for release in ("1.0", "1.1", "1.2"):
+        image = {"reference": cluster.image(catalog.shop(release))}
+        stage.spec["migrations"] = {"source": {"image": image}, "urlTo": {"env": {"DATABASE_URL": "url"}}}
+        say(f"Release {release}: the image in the spec is {image['reference']}.")
+        if release == "1.0":
+            print(yaml.safe_dump({"spec": stage.spec}, sort_keys=False, default_flow_style=None, width=120))
+        stage.apply()
+        broken = release == "1.2"
+        terminal.kubectl("wait", "dbm/shop", f"--for=condition={'Stalled' if broken else 'Ready'}", "--timeout=3m")
+        terminal.kubectl("get", "dbm")
+    say("The broken release: the resource says where the database really is.")
+    terminal.kubectl("describe", "dbm", "shop")
+    terminal.kubectl("get", "jobs")
+
+
+def main() -> int:
+    provider = chosen()
+    say("A Kubernetes is built, once, and started.")
+    try:
+        provider.up()
+        play(Cluster(provider))
+    finally:
+        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") != "1":
+            provider.down()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

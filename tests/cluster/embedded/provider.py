@@ -1,0 +1,47 @@
+"""The embedded cluster as the tests' provider."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.cluster.embedded import images, network, volumes
+from tests.cluster.embedded.catalog import Image
+from tests.cluster.embedded.cluster import EmbeddedCluster, whole_session
+from tests.cluster.embedded.layout import NODE_NAME
+from tests.cluster.providers import Volume
+
+
+class EmbeddedProvider:
+    """A cluster started by the tests themselves. DBMIGRATION_KEEP_CLUSTER=1 uses the one that a kept session left.
+
+    Two sessions at once take turns, for a machine has room for one such cluster.
+    """
+
+    node_name = NODE_NAME
+    node_address = network.NODE_ADDRESS
+
+    def __init__(self) -> None:
+        self.cluster = EmbeddedCluster()
+        self._turn = ExitStack()
+        self.kubeconfig: Path = self.cluster.layout.kubeconfig
+        self.audit_log: Path | None = self.cluster.layout.audit_log
+
+    def up(self) -> None:
+        self._turn.enter_context(whole_session())
+        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1" and self.cluster.is_up:
+            return
+        self.cluster.up()
+
+    def down(self) -> None:
+        with self._turn:
+            self.cluster.down()
+
+    def provide(self, image: Image) -> str:
+        (archive,) = images.archives_of([image]).values()
+        self.cluster.load(archive)
+        return image.reference
+
+    def volume(self, namespace: str, claim: str, size_mib: int | None) -> Volume:
+        folder = self.cluster.layout.volumes / f"{namespace}-{claim}"
+        volumes.make_folder(folder, size_mib)
+        return Volume(claim, volumes.manifests(namespace, claim, folder, size_mib, NODE_NAME), folder)

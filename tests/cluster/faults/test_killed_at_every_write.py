@@ -1,0 +1,131 @@
+"""The operator is killed at each of its writes, just before the server gets it and just after; the next one goes on from there.
+
+If one act were not idempotent by its name, or one thing remembered in the process alone, some row of this table would
+migrate twice, wait for ever, or end with another status than the run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from queue import SimpleQueue
+from typing import Any
+
+from tests.cluster.faults.conftest import OpenRig, Rig
+from tests.cluster.faults.proxy import Kill, Moment
+from tests.cluster.faults.runs import BROKEN, GOOD, History, Run, masked
+
+# Three runs at once keep two processors busy; a fourth would only make the others slower.
+_RIGS = 3
+_SAMPLE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an undisturbed run of a history came to."""
+
+    writes: int
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One history with one kill."""
+
+    history: History
+    kill: Kill
+
+    @property
+    def name(self) -> str:
+        return f"{self.history.name}-{self.kill.write:02}-{self.kill.moment.name.lower()}"
+
+
+def test_killed_at_any_write_a_run_ends_as_if_nothing_had_happened(open_rig: OpenRig):
+    rigs = [open_rig(f"lane-{number}") for number in range(1, _RIGS + 1)]
+    references = {history.name: _undisturbed(rigs[0], history) for history in (GOOD, BROKEN)}
+    cases = list(_cases(references))
+    free: SimpleQueue[Rig] = SimpleQueue()
+    for rig in rigs:
+        free.put(rig)
+
+    def play(case: Case) -> str | None:
+        rig = free.get()
+        began = time.monotonic()
+        try:
+            return _disturbed(rig, case, references[case.history.name])
+        finally:
+            print(f"{case.name}: {time.monotonic() - began:.1f} s")
+            free.put(rig)
+
+    with ThreadPoolExecutor(_RIGS) as pool:
+        failures = [failure for failure in pool.map(play, cases) if failure is not None]
+    assert not failures, f"{len(failures)} of {len(cases)} runs:\n\n" + "\n\n".join(failures)
+    for rig in rigs:
+        _finds_nothing_to_do(rig)
+
+
+def _cases(references: Mapping[str, Reference]) -> Iterator[Case]:
+    """Every one of them in a soak; else every answer that is lost, and some of the others."""
+    every = [
+        Case(history, Kill(write, moment))
+        for history, moment in product((GOOD, BROKEN), (Moment.AFTER, Moment.BEFORE))
+        for write in range(1, references[history.name].writes + 1)
+    ]
+    if os.environ.get("DBMIGRATION_SOAK") == "1":
+        yield from every
+        return
+    always = [case for case in every if case.history is GOOD and case.kill.moment is Moment.AFTER]
+    seed = os.environ.get("DBMIGRATION_SEED") or str(random.randrange(10**6))
+    print(f"DBMIGRATION_SEED={seed}")
+    others = [case for case in every if case not in always]
+    yield from [*always, *random.Random(seed).sample(others, min(_SAMPLE, len(others)))]
+
+
+def _undisturbed(rig: Rig, history: History) -> Reference:
+    rig.proxy.begin()
+    run = Run(rig.stage, f"{history.name}-reference", history)
+    run.start()
+    run.wait_for_end()
+    rig.rested()
+    run.check()
+    print(f"{run.name}: {rig.proxy.writes} writes\n{rig.proxy.told()}")
+    return Reference(rig.proxy.writes, masked(run))
+
+
+def _disturbed(rig: Rig, case: Case, reference: Reference) -> str | None:
+    """Play a case; what went wrong, or None."""
+    run = Run(rig.stage, case.name, case.history)
+    rig.proxy.begin(case.kill, rig.operator.kill)
+    try:
+        run.start()
+        run.wait_for_end()
+        rig.rested()
+        assert rig.proxy.struck, "The run ended before it came to this write."
+        run.check()
+        assert masked(run) == reference.status
+        writes = rig.proxy.writes
+        time.sleep(1)
+        assert rig.proxy.writes == writes, "The operator goes on writing."
+    except Exception as error:  # noqa: BLE001  # every case is played, and all that failed are told together
+        parts = (
+            f"{case.name}, {case.kill}: {error}",
+            rig.proxy.told(),
+            rig.operator.last_words(),
+            run.stage.evidence(),
+        )
+        return "\n".join(parts)
+    return None
+
+
+def _finds_nothing_to_do(rig: Rig) -> None:
+    """A fresh operator looks at all the runs that ended, and writes nothing."""
+    rig.operator.kill()
+    rig.proxy.begin()
+    rig.rested(3)
+    assert not rig.proxy.trace, rig.proxy.told()

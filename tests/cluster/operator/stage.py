@@ -1,0 +1,241 @@
+"""What a scenario plays on: a namespace with a database of its own, its Secret, a volume for backups, and the resource.
+
+Talks to the cluster by kubectl alone, as a user would. Must not know how the operator runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.operator.history import Revision, project
+from tests.cluster.providers import Volume
+
+# Characters that break a URL, a shell, an ini file and a log line; searched for in everything at the end.
+PASSWORD = "C4nary%20\"'$:@/"
+QUOTED_PASSWORD = "C4nary%2520%22%27%24%3A%40%2F"
+ROLE_PASSWORD_SQL = PASSWORD.replace("'", "''")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The PostgreSQL server that all scenarios share."""
+
+    namespace: Namespace
+
+    @property
+    def host(self) -> str:
+        return f"postgresql.{self.namespace.name}.svc"
+
+    def psql(self, sql: str, database: str = "postgres") -> str:
+        """Run SQL as the superuser; what psql prints, unaligned and without headers."""
+        arguments = (
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set",
+            "ON_ERROR_STOP=1",
+            "--dbname",
+            database,
+        )
+        return self.namespace.kubectl(
+            "exec",
+            "--stdin",
+            "deploy/postgresql",
+            "--",
+            "psql",
+            "--username",
+            "postgres",
+            "--host",
+            "/tmp",
+            *arguments,
+            input=sql,
+        ).strip()
+
+
+@dataclass
+class Stage:
+    """One scenario's surroundings."""
+
+    namespace: Namespace
+    server: Server
+    database: str
+    role: str
+    spec: dict[str, Any] = field(default_factory=dict)
+    backups: Volume = field(init=False)
+
+    def prepare(self) -> None:
+        """Make role, database, Secret, claim."""
+        self.server.psql(f"CREATE ROLE {self.role} LOGIN CREATEDB PASSWORD '{ROLE_PASSWORD_SQL}'")
+        self.server.psql(f"CREATE DATABASE {self.database} OWNER {self.role}")
+        self.secret()
+        self.backups = self.namespace.volume("backups")
+        self.spec = {
+            "database": {"urlFrom": {"secretKeyRef": {"name": "database", "key": "url"}}},
+            "migrations": {"source": {"configMap": {"name": "scripts"}}},
+            "backup": {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}},
+            "locks": {"timeout": "100ms", "retryFor": "20s"},
+        }
+
+    def remove(self) -> None:
+        """Take database and role away."""
+        self.server.psql(f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)")
+        self.server.psql(f"DROP ROLE IF EXISTS {self.role}")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://{self.role}:{QUOTED_PASSWORD}@{self.server.host}/{self.database}"
+
+    def secret(self, url: str | None = None, name: str = "database", key: str = "url") -> None:
+        """Write a Secret with a URL."""
+        self.namespace.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: url or self.url}}
+        )
+
+    def scripts(self, *revisions: Revision, name: str = "scripts", **changes: str | None) -> None:
+        """Write the ConfigMap; `changes` replace files (their keys with two underscores) or, with None, leave them out."""
+        data: Mapping[str, str | None] = {**project(*revisions), **changes}
+        kept = {key: text for key, text in data.items() if text is not None}
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": kept}
+        self.namespace.kubectl("delete", "configmap", name, "--ignore-not-found")
+        self.namespace.apply(manifest)
+
+    def apply(self, name: str = "shop", annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
+        """Apply the resource with top-level changes to the stage's spec."""
+        self.namespace.apply(
+            {
+                "apiVersion": "dbmigration.io/v1alpha1",
+                "kind": "DatabaseMigration",
+                "metadata": {"name": name, "annotations": dict(annotations or {})},
+                "spec": {**copy.deepcopy(self.spec), **spec},
+            }
+        )
+
+    def resource(self, name: str = "shop") -> dict[str, Any]:
+        return self.namespace.get("databasemigration", name)
+
+    def status(self, name: str = "shop") -> dict[str, Any]:
+        return self.resource(name).get("status", {})
+
+    def condition(self, kind: str = "Ready", name: str = "shop") -> dict[str, Any]:
+        found = (condition for condition in self.status(name).get("conditions", ()) if condition["type"] == kind)
+        return next(found, {"status": "", "reason": "", "message": ""})
+
+    def until(
+        self, reason: str, name: str = "shop", *, timeout: float = 90, generation: int | None = None
+    ) -> dict[str, Any]:
+        """Wait until the Ready condition shows this reason; gives the whole status."""
+
+        def look() -> dict[str, Any] | None:
+            document = self.resource(name)
+            status = document.get("status", {})
+            ready = next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), {})
+            wanted = generation or document["metadata"]["generation"]
+            return status if ready.get("reason") == reason and ready.get("observedGeneration", -1) >= wanted else None
+
+        try:
+            return eventually(look, f"Ready with reason {reason}", timeout=timeout)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late} It is {json.dumps(self.condition(name=name))}\n{self.evidence()}") from None
+
+    def succeeded(self, name: str = "shop", *, timeout: float = 120) -> dict[str, Any]:
+        """Wait until the resource is done and well."""
+        return self.until("Succeeded", name, timeout=timeout)
+
+    def psql(self, sql: str) -> str:
+        """As the superuser, in this stage's database."""
+        return self.server.psql(sql, self.database)
+
+    def heads(self) -> list[str]:
+        """What stands in the version table."""
+        exists = self.psql("SELECT to_regclass('alembic_version') IS NOT NULL")
+        return self.psql("SELECT version_num FROM alembic_version ORDER BY 1").splitlines() if exists == "t" else []
+
+    def jobs(self) -> list[str]:
+        """The steps whose Jobs exist, in order of their creation."""
+        listed = self.namespace.kubectl("get", "jobs", "--sort-by=.metadata.creationTimestamp", "--output", "json")
+        return [job["metadata"]["labels"]["dbmigration.io/step"] for job in json.loads(listed)["items"]]
+
+    def events(self) -> list[str]:
+        """What was told about the resource, oldest first, as `Reason: note`."""
+        listed = json.loads(self.namespace.kubectl("get", "events.events.k8s.io", "--output", "json"))["items"]
+        ours = [item for item in listed if item.get("regarding", {}).get("kind") == "DatabaseMigration"]
+        return [f"{item['reason']}: {item['note']}" for item in sorted(ours, key=lambda item: item["eventTime"] or "")]
+
+    def evidence(self) -> str:
+        """What a person would look at first when a scenario fails."""
+        parts = [self.namespace.kubectl("get", "dbm,jobs,pods", "--output", "wide", check=False)]
+        parts.append(self.namespace.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-3000:])
+        pods = self.namespace.kubectl("get", "pods", "--output", "name", check=False).split()
+        parts += [
+            self.namespace.kubectl("logs", pod, "--all-containers", "--tail=15", check=False)[-2000:]
+            for pod in pods[-3:]
+        ]
+        return "\n".join(parts)
+
+    def secrets_that_leaked(self) -> list[str]:
+        """Everywhere in this namespace, but in the Secret, where the password can be read in any of its spellings."""
+        texts = {
+            "objects": self.namespace.kubectl("get", "dbm,jobs,pods,events,configmaps", "--output", "yaml"),
+            "logs": "\n".join(
+                self.namespace.kubectl("logs", pod, "--all-containers", check=False)
+                for pod in self.namespace.kubectl("get", "pods", "--output", "name").split()
+            ),
+        }
+        spellings = (PASSWORD, QUOTED_PASSWORD, QUOTED_PASSWORD.replace("%", "%%"), json.dumps(PASSWORD)[1:-1])
+        return [f"{place}: {spelling}" for place, text in texts.items() for spelling in spellings if spelling in text]
+
+
+def server(cluster: Cluster, image: str) -> Server:
+    """Start the shared PostgreSQL server and wait until it answers."""
+    name = "databases"
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    namespace = Namespace(name, cluster)
+    eventually(
+        lambda: namespace.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account"
+    )
+    labels = {"app": "postgresql"}
+    container = {
+        "name": "postgresql",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["-c", "max_connections=200"],
+        "env": [{"name": "POSTGRES_PASSWORD", "value": "superuser-of-a-test"}],
+        "ports": [{"containerPort": 5432}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "readinessProbe": {"exec": {"command": ["pg_isready", "--host", "127.0.0.1"]}, "periodSeconds": 1},
+    }
+    namespace.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "postgresql"},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": labels},
+                "strategy": {"type": "Recreate"},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "containers": [container],
+                        "securityContext": {"fsGroup": 65532},
+                        "volumes": [{"name": "data", "emptyDir": {}}],
+                        "terminationGracePeriodSeconds": 5,
+                    },
+                },
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "postgresql"},
+            "spec": {"selector": labels, "ports": [{"port": 5432}]},
+        },
+    )
+    namespace.kubectl("rollout", "status", "deployment/postgresql", "--timeout=120s")
+    return Server(namespace)

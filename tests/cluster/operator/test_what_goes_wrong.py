@@ -1,0 +1,157 @@
+"""What goes wrong before a migration: each its own reason with a remedy, and no migrate Job.
+
+What can be mended outside goes on by itself once it is mended; what a person must decide ends the run and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, GOOD, Revision, chain
+from tests.cluster.operator.stage import QUOTED_PASSWORD, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How it is made, what must be seen, and how it is mended."""
+
+    reason: str
+    make: Callable[[Stage], object]
+    mend: Callable[[Stage], object]
+    words: str = ""
+
+
+def _with_spec(**changes: object) -> Callable[[Stage], object]:
+    return lambda stage: stage.spec.update(changes)
+
+
+def _delete_secret(stage: Stage) -> None:
+    stage.namespace.kubectl("delete", "secret", "database")
+
+
+def _service_account(stage: Stage) -> None:
+    stage.namespace.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "migrations"}})
+
+
+MENDABLE: dict[str, Trouble] = {
+    "wrong password": Trouble(
+        "AuthenticationFailed",
+        lambda s: s.secret(s.url.replace(QUOTED_PASSWORD, "wrong")),
+        lambda s: s.secret(),
+        "Secret",
+    ),
+    "unreachable server": Trouble(
+        "DatabaseUnreachable",
+        lambda s: s.secret(s.url.replace(s.server.host, "nowhere.databases.svc")),
+        lambda s: s.secret(),
+    ),
+    "no such database": Trouble(
+        "DatabaseNotFound", lambda s: s.secret(s.url.replace(s.database, "absent")), lambda s: s.secret()
+    ),
+    "missing Secret": Trouble("SecretNotFound", _delete_secret, lambda s: s.secret(), "database"),
+    "missing key": Trouble(
+        "SecretNotFound", lambda s: (_delete_secret(s), s.secret(key="other")), lambda s: s.secret(), "url"
+    ),
+    "missing service account": Trouble(
+        "PodRejected", _with_spec(podTemplate={"serviceAccountName": "migrations"}), _service_account, "migrations"
+    ),
+    "no rights to alter": Trouble(
+        "InsufficientPrivilege",
+        lambda s: s.psql(
+            "CREATE TABLE orders (id int); ALTER DATABASE "
+            + s.database
+            + " OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM PUBLIC; "
+            f"GRANT USAGE ON SCHEMA public TO {s.role}; DROP TABLE orders"
+        ),
+        lambda s: s.psql(f"GRANT ALL ON SCHEMA public TO {s.role}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MENDABLE)
+def test_what_is_mended_outside_goes_on_by_itself(stage: Stage, name: str):
+    trouble = MENDABLE[name]
+    stage.scripts(*chain(*GOOD))
+    trouble.make(stage)
+    stage.apply()
+    stage.until(trouble.reason)
+    ready = stage.condition()
+    assert ready["status"] == "False"
+    assert stage.condition("Reconciling")["status"] == "True"
+    assert trouble.words in ready["message"]
+    assert "migrate" not in stage.jobs()
+    trouble.mend(stage)
+    stage.succeeded(timeout=180)
+    assert stage.heads() == ["r3"]
+
+
+def _scripts(*revisions: Revision, **files: str | None) -> Callable[[Stage], object]:
+    return lambda stage: stage.scripts(*revisions, **files)
+
+
+def _ahead(stage: Stage) -> None:
+    stage.scripts(*chain(CREATE_ORDERS, ADD_TOTAL))
+    stage.psql(
+        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('from_the_future')"
+    )
+    stage.psql(f"ALTER TABLE alembic_version OWNER TO {stage.role}")
+
+
+def _beyond(stage: Stage) -> None:
+    _ahead(stage)
+    stage.psql("UPDATE alembic_version SET version_num = 'r2'")
+    stage.spec["targetRevision"] = "r1"
+
+
+TWO_HEADS = (Revision("r1", CREATE_ORDERS), Revision("r2a", ADD_TOTAL, "r1"), Revision("r2b", "pass", "r1"))
+
+DECISIONS: dict[str, tuple[str, Callable[[Stage], object], str]] = {
+    "missing alembic.ini": ("ConfigNotFound", _scripts(*chain(*GOOD), **{"alembic.ini": None}), "alembic.ini"),
+    "syntax error in a script": (
+        "ScriptError",
+        _scripts(*chain(CREATE_ORDERS), **{"migrations__versions__r2.py": "def upgrade(:\n    pass\n"}),
+        "r2.py",
+    ),
+    "two heads": ("MultipleHeads", _scripts(*TWO_HEADS), "r2a"),
+    "unknown target": (
+        "UnknownTarget",
+        lambda s: (s.scripts(*chain(*GOOD)), s.spec.update(targetRevision="r9")),
+        "r9",
+    ),
+    "database ahead of the image": ("UnknownRevision", _ahead, "from_the_future"),
+    "a target older than the database": ("DowngradeNotAllowed", _beyond, "r1"),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_what_a_person_must_decide_ends_the_run(stage: Stage, name: str):
+    reason, make, words = DECISIONS[name]
+    make(stage)
+    stage.apply()
+    status = stage.until(reason)
+    assert status["phase"] == "Failed"
+    assert stage.condition("Stalled")["status"] == "True"
+    assert words in stage.condition()["message"]
+    assert stage.jobs() == ["plan"]
+    stage.scripts(*chain(*GOOD))
+    stage.psql("DROP TABLE IF EXISTS alembic_version")
+    stage.spec["targetRevision"] = "head"
+    stage.apply(annotations={"dbmigration.io/retry": "mended"})
+    stage.succeeded()
+    assert stage.heads() == ["r3"]
+
+
+def test_an_unknown_image_is_named_and_pulled_once_the_spec_is_mended(stage: Stage):
+    stage.scripts(*chain(*GOOD))
+    source = stage.spec["migrations"]
+    stage.spec["migrations"] = {"source": {"image": {"reference": "registry.invalid/shop:9.9"}}}
+    stage.apply()
+    stage.until("ImagePullFailed")
+    assert "registry.invalid/shop:9.9" in stage.condition()["message"]
+    stage.spec["migrations"] = source
+    stage.apply()
+    status = stage.succeeded(timeout=180)
+    assert [entry["outcome"] for entry in status["history"]] == ["Succeeded", "Superseded"]

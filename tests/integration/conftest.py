@@ -1,0 +1,55 @@
+"""Real databases for every test of this tier; each test has a database of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from tests.integration.postgresql_server import Database, Server, running_pooler, running_server
+from tests.integration.projects import ENVIRONMENTS, Project
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL server for all tests of a session."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> Iterator[Database]:
+    """A fresh PostgreSQL database; it goes with the test, whoever is still in it."""
+    name = f"test_{next(_numbers)}"
+    with postgres.superuser() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER shop").format(sql.Identifier(name)))
+    yield Database(postgres, name)
+    with postgres.superuser() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Any:
+    """Make a project: `project("url_in_the_ini", url)`."""
+
+    def make(environment: str, url: str, **options: Any) -> Project:
+        path = tmp_path / "application"
+        shutil.copytree(ENVIRONMENTS / environment, path)
+        return Project(path, url, **options)
+
+    return make
+
+
+@pytest.fixture
+def pooler(postgres: Server) -> Iterator[Callable[[str], int]]:
+    """Start PgBouncer: `pooler("transaction")` gives its port."""
+    with contextlib.ExitStack() as stack:
+        yield lambda mode: stack.enter_context(running_pooler(postgres, mode))

@@ -1,0 +1,94 @@
+"""A backup counts only when it was read back from the disk; whatever happened to it in between is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from dbmigration_runner.checks.backup import verify_dump
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.errors import RunnerError
+from tests.integration.backups import Backups
+
+FLIPS = 10
+
+
+@pytest.fixture
+def shop(database, tmp_path):
+    database.ask(
+        "CREATE TABLE orders (id int, note text);"
+        "INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 20000) i; GRANT ALL ON orders TO shop"
+    )
+    return Backups(database.url, tmp_path / "backups")
+
+
+def refusal(dump, written):
+    with pytest.raises(RunnerError) as caught:
+        verify_dump(dump, written, lambda: None)
+    return caught.value
+
+
+def damaged(written, name, content):
+    """The same dump under another name, with another content on the disk."""
+    path = written.path.with_name(f"{name}.dump.zst.partial")
+    path.write_bytes(content)
+    return dataclasses.replace(written, path=path)
+
+
+def flipped(content, position):
+    changed = bytearray(content)
+    changed[position] ^= 0x10
+    return bytes(changed)
+
+
+def test_a_byte_that_flipped_anywhere_is_found(shop):
+    chance = random.Random(20261123)
+    with shop.written() as (dump, written):
+        content = written.path.read_bytes()
+        verify_dump(dump, written, lambda: None)
+        for number in range(FLIPS):
+            error = refusal(dump, damaged(written, f"flip-{number}", flipped(content, chance.randrange(len(content)))))
+            assert error.reason is RunnerReason.BACKUP_CORRUPT
+
+
+def test_a_dump_that_was_cut_anywhere_is_found(shop):
+    with shop.written() as (dump, written):
+        content = written.path.read_bytes()
+        for number, length in enumerate((0, 1, len(content) // 2, len(content) * 9 // 10, len(content) - 1)):
+            error = refusal(dump, damaged(written, f"cut-{number}", content[:length]))
+            assert error.reason is RunnerReason.BACKUP_CORRUPT
+            assert f"{length} are there" in error.message
+
+
+def test_what_was_damaged_before_it_was_hashed_is_found_by_decoding(shop):
+    """The hash of broken memory is right for the broken file; only reading every row tells."""
+    chance = random.Random(20261123)
+    with shop.written() as (dump, written):
+        content = written.path.read_bytes()
+        positions = [chance.randrange(16, len(content)) for _ in range(FLIPS)]
+        broken = [flipped(content, position) for position in positions] + [content[: len(content) * 9 // 10]]
+        for number, bad in enumerate(broken):
+            there = damaged(written, f"early-{number}", bad)
+            decoded = dump.decode(there.path, lambda: None)
+            stored = dataclasses.replace(written.stored, size_bytes=len(bad), sha256=decoded.sha256)
+            error = refusal(dump, dataclasses.replace(there, stored=stored))
+            assert error.reason is RunnerReason.BACKUP_CORRUPT
+
+
+def test_a_table_whose_rows_are_not_in_the_dump_is_found(shop):
+    with shop.written() as (dump, written):
+        more = dataclasses.replace(written.snapshot, tables=written.snapshot.tables | {"public.customers"})
+        error = refusal(dump, dataclasses.replace(written, snapshot=more))
+    assert "no rows of public.customers" in error.message
+
+
+def test_a_corrupt_dump_is_kept_for_a_look_until_the_next_backup(shop):
+    with shop.written() as (dump, written):
+        written.path.write_bytes(flipped(written.path.read_bytes(), 4000))
+        assert "first.dump.zst.corrupt" in refusal(dump, written).message
+    assert shop.files == {"first.dump.zst.corrupt"}
+    assert shop.manifests == ()
+    shop.take("second")
+    assert shop.files == {"second.dump.zst", "second.manifest.json"}

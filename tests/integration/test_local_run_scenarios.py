@@ -1,0 +1,44 @@
+"""The scenarios, played without a cluster."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import sqlalchemy as sa
+
+from tests.integration.local_program import Program
+from tests.integration.projects import Project
+from tests.scenarios.loader import Scenario, Seen, differences, scenarios
+
+CASES = [
+    pytest.param(scenario, engine, id=f"{scenario.name}-{engine}")
+    for scenario in scenarios()
+    for engine in scenario.engines
+]
+EXITS = {"Succeeded": 0, "Failed": 3, "Cancelled": 4}
+
+
+@pytest.mark.parametrize(("scenario", "engine"), CASES)
+def test_what_a_scenario_tells_is_seen(scenario: Scenario, engine, tmp_path, request):
+    file = f"sqlite:///{tmp_path / 'library.db'}"
+    url = file if engine == "sqlite" else request.getfixturevalue("database").url
+    application = shutil.copytree(scenario.application, tmp_path / "application")
+    program = Program(Project(application, url), tmp_path, given=scenario.manifest)
+    try:
+        said = program.run()
+    finally:
+        program.end()
+    assert differences(scenario.expected, seen(program, url, scenario)) == [], said.err
+    assert said.code == EXITS[scenario.expected.outcome]
+
+
+def seen(program: Program, url: str, scenario: Scenario) -> Seen:
+    """What the store holds, and what the database answers by itself."""
+    events = tuple(event["reason"] for event in program.resource()["events"])
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        queries = [query.sql for query in scenario.expected.queries]
+        answers = tuple(tuple(map(tuple, connection.execute(sa.text(sql)))) for sql in queries)
+    engine.dispose()
+    return Seen(program.status(), events, answers)

@@ -1,0 +1,170 @@
+"""One migration of a database at a time, and no statement of it that stalls the application for long."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from dbmigration_runner.contract.task import LockBudget
+from dbmigration_runner.engines.postgresql_names import GUEST_KEY, RUN_KEY
+from tests.integration.projects import create, wait_for
+
+QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=3, grace_seconds=1)
+
+
+def test_a_database_that_another_migration_holds_is_left_alone_and_the_holder_named(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    with database.server.superuser(database.name) as other:
+        other.execute("SET application_name = 'dbmigration/shops/other/3'")
+        other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
+        ran = shop.run("migrate", locks=QUICK)
+        look = shop.run("look", locks=QUICK)
+    assert (ran.result.reason, ran.result.changed) == ("LockHeld", False)
+    assert "dbmigration/shops/other/3" in ran.result.message
+    assert look.result.reason == "LockHeld"
+    assert database.tables() == set()
+
+
+def test_a_lock_that_is_given_back_in_time_is_taken(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    with database.server.superuser(database.name) as other:
+        other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
+        running = shop.start("migrate", locks=LockBudget(grace_seconds=30))
+        time.sleep(2)
+    assert running.wait().result.heads == ("a3",)
+
+
+def test_a_session_left_over_from_an_earlier_attempt_is_ended_after_the_grace_period(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    url = make_url(database.url)
+    with psycopg.connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database, autocommit=True
+    ) as zombie:
+        zombie.execute("SET application_name = 'dbmigration/shops/shop/7'")
+        zombie.execute(f"SELECT pg_advisory_lock_shared({GUEST_KEY})")
+        result = shop.run("migrate", locks=QUICK).result
+        with pytest.raises(psycopg.OperationalError):
+            zombie.execute("SELECT 1")
+    assert result.heads == ("a3",)
+    assert any("dbmigration/shops/shop/7" in warning for warning in result.warnings)
+
+
+def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    shop.run("migrate", migrations={"target": "a2"})
+    shop.revision("a3", "a2", 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        running = shop.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
+        wait_for(lambda: database.ask("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"))
+        time.sleep(1.5)
+        reader.execute("COMMIT")
+    result = running.wait().result
+    assert (result.outcome.value, result.heads) == ("Succeeded", ("a3",))
+    assert result.migrate.lock_waits >= 1
+
+
+def test_an_exhausted_lock_budget_changed_nothing_and_says_so(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    shop.run("migrate", migrations={"target": "a2"})
+    shop.revision("a3", "a2", create("t3"), 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, result.changed, result.heads) == ("LockBudgetExhausted", False, ("a2",))
+    assert result.migrate.lock_waits >= 2
+    assert "t3" not in database.tables()
+
+
+def test_a_lock_timeout_after_a_commit_is_a_failure_and_never_tried_again(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"), create("rows"))
+    shop.run("migrate")
+    shop.revision(
+        "a2",
+        "a1",
+        "with op.get_context().autocommit_block():",
+        '    op.execute("INSERT INTO rows VALUES (DEFAULT)")',
+        'op.add_column("t1", sa.Column("x", sa.Integer))',
+    )
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, result.changed) == ("MigrationFailed", None)
+    assert database.ask("SELECT count(*) FROM rows") == [(1,)]
+
+
+def test_an_index_built_concurrently_outwaits_an_old_transaction(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.run("migrate")
+    shop.revision(
+        "a2",
+        "a1",
+        "with op.get_context().autocommit_block():",
+        '    op.create_index("i1", "t1", ["id"], postgresql_concurrently=True)',
+        'assert op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar() == "100ms"',
+    )
+    with database.server.superuser(database.name) as writer:
+        writer.execute("BEGIN")
+        writer.execute("INSERT INTO t1 VALUES (1)")
+        running = shop.start("migrate", locks=QUICK)
+        wait_for(lambda: database.ask("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        time.sleep(1)
+        writer.execute("COMMIT")
+    result = running.wait().result
+    assert (result.outcome.value, result.migrate.lock_waits) == ("Succeeded", 0)
+    assert database.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i1'::regclass") == [(True,)]
+
+
+def test_a_waiting_migration_does_not_stall_an_index_built_concurrently(project, database):
+    """A blocking wait for an advisory lock holds a snapshot, and the build waits for that one: a deadlock."""
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.run("migrate")
+    with database.server.superuser(database.name) as other:
+        other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
+        running = shop.start("migrate", locks=LockBudget(grace_seconds=8))
+        time.sleep(2)
+        other.execute("SET statement_timeout = '5s'")
+        other.execute("CREATE INDEX CONCURRENTLY i2 ON t1 (id)")
+    assert running.wait().result.outcome.value == "Succeeded"
+
+
+def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
+    shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db")
+    shop.three_revisions()
+    with (tmp_path / "shop.db.dbmigration-lock").open("w") as other:
+        other.write("dbmigration/shops/other/3")
+        other.flush()
+        fcntl.flock(other, fcntl.LOCK_EX)
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, "dbmigration/shops/other/3" in result.message) == ("LockHeld", True)
+    assert shop.run("migrate", locks=QUICK).result.heads == ("a3",)
+
+
+def test_a_terminated_lock_session_stops_the_migration(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"), 'op.execute("SELECT pg_sleep(60)")')
+    running = shop.start("migrate")
+    sleeping = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    wait_for(lambda: database.ask(sleeping))
+    database.ask(
+        f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+        f" AND classid = {RUN_KEY >> 32} AND objid = {RUN_KEY & 0xFFFFFFFF}"
+    )
+    result = running.wait(40).result
+    assert (result.reason, result.changed, result.heads) == ("LockLost", False, ())
+    assert database.ask(sleeping) == []

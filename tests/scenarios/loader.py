@@ -1,0 +1,124 @@
+"""Scenarios: folders that a user could have sent, read here and played elsewhere (without a cluster, or on one).
+
+    README.md                   three sentences: what happens, what must be seen, why it matters
+    manifests/migration.yaml    one DatabaseMigration; its Secret, image and claims are whoever plays it to supply
+    application/                the Alembic project, with alembic.ini at its root
+    expect.yaml                 what must be seen; see `Expectation`
+
+Whoever plays a scenario gives back what was seen, and `differences` tells what of it was not expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Query:
+    """A statement that every engine understands, and all rows of its answer."""
+
+    sql: str
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must be seen in the end.
+
+    `outcome` is the run's. `status` is a part of the status: a mapping holds at least these keys, a list is the whole
+    list in its order, `~` means absent, and conditions are looked up by their type. `events` (their reasons) must appear
+    in this order, others may stand between them.
+    """
+
+    outcome: str
+    status: dict[str, Any]
+    events: tuple[str, ...]
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One folder."""
+
+    folder: Path
+    engines: tuple[str, ...]
+    expected: Expectation
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifests" / "migration.yaml"
+
+    @property
+    def application(self) -> Path:
+        return self.folder / "application"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a scenario that was played: the final status, the Events' reasons in order, the queries' answers."""
+
+    status: dict[str, Any]
+    events: tuple[str, ...]
+    answers: tuple[tuple[tuple[Any, ...], ...], ...]
+
+
+def scenarios() -> list[Scenario]:
+    """Every scenario, by name."""
+    return [read(path.parent) for path in sorted(FOLDER.glob("*/expect.yaml"))]
+
+
+def read(folder: Path) -> Scenario:
+    """Read one; a key that is not known is a mistake in the scenario."""
+    document = yaml.safe_load((folder / "expect.yaml").read_text(encoding="utf-8"))
+    engines = tuple(document.pop("engines", ("postgresql", "sqlite")))
+    queries = tuple(Query(item["sql"], tuple(map(tuple, item["rows"]))) for item in document.pop("database", ()))
+    expected = Expectation(
+        outcome=document.pop("outcome"),
+        status=document.pop("status", {}),
+        events=tuple(document.pop("events", ())),
+        queries=queries,
+    )
+    assert not document, f"{folder.name}: unknown in expect.yaml: {', '.join(document)}"
+    return Scenario(folder, engines, expected)
+
+
+def differences(expected: Expectation, seen: Seen) -> list[str]:
+    """What was not as expected, one line a fact; empty where all was."""
+    outcome = seen.status.get("run", {}).get("outcome")
+    found = [] if outcome == expected.outcome else [f"outcome: {outcome!r}, not {expected.outcome!r}"]
+    found += _compare(expected.status, seen.status, "status")
+    if not _in_order(expected.events, seen.events):
+        found.append(f"events: {list(seen.events)} do not hold {list(expected.events)} in this order")
+    for query, answer in zip(expected.queries, seen.answers, strict=True):
+        if query.rows != answer:
+            found.append(f"{query.sql}: {answer}, not {query.rows}")
+    return found
+
+
+def _compare(expected: Any, seen: Any, place: str) -> Iterator[str]:
+    if place.endswith(".conditions"):
+        seen = {condition["type"]: condition for condition in seen or ()}
+    if isinstance(expected, dict) and isinstance(seen, dict):
+        for key, value in expected.items():
+            yield from _compare(value, seen.get(key), f"{place}.{key}")
+    elif isinstance(expected, list) and isinstance(seen, list) and len(expected) == len(seen):
+        for number, (value, given) in enumerate(zip(expected, seen, strict=True)):
+            yield from _compare(value, given, f"{place}.{number}")
+    elif expected != seen:
+        yield f"{place}: {seen!r}, not {expected!r}"
+
+
+def _in_order(wanted: tuple[str, ...], given: tuple[str, ...]) -> bool:
+    rest = iter(given)
+    return all(word in rest for word in wanted)

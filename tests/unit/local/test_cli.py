@@ -1,0 +1,95 @@
+"""The command line: quick to help, strict about what it is given, and honest about how it ended."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dbmigration.cli import main
+from dbmigration.local.driving import Exit
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_help_loads_nothing_that_takes_time():
+    program = "import sys\nfrom dbmigration.cli import main\ntry: main(['run', '--help'])\nexcept SystemExit: pass\n"
+    program += (
+        "print([name for name in ('pydantic', 'yaml', 'rich', 'psutil', 'kubernetes', 'kopf') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": f"{ROOT}/operator"},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_running_here_loads_neither_a_database_nor_a_cluster():
+    program = "import sys\nfrom dbmigration.local import commands\n"
+    program += "print([name for name in ('sqlalchemy', 'alembic', 'kubernetes', 'kopf') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": f"{ROOT}/operator"},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_exit_code_is_explained_by_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    lines = capsys.readouterr().out.partition("exit codes:")[2].splitlines()
+    explained = {int(found[1]) for line in lines if (found := re.match(r"  (\d+)  \S", line))}
+    assert explained == {int(code) for code in Exit}
+
+
+def test_as_a_plugin_of_kubectl_it_calls_itself_so(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-dbmigration"])
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: kubectl dbmigration ")
+
+
+def test_the_crd_that_is_printed_is_the_one_that_is_shipped(capsys):
+    assert main(["crd"]) == 0
+    shipped = (ROOT / "crds" / "dbmigration.io_databasemigrations.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(shipped)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["run"], "Give a manifest by --filename, or a project by --project"),
+        (["run", "--project", "{tmp}"], "Which database? Give its URL in the variable DBMIGRATION_URL"),
+        (["run", "--project", "{tmp}/nowhere", "--url", "sqlite:////x.db"], "there is no folder"),
+        (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--python", "nosuchpython"],
+            "there is no program nosuchpython",
+        ),
+        (["run", "--filename", "{tmp}/nowhere.yaml"], "cannot be read"),
+        (["run", "--project", "{tmp}", "--url-file", "{tmp}/nowhere"], "nowhere cannot be read"),
+        (["backups", "{tmp}/nowhere"], "There is no folder"),
+    ],
+)
+def test_what_is_missing_is_named_and_nothing_is_started(arguments, complaint, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("DBMIGRATION_URL", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert main([part.replace("{tmp}", str(tmp_path)) for part in arguments]) == Exit.INVALID
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("text", ["5", "m", "5 m", "1.5h"])
+def test_a_duration_that_cannot_be_read_is_refused(text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--max-wait", text])
+    assert "30s, 5m or 2h" in capsys.readouterr().err
