@@ -89,7 +89,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
     _add_place(cancel)
     _add_json(cancel, "print the final status as JSON")
 
-    status = _command(commands, "status", _status, "print what this machine remembers of a run")
+    status = _command(
+        commands, "status", _status, "print how a run stands: on a cluster by NAME, on this machine without it"
+    )
+    _add_name(status, "?")
     _add_manifest(status)
     _add_json(status, "print it as JSON")
 
@@ -101,6 +104,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     backups.add_argument("--verify", action="store_true", help="read every dump and compare its SHA-256")
     _add_json(backups, "print them as JSON")
+
+    wait = _command(
+        commands, "wait", _wait, "follow a migration on a cluster until it is Ready, Failed or Cancelled", _EXIT_CODES
+    )
+    _add_name(wait, None)
+    wait.add_argument(
+        "--timeout", type=_seconds, default=timedelta(hours=1), metavar="DURATION", help="how long (default: 1h)"
+    )
 
     _command(commands, "crd", _crd, "print the CustomResourceDefinition, for kubectl apply")
     _command(commands, "controller", _controller, "start the operator; configured by its environment")
@@ -122,6 +133,13 @@ def _command(
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def _add_name(parser: argparse.ArgumentParser, count: str | None) -> None:
+    parser.add_argument(
+        "resource", nargs=count, metavar="NAME", help="a DatabaseMigration of the cluster of your kubeconfig"
+    )
+    parser.add_argument("-n", "--namespace", help="its namespace (default: the one of the current context)")
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
@@ -210,7 +228,18 @@ def _cancel(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from dbmigration.local import commands
 
-    return _local(commands.status, options)
+    if options.resource is None:
+        return _local(commands.status, options)
+
+    from dbmigration import watching
+
+    return _guarded(lambda: watching.status(options.resource, options.namespace, as_json=options.as_json))
+
+
+def _wait(options: argparse.Namespace) -> int:
+    from dbmigration import watching
+
+    return _guarded(lambda: watching.wait(options.resource, options.namespace, options.timeout))
 
 
 def _backups(options: argparse.Namespace) -> int:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from dbmigration.api.names import LABEL_MIGRATION
 from dbmigration.api.status import ConditionStatus, Outcome, Status
 from dbmigration.cluster.client import open_client
-from dbmigration.cluster.errors import ClusterError
+from dbmigration.cluster.errors import ClusterError, Unavailable
 from dbmigration.cluster.gateway import Gateway
 from dbmigration.local.driving import Exit
+from dbmigration.local.errors import LocalError
 from dbmigration.local.narration import news
 from dbmigration.local.report import report
 from dbmigration.local.store import Resource
@@ -27,30 +35,100 @@ _PERIOD_SECONDS = 1.0
 
 def wait(name: str, namespace: str | None, timeout: timedelta) -> Exit:
     """Follow a resource until it is Ready or Stalled at its newest generation; WAITING where that takes too long."""
-    return asyncio.run(_wait(name, namespace, timeout))
+    return asyncio.run(_wait(name, namespace or _namespace_of_context(), timeout))
 
 
 def status(name: str, namespace: str | None, *, as_json: bool) -> Exit:
-    """Tell how a resource stands."""
-    return asyncio.run(_status(name, namespace, as_json=as_json))
+    """Tell how a resource stands, and let the exit code say so too."""
+    return asyncio.run(_status(name, namespace or _namespace_of_context(), as_json=as_json))
 
 
-async def _wait(name: str, namespace: str | None, timeout: timedelta) -> Exit:
-    async with open_client() as api:
-        gateway, where = Gateway(api, reporter="dbmigration"), namespace or _own_namespace()
-        before = Status()
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                while True:
-                    document = await _read(gateway, where, name)
-                    now = Status.parse(document.get("status", {}))
-                    for line in news(before, now):
-                        sys.stderr.write(f"{line}\n")
-                    before = now
-                    if (ending := _ending(now, document["metadata"]["generation"])) is not None:
-                        break
-                    await asyncio.sleep(_PERIOD_SECONDS)
-        except TimeoutError:
-            ending = Exit.WAITING
-    _tell(document)
+async def _wait(name: str, namespace: str, limit: timedelta) -> Exit:
+    before, document = Status(), None
+    try:
+        async with _gateway() as gateway, asyncio.timeout(limit.total_seconds()):
+            while True:
+                document = await _read(gateway, namespace, name)
+                now = Status.parse(document.get("status", {}))
+                for line in news(before, now):
+                    sys.stderr.write(f"{line}\n")
+                before = now
+                if (ending := _ending(document)) is not Exit.WAITING:
+                    break
+                await asyncio.sleep(_PERIOD_SECONDS)
+    except TimeoutError:
+        ending = Exit.WAITING
+    if document is not None:
+        _tell(document)
     return ending
+
+
+async def _status(name: str, namespace: str, *, as_json: bool) -> Exit:
+    async with _gateway() as gateway:
+        document = await _read(gateway, namespace, name)
+    if as_json:
+        document["metadata"].pop("managedFields", None)
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    else:
+        _tell(document)
+    return _ending(document)
+
+
+@asynccontextmanager
+async def _gateway() -> AsyncIterator[Gateway]:
+    try:
+        async with open_client() as api:
+            yield Gateway(api, reporter="dbmigration")
+    except (ClusterError, OSError) as error:
+        raise LocalError(str(error)) from error
+
+
+async def _read(gateway: Gateway, namespace: str, name: str) -> dict[str, Any]:
+    """Read it; an API server that is away for a moment is asked again."""
+    while True:
+        try:
+            return await gateway.read_resource(namespace, name)
+        except Unavailable as error:
+            sys.stderr.write(f"{error}; asking again\n")
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+
+def _ending(document: dict[str, Any]) -> Exit:
+    """What the conditions say of the newest generation; WAITING as long as it is not over."""
+    now = Status.parse(document.get("status", {}))
+    if now.observed_generation != document["metadata"]["generation"]:
+        return Exit.WAITING
+    standing = {condition.type: condition.status is ConditionStatus.TRUE for condition in now.conditions}
+    if standing.get("Ready"):
+        return Exit.SUCCEEDED
+    if not standing.get("Stalled"):
+        return Exit.WAITING
+    return Exit.CANCELLED if now.run is not None and now.run.outcome is Outcome.CANCELLED else Exit.FAILED
+
+
+def _tell(document: dict[str, Any]) -> None:
+    metadata = document["metadata"]
+    resource = Resource(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        database="",
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        spec=document["spec"],
+        status=document.get("status", {}),
+    )
+    logs = f"kubectl logs --namespace {resource.namespace} --selector {LABEL_MIGRATION}={resource.name}"
+    width = min(shutil.get_terminal_size((120, 24)).columns, 140)
+    sys.stdout.write(report(resource, [], logs, None, width) + "\n")
+
+
+def _namespace_of_context() -> str:
+    """The namespace that kubectl would use."""
+    path = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config").expanduser()
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        current = document["current-context"]
+        contexts = {item["name"]: item["context"] for item in document["contexts"]}
+        return str(contexts[current].get("namespace") or "default")
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return "default"

@@ -6,9 +6,9 @@ import signal
 import time
 
 import psutil
+
 from dbmigration_runner.contract.task import ChecksAfter
 from dbmigration_runner.engines.postgresql_names import RUN_KEY
-
 from tests.integration.projects import create, wait_for
 
 SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
@@ -39,6 +39,7 @@ def test_sigterm_cancels_the_statement_looks_and_reports(project, database):
 
 
 def test_a_revision_that_ignores_its_cancelled_statement_gets_no_further(project, database):
+    database.ask("CREATE TABLE public.tries (id integer); ALTER TABLE public.tries OWNER TO shop")
     shop = project("url_in_the_ini", database.url)
     shop.revision(
         "a1",
@@ -46,6 +47,7 @@ def test_a_revision_that_ignores_its_cancelled_statement_gets_no_further(project
         "for _ in range(100):",
         "    try:",
         "        with op.get_context().autocommit_block():",
+        '            op.execute("INSERT INTO tries VALUES (1)")',
         '            op.execute("SELECT pg_sleep(60)")',
         "    except Exception:",
         "        pass",
@@ -55,6 +57,7 @@ def test_a_revision_that_ignores_its_cancelled_statement_gets_no_further(project
     running.process.send_signal(signal.SIGTERM)
     assert running.wait(40).result.reason == "Cancelled"
     assert database.ask(SLEEPING) == []
+    assert database.ask("SELECT count(*) FROM tries") == [(1,)]
 
 
 def test_the_time_limit_ends_a_migration_like_a_signal(project, database):
@@ -112,7 +115,9 @@ def test_a_step_that_waits_for_the_lock_can_be_cancelled(project, database):
     with database.server.superuser(database.name) as other:
         other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
         running = shop.start("migrate")
-        wait_for(lambda: database.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'dbmigration/shops/shop/7'"))
+        wait_for(
+            lambda: database.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'dbmigration/shops/shop/7'")
+        )
         running.process.send_signal(signal.SIGTERM)
         result = running.wait(20).result
     assert (result.reason, result.changed) == ("Cancelled", False)

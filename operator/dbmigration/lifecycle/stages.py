@@ -138,6 +138,8 @@ def _judge(answer: Answer) -> Observed | Decision:
         return _verified(seen, result.heads)
     if result.heads is None or result.changed is None:
         return _look(_as_lost(seen), result.message)
+    if seen.cancel_is_wished and result.reason == RunnerReason.CANCELLED.value:
+        return ends.cancel(seen)
     if result.changed or seen.database_has_moved:
         return ends.fail(seen, *_failure(seen, result.reason, result.message))
     if result.reason == RunnerReason.DATABASE_MOVED.value:

@@ -133,7 +133,7 @@ def status(options: Options) -> Exit:
         pid = holder(folder)
         at_work = f"\nat work     pid {pid}" if pid else ""
         results = results_of(resource, Steps(folder / "steps", "", {}))
-        texts.append(report(resource, results, folder, None, _width()) + at_work)
+        texts.append(report(resource, results, str(folder / "steps"), None, _width()) + at_work)
     sys.stdout.write("\n\n".join(texts) + "\n")
     return Exit.SUCCEEDED
 
@@ -178,7 +178,9 @@ def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     if options.as_json:
         sys.stdout.write(json.dumps(document(world.resource), indent=2) + "\n")
     else:
-        sys.stdout.write("\n" + report(world.resource, world.results(), opened.store.folder, ending, _width()) + "\n")
+        sys.stdout.write(
+            "\n" + report(world.resource, world.results(), str(opened.store.steps), ending, _width()) + "\n"
+        )
     return ending
 
 

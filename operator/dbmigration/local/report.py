@@ -8,7 +8,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from dbmigration.api.status import Status, StepState
 from dbmigration.local.archive import Found
@@ -21,8 +20,8 @@ _LABEL = 12
 Row = tuple[str, str]
 
 
-def report(resource: Resource, results: list[Result], store: Path, ending: Exit | None, width: int) -> str:
-    """The whole report of the current run or the last one. `results` are the answers of its steps, oldest first."""
+def report(resource: Resource, results: list[Result], logs: str, ending: Exit | None, width: int) -> str:
+    """The whole report of the current run or the last one. `results` are the answers of its steps, oldest first; `logs` says where theirs are."""
     status = resource.parsed_status
     if resource.run_is_open and results and results[-1].heads is not None:
         # An interrupted step's last look is newer than the status, which only the next start brings up to date.
@@ -34,7 +33,7 @@ def report(resource: Resource, results: list[Result], store: Path, ending: Exit 
         *_way_back(resource, status),
     ]
     rows += [*_cost(status), *_remarks(status, results)]
-    rows.append(("logs", str(store / "steps")))
+    rows.append(("logs", logs))
     return "\n".join(_folded(rows, width))
 
 
@@ -49,7 +48,8 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     if condition is not None and ending is not Exit.INTERRUPTED:
         yield "message", condition.message
     yield "resource", f"{resource.namespace}/{resource.name}{f', run {run.number}' if run else ''}"
-    yield "database", resource.database
+    if resource.database:
+        yield "database", resource.database
 
 
 _UNFINISHED: dict[Exit | None, str] = {Exit.INTERRUPTED: "interrupted", Exit.WAITING: "waiting for something outside"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 CHUNK = 1 << 20
+ENOUGH = CHUNK // 4
 WAITING_CHUNKS = 16  # between two threads; one that is full makes the one before it wait
 SYNC_EVERY = 64 << 20  # written back while the dump runs, or the last fsync would have to write everything
 POLL_SECONDS = 0.5
@@ -147,15 +148,22 @@ def store(source: int, path: Path, *, compress: bool, alive: Callable[[], None],
 
 
 def chunks(source: int, alive: Callable[[], None]) -> Iterator[bytes]:
-    """What a pipe gives until its end, in pieces of at most CHUNK bytes."""
+    """What a pipe gives until its end, in pieces of ENOUGH bytes and more: small ones would cost a switch of threads each."""
+    pieces: list[bytes] = []
+    size = 0
     while True:
         ready, _, _ = select.select([source], [], [], POLL_SECONDS)
         alive()
-        if ready:
-            chunk = os.read(source, CHUNK)
-            if not chunk:
-                return
-            yield chunk
+        if not ready:
+            continue
+        piece = os.read(source, CHUNK)
+        pieces.append(piece)
+        size += len(piece)
+        if size and (size >= ENOUGH or not piece):
+            yield b"".join(pieces)
+            pieces, size = [], 0
+        if not piece:
+            return
 
 
 class StoredFile:

@@ -113,13 +113,8 @@ def _disturbed(rig: Rig, case: Case, reference: Reference) -> str | None:
         time.sleep(1)
         assert rig.proxy.writes == writes, "The operator goes on writing."
     except Exception as error:  # noqa: BLE001  # every case is played, and all that failed are told together
-        parts = (
-            f"{case.name}, {case.kill}: {error}",
-            rig.proxy.told(),
-            rig.operator.last_words(),
-            run.stage.evidence(),
-        )
-        return "\n".join(parts)
+        told = (rig.proxy.told(), rig.operator.last_words(), json.dumps(run.status(), indent=1))
+        return "\n".join((f"{case.name}, {case.kill}: {error}", *told))
     return None
 
 
