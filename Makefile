@@ -28,11 +28,11 @@ lint: ## ruff, mypy, import contracts, generated files.
 
 .PHONY: test-unit
 test-unit: ## Pure code; seconds.
-	@$(IN_ENV) pytest tests/unit
+	@$(IN_ENV) pytest -n 2 tests/unit
 
 .PHONY: test-integration
 test-integration: ## The runner and the local run, on real databases.
-	@$(IN_ENV) pytest tests/integration
+	@$(IN_ENV) pytest -n 2 tests/integration
 
 .PHONY: test-packaging
 test-packaging: ## Chart, manifests and Argo CD's health script, rendered by the real programs.
@@ -41,6 +41,10 @@ test-packaging: ## Chart, manifests and Argo CD's health script, rendered by the
 .PHONY: test-cluster
 test-cluster: ## The operator, on a real Kubernetes with the real images.
 	@$(IN_ENV) pytest tests/cluster
+
+.PHONY: soak
+soak: ## The fault tests at every point, not only at a sample; an hour or more.
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/cluster/faults
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

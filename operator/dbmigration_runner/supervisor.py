@@ -43,13 +43,20 @@ def main() -> int:
             Result(StepKind.LOOK, "", Outcome.FAILED, RunnerReason.TASK_INVALID.value, str(error), changed=None), log
         )
         return 1
-    monitor = Monitor(task.migrations.path if task.migrations is not None else str(Path.cwd()))
+    monitor = Monitor(_disk_of(task))
     monitor.start()
     result = _do(task, log)
     resources = monitor.stop()
     result = dataclasses.replace(result, resources=resources, warnings=(*result.warnings, *monitor.warnings))
     _write(without_secrets(result, log.redact, keep=FACTS), log)
     return 0 if result.outcome is Outcome.SUCCEEDED else 1
+
+
+def _disk_of(task: Task) -> str:
+    """The disk that this step fills first: the backups' own, or the one that the project lies on."""
+    if task.backup is not None:
+        return str(Path(task.backup.directory).parent)
+    return task.migrations.path if task.migrations is not None else str(Path.cwd())
 
 
 def _do(task: Task, log: Log) -> Result:

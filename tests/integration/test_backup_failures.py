@@ -248,6 +248,11 @@ def test_a_wrong_password_is_told_without_it(shop, database):
     assert NASTY not in ran.text + ran.stdout + ran.stderr
 
 
+def test_a_managed_server_that_hides_its_identity_is_backed_up_too(shop, database):
+    database.ask("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    assert Backups(shop.url, shop.directory).take().size_bytes > 0
+
+
 def test_a_table_that_the_role_may_not_read_is_named(shop, database):
     database.ask("CREATE TABLE hidden (id int); ALTER TABLE hidden OWNER TO postgres")
     error = refused(Backups(shop.url, shop.directory))

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import socket
 import subprocess
 from pathlib import Path
 
@@ -120,17 +119,21 @@ def test_a_plan_that_is_refused_says_why_and_fails(on_sqlite):
     assert "MultipleHeads" in said.out
 
 
-def test_a_database_that_is_not_there_is_waited_for_and_then_the_run_stays_open(program):
+def test_a_database_that_is_not_there_yet_is_waited_for_and_the_next_start_goes_on_with_the_run(program, database):
     program.project.three_revisions()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url, program.project.url = program.project.url, f"postgresql+psycopg://shop:secret@127.0.0.1:{port}/shop"
+    name = f"{database.name}_later"
+    program.project.url = database.server.url(name)
     said = program.run("run", "--max-wait", "3s")
     assert said.code == 6, said.err
-    assert "DatabaseUnreachable" in said.err
-    assert program.status()["run"].get("outcome") is None
-    assert url not in said.out + said.err
+    assert "DatabaseNotFound" in said.err
+    assert "waiting for something outside" in said.out
+    with database.server.superuser() as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER shop")
+    said = program.run("run", "--max-wait", "3s")
+    assert said.code == 0, said.err
+    assert program.status()["run"]["number"] == 1
+    with database.server.superuser() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_the_final_status_as_json_is_all_that_stands_on_stdout(on_sqlite):
@@ -194,7 +197,7 @@ def test_a_wanted_backup_without_a_folder_for_it_starts_nothing(on_sqlite):
     command = [part for part in on_sqlite.command("run") if part not in {"--backups", str(on_sqlite.backups)}]
     done = subprocess.run(command, env=on_sqlite.environment, check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "give --backups" in done.stderr
+    assert "give --backups the folder" in done.stderr
 
 
 def test_a_damaged_backup_is_told_from_a_whole_one(on_sqlite):

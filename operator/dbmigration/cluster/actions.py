@@ -173,9 +173,11 @@ class Actions:
                 document = await self._site.gateway.patch_finalizers(*resource.key, str(resource.version), wanted)
             except NotFound:
                 return
-            except Conflict:
+            except (Conflict, Unavailable) as error:
                 if not remaining:
                     raise
+                if isinstance(error, Unavailable):
+                    await asyncio.sleep(_PAUSE_SECONDS)
                 self._resource = await self._read_again()
                 continue
             self._resource = Resource.parse(document)

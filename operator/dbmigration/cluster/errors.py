@@ -29,19 +29,19 @@ class ClusterError(Exception):
     """The API server did not do what it was asked."""
 
 
-class Conflict(ClusterError):
+class Conflict(ClusterError):  # noqa: N818  # the tree says what happened
     """The object was changed since it was read."""
 
 
-class AlreadyExists(ClusterError):
+class AlreadyExists(ClusterError):  # noqa: N818  # the tree says what happened
     """An object of that name is there already."""
 
 
-class NotFound(ClusterError):
+class NotFound(ClusterError):  # noqa: N818  # the tree says what happened
     """The object is not there, or its namespace is not."""
 
 
-class Refused(ClusterError):
+class Refused(ClusterError):  # noqa: N818  # the tree says what happened
     """The server will not do that; the same request gets the same answer until somebody mends what it names."""
 
 
@@ -49,11 +49,11 @@ class Forbidden(Refused):
     """Rights, a quota or an admission check forbid it."""
 
 
-class Unavailable(ClusterError):
+class Unavailable(ClusterError):  # noqa: N818  # the tree says what happened
     """No answer, or none that tells whether it was done; ask again."""
 
 
-class LeadershipLost(ClusterError):
+class LeadershipLost(ClusterError):  # noqa: N818  # the tree says what happened
     """This process does not hold the Lease any more and must not write."""
 
 

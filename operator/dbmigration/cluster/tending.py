@@ -38,13 +38,13 @@ _NO_SPEC = MigrationSpec.parse(
 async def tend(site: Site, key: Key) -> datetime | None:
     """Look at a resource, decide and act, once; returns when to do it again if nothing happens before.
 
-    Raises ClusterError; after Conflict and Unavailable the next call begins with a fresh look.
+    Raises ClusterError; after Conflict, NotFound and Unavailable the next call begins with a fresh look.
     """
     if key in site.unsettled:
         await _read_again(site, key)
     try:
         return await _tend(site, key)
-    except (Conflict, Unavailable):
+    except (Conflict, NotFound, Unavailable):
         site.unsettled.add(key)
         raise
 

@@ -15,7 +15,7 @@ from dbmigration.api import names
 from dbmigration.api.status import Status, Step, StepState, merge_patch
 from dbmigration.cluster.actions import Actions
 from dbmigration.cluster.admission import open_run
-from dbmigration.cluster.errors import ClusterError, NotFound
+from dbmigration.cluster.errors import ClusterError, NotFound, Unavailable
 from dbmigration.cluster.gateway import Kind
 from dbmigration.cluster.hindrances import refused
 from dbmigration.cluster.manifests.pod import RUNNER, step_labels
@@ -186,11 +186,22 @@ async def write_status(site: Site, resource: Resource, after: Status) -> Resourc
         return resource
     site.admission.claim(resource.key, before, after, site.store.resources())
     # Where the answer is lost the claim stays until the resource was read again: nobody else may be told "free" meanwhile.
-    document = await site.gateway.patch_status(*resource.key, str(resource.version), patch)
+    try:
+        document = await site.gateway.patch_status(*resource.key, str(resource.version), patch)
+    except Unavailable:
+        document = await site.gateway.read_resource(*resource.key)
+        if not _holds(document, resource.uid, after):
+            raise
     site.store.put(Kind.RESOURCES, document)
     site.admission.settle(resource.key)
     site.changed(resource.key, before, after)
     return Resource.parse(document)
+
+
+def _holds(document: Document, uid: str, status: Status) -> bool:
+    """Was the write done whose answer was lost? What follows it is then done now: a started migration without a Job is a lost one."""
+    found = Resource.parse(document)
+    return (found.uid, found.status) == (uid, status)
 
 
 def _fingerprint(status: Status, steps: dict[StepRef, StepView]) -> str:

@@ -20,6 +20,7 @@ from dbmigration import __version__
 from dbmigration.api.status import Status
 from dbmigration.cluster.admission import Admission
 from dbmigration.cluster.client import open_client
+from dbmigration.cluster.errors import LeadershipLost
 from dbmigration.cluster.gateway import Gateway, Kind
 from dbmigration.cluster.lease import Leadership, Leases
 from dbmigration.cluster.manifests.pod import Tools
@@ -211,6 +212,8 @@ class Operator:
         if fault is None:
             return 0
         match fault:
+            case ExceptionGroup() if fault.subgroup(LeadershipLost) is not None:
+                logger.error("A worker could not write any more: the Lease is lost.")
             case WatchesAreDeafError():
                 logger.error("%s; the process ends to listen anew.", fault)
             case _:

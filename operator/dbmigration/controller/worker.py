@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from dbmigration.cluster.errors import ClusterError, Conflict, LeadershipLost
+from dbmigration.cluster.errors import ClusterError, Conflict, LeadershipLost, NotFound
 from dbmigration.cluster.objects import Key
 from dbmigration.controller.queue import KeyedQueue, QueueClosed
 
@@ -52,8 +52,8 @@ class Workers:
             wake_at = await self._tend(key)
         except LeadershipLost:
             raise
-        except Conflict:
-            # The next look begins with a fresh one, so at once is not too early; a second conflict in a row waits.
+        except (Conflict, NotFound):
+            # Changed or deleted meanwhile. The next look begins with a fresh one, so at once is not too early; a second conflict in a row waits.
             self._queue.failed(key)
         except ClusterError as error:
             self._failed(key, str(error))

@@ -20,6 +20,7 @@ from dbmigration.lifecycle.retry import delay
 from dbmigration.lifecycle.tasks import task, time_limit
 from dbmigration.lifecycle.telling import news, standing
 from dbmigration.lifecycle.workload_names import job_name
+from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import StepKind
 
@@ -76,6 +77,9 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
     """See what became of an attempt that was started."""
     kind = StepKind(step.name)
     view = seen.view(step)
+    if isinstance(view, Ended) and view.result.reason == RunnerReason.CANCELLED.value and not seen.cancel_is_wished:
+        # It obeyed a signal, and the signal was not ours: a node that is drained means the Pod, not the migration.
+        view = Gone("Its Pod was told to stop by somebody else.")
     match view:
         case Absent():
             if kind is StepKind.MIGRATE:

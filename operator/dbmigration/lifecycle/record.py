@@ -115,6 +115,18 @@ def migrated(status: Status, result: Result) -> Status:
     return replace(run_changed(status, applied_revisions=applied[:1000]), metrics=metrics)
 
 
+def confirmed(status: Status) -> Status:
+    """What a lost attempt applied, as far as the heads tell that were read since: all up to the last of the plan's that is one."""
+    run, plan, heads = status.run, status.plan, status.current_revisions or ()
+    if run is None or plan is None:
+        return status
+    planned = [revision.id for revision in plan.revisions]
+    reached = max((planned.index(head) + 1 for head in heads if head in planned), default=0)
+    if reached <= len(run.applied_revisions):
+        return status
+    return run_changed(status, applied_revisions=tuple(planned[:reached]))
+
+
 def run_begun(status: Status, run: Run, *, retry: str, cancel: str) -> Status:
     """A new run: nothing of the last one's record stays but its history, its backups and what was read."""
     return replace(

@@ -179,7 +179,8 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     run, lost = seen.open_run, seen.latest(StepKind.MIGRATE)
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert lost is not None  # noqa: S101  # only a migrate step is looked after
-    seen = replace(seen, status=record.step_ended(seen.status, lost, StepState.FAILED, seen.now, Reason.STEP_LOST))
+    status = record.step_ended(seen.status, lost, StepState.FAILED, seen.now, Reason.STEP_LOST)
+    seen = replace(seen, status=record.confirmed(status))
     if seen.cancel_is_wished:
         return ends.cancel(seen)
     backup = next((known for known in seen.status.backups if known.name == run.backup), None)

@@ -77,8 +77,11 @@ def run(options: Options) -> Exit:
     """Take the database to where the manifest wants it; an open run is gone on with."""
     with _opened(options) as opened:
         fresh = opened.resource
-        if not fresh.run_is_open:
-            # Whoever starts this program wants the database looked at, also where the manifest is the same as before.
+        # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
+        # the same as before, and what is waited for is tried at once.
+        if fresh.run_is_open:
+            fresh = replace(fresh, status={key: value for key, value in fresh.status.items() if key != "nextRetryTime"})
+        else:
             fresh = replace(fresh, retry=uuid.uuid4().hex)
         return _driven(opened, fresh, options)
 
@@ -186,6 +189,10 @@ def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
 
 def _manifest(options: Options) -> Manifest:
     if options.filename is not None:
+        if options.name is not None or options.no_backup is not None:
+            raise ManifestError(
+                "--name and --no-backup are for runs without a manifest: write metadata.name and backup.skip.reason."
+            )
         manifest = read_manifest(options.filename)
         changes = dict(manifest.document)
         if options.config is not None:

@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
 
@@ -84,6 +84,7 @@ async def drive_to_its_end(world: LocalWorld, audience: Audience, max_wait: time
 
     `max_wait` is how long something outside may stay unmended before this program ends; the run stays open.
     """
+    began = datetime.now(UTC)
     with Interrupts().caught() as interrupts:
         while True:
             began_open = world.resource.run_is_open
@@ -94,7 +95,7 @@ async def drive_to_its_end(world: LocalWorld, audience: Audience, max_wait: time
                 return await _leave(world, audience, interrupts)
             if not world.resource.run_is_open and not began_open:
                 return _verdict(status)
-            if _is_suspended(status) or _waited_too_long(status, max_wait):
+            if _is_suspended(status) or _waits_for(status, began) > max_wait:
                 return Exit.WAITING
             await interrupts.pause()
 
@@ -106,7 +107,7 @@ async def _leave(world: LocalWorld, audience: Audience, interrupts: Interrupts) 
         audience.say(
             f"Stopping the {ref.kind.value} step; it cancels what it does on the server. Once more leaves it to itself."
         )
-        world.steps.interrupt(ref)
+        world.steps.stop(ref)
         before = interrupts.count
         while interrupts.count == before and world.steps.is_at_work(ref):
             await interrupts.pause()
@@ -137,9 +138,9 @@ def _is_suspended(status: Status) -> bool:
     return condition is not None and condition.reason == Reason.SUSPENDED.value
 
 
-def _waited_too_long(status: Status, max_wait: timedelta) -> bool:
-    """Ready is False, and the run goes on trying, since then."""
+def _waits_for(status: Status, began: datetime) -> timedelta:
+    """How long Ready has been False while the run goes on trying; what was before this start of the program is not counted."""
     condition = ready(status)
     if condition is None or condition.status is not ConditionStatus.FALSE:
-        return False
-    return datetime.now(tz=condition.last_transition_time.tzinfo) - condition.last_transition_time > max_wait
+        return timedelta(0)
+    return datetime.now(UTC) - max(condition.last_transition_time, began)

@@ -27,7 +27,6 @@ from dbmigration.local.errors import LocalError
 from dbmigration.local.journal import progress
 from dbmigration.local.store import replace_file
 from dbmigration_runner.contract.codec import DecodeError
-from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import TASK_VARIABLE, StepKind, Task
 
@@ -101,12 +100,6 @@ class Steps:
         with contextlib.suppress(psutil.NoSuchProcess):
             leader.send_signal(signal.SIGTERM)
 
-    def interrupt(self, ref: StepRef) -> None:
-        """Stop it for the sake of whoever sits at the terminal: that it was cancelled is then no answer to the run."""
-        if self._leader(self.folder(ref)) is not None:
-            replace_file(self.folder(ref) / "interrupted", "")
-            self.stop(ref)
-
     def is_at_work(self, ref: StepRef) -> bool:
         """Does its process live?"""
         return self._leader(self.folder(ref)) is not None
@@ -142,8 +135,6 @@ class Steps:
         result = self.result(ref, nonce)
         if result is None and self._end_strays(folder):
             return Running("ending what the step left behind")
-        if result is not None and result.reason == RunnerReason.CANCELLED.value and (folder / "interrupted").exists():
-            return Gone("It was interrupted from the terminal.")
         if result is not None:
             return Ended(result, image)
         if not (folder / "pid").exists():

@@ -7,6 +7,7 @@ program ends. It must not reach an argument list, an environment, the store or a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -111,7 +112,9 @@ def places(manifest: Manifest, around: Surroundings, store: Path) -> Iterator[Pl
     backups = ""
     if manifest.spec.backup.storage is not None:
         if around.backups is None:
-            raise ManifestError("The manifest wants a backup: give --backups the folder that stands for its volume.")
+            raise ManifestError(
+                "A backup is wanted: give --backups the folder for it, or state by --no-backup (in a manifest by backup.skip.reason) why none is."
+            )
         # As on a cluster's volume, each database has its own folder there: retention counts what is in it.
         own = around.backups / folder_name(manifest.namespace, manifest.name, around.database)
         own.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -136,5 +139,6 @@ def _private_folder(store: Path) -> Path:
         base = Path(runtime) / "dbmigration"
         with contextlib.suppress(OSError):
             base.mkdir(mode=0o700, exist_ok=True)
-            return base / store.name
+            # Another --state has the same names.
+            return base / hashlib.sha256(str(store).encode()).hexdigest()[:16]
     return store / "private"

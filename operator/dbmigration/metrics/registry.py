@@ -35,7 +35,7 @@ class Metrics:
     """All of them; `statuses` gives namespace, name and status of every resource, the others one number each."""
 
     def __init__(self, *, statuses: Statuses, queue_depth: Callable[[], int], is_leader: Callable[[], bool]) -> None:
-        disable_created_metrics()  # a time of creation for each of them, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time of creation for each of them, which nobody asks for
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)

@@ -101,6 +101,8 @@ class PostgreSQLDump:
     def snapshot(self, version_table: str) -> Iterator[Snapshot]:
         """See dump.Dump."""
         with self._source.connect(statement_timeout_seconds=60) as session:
+            # Before the transaction: a question that a managed service refuses would end it, and its snapshot.
+            version = self._source.facts(session).server_version
             session.run("SET idle_in_transaction_session_timeout = 0")
             session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             self._session = session
@@ -115,7 +117,7 @@ class PostgreSQLDump:
                 tables=frozenset(qualified(schema, table) for schema, table, _ in tables),
                 data_bytes=size,
                 least_bytes=size // _SMALLEST_SHARE,
-                server_version=self._source.facts(session).server_version,
+                server_version=version,
                 surroundings=surroundings,
             )
             self._release()

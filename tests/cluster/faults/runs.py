@@ -115,7 +115,7 @@ class Run:
         assert (status["phase"], ready["reason"]) == (self.history.phase, self.history.reason), ready["message"]
         assert self.ledger() == list(self.history.applied)
         assert status["currentRevisions"] == self.stage.heads() == [self.history.applied[-1]]
-        assert status["run"]["appliedRevisions"] == list(self.history.applied)
+        assert status["run"].get("appliedRevisions") == list(self.history.applied)
         assert status["run"]["number"] == 1
         assert not document["metadata"].get("finalizers")
         self._check_backup(status)

@@ -26,7 +26,6 @@ def test_two_leaders_at_once_do_everything_once(rig: Rig, open_operator: OpenOpe
     assert other.proxy.writes
     for run in runs:
         run.check()
-        assert run.steps() == ["plan", "backup", "migrate"]
 
 
 def test_two_leaders_and_two_resources_on_one_database_apply_each_revision_once(rig: Rig, open_operator: OpenOperator):

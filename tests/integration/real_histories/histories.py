@@ -25,8 +25,8 @@ class History:
     rows: str  # written at the middle; "" where the database began with rows
     kept: tuple[str, ...]  # queries that say at head what they said at the middle
     told: str  # what the application itself then finds in its database
-    ini_by: str = ""  # what writes the configuration, where the package has a template only
-    first_tables_by: str = ""  # the environment whose release makes the first tables, "" where the history does
+    config_is_made: bool = False  # by the application, where its package has a template only
+    first_tables_by: str = ""  # the requirements of the release that makes them; "" where the history does
 
 
 OPTUNA = History(
@@ -69,9 +69,9 @@ MLFLOW = History(
     revisions=67,
     start=(),
     pending=67,
-    middle="3500859a5d39",
+    middle="a1b2c3d4e5f6",
     head="dc11669786a5",
-    tables=("inputs", "trace_info", "logged_models", "webhooks", "spans"),
+    tables=("webhooks", "scorers", "jobs", "secrets"),
     rows="""
         INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage)
             VALUES (7, 'churn', '/artifacts/7', 'active');
@@ -115,6 +115,6 @@ JUPYTERHUB = History(
         "SELECT id, identifier FROM oauth_clients",
     ),
     told="admin\nhas-server",
-    ini_by="jupyterhub",
+    config_is_made=True,
     first_tables_by="jupyterhub-1.1",
 )

@@ -28,9 +28,11 @@ def environment_of(application: str) -> Path:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (environment / "complete").exists():
             shutil.rmtree(environment, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-            pip = [interpreter(environment), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--no-deps", "--require-hashes", "--requirement", lock], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+            # A third of what is installed is ever imported: compiling the rest would be half of the time.
+            pip = [sys.executable, "-m", "pip", "--python", interpreter(environment), "--disable-pip-version-check"]
+            exact = ["--no-deps", "--require-hashes", "--no-compile"]
+            subprocess.run([*pip, "install", "--quiet", *exact, "--requirement", lock], check=True)
             (environment / "complete").touch()
     return environment
 

@@ -23,6 +23,11 @@ def around(url="sqlite:////shop.db", project=Path("/app"), **more):
     return Surroundings(url=url, project=project, **more)
 
 
+@pytest.fixture(autouse=True)
+def _no_runtime_folder(monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+
+
 @pytest.fixture
 def project(tmp_path):
     path = tmp_path / "application"
@@ -81,6 +86,15 @@ def test_the_files_with_the_urls_are_for_their_owner_and_go_with_the_run(project
             assert Path(file).parent.stat().st_mode & 0o077 == 0
     assert not Path(found.url_file).exists()
     assert not Path(found.url_file).parent.exists()
+
+
+def test_the_url_is_kept_in_memory_where_the_system_has_a_folder_for_that(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with places(NO_BACKUP, around(project=project), tmp_path / "one") as first:
+        assert Path(first.url_file).is_relative_to(tmp_path / "dbmigration")
+        with places(NO_BACKUP, around(project=project), tmp_path / "two"):
+            pass
+        assert Path(first.url_file).exists()
 
 
 def test_two_databases_do_not_share_a_folder_of_backups(project, tmp_path):

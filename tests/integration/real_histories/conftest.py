@@ -1,0 +1,93 @@
+"""The applications, installed and at hand: their database, their configuration, and steps run on them."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.backups import Backups
+from tests.integration.postgresql_server import Database
+from tests.integration.projects import Project, Ran
+from tests.integration.real_histories.histories import JUPYTERHUB, MLFLOW, OPTUNA, History
+from tests.integration.real_histories.installed import environment_of, interpreter, packages
+
+PROGRAMS = Path(__file__).parent / "programs"
+SECONDS = 300  # importing an application takes up to 15 s on a busy machine, and every step does it
+
+
+@dataclass(frozen=True)
+class Application:
+    """One application with a database of its own."""
+
+    history: History
+    database: Database
+    project: Project
+    backups: Backups
+
+    @property
+    def url(self) -> str:
+        return self.project.url
+
+    def begin(self) -> None:
+        """Make what the database holds before the first of the pending revisions, as the application does."""
+        if self.history.first_tables_by:
+            url = self.database.server.url(self.database.name, driver="postgresql+psycopg2")
+            python = interpreter(environment_of(self.history.first_tables_by))
+            _output(python, PROGRAMS / f"{self.history.application}_begins.py", url, folder=self.project.path)
+
+    def run(self, kind: str, *, target: str = "head", **changes: Any) -> Ran:
+        """Run a step of the runner to its end."""
+        migrations = {"config": self.history.config, "target": target}
+        return self.project.start(kind, migrations=migrations, timeout_seconds=SECONDS, **changes).wait(SECONDS)
+
+    def upgrade_without_us(self) -> None:
+        """What Alembic's own command does."""
+        _output(
+            *(self.project.python, PROGRAMS / "alembic_upgrades.py", self.history.config, self.url, "head"),
+            folder=self.project.path,
+        )
+
+    def tells(self) -> str:
+        """What the application finds in its database; it refuses one that is not at its head."""
+        accepts = PROGRAMS / f"{self.history.application}_accepts.py"
+        return _output(self.project.python, accepts, self.url, folder=self.project.path).strip()
+
+    def kept(self) -> list[list[tuple[Any, ...]]]:
+        """The rows that must outlive every revision."""
+        return [self.database.ask(query) for query in self.history.kept]
+
+
+@pytest.fixture(params=[OPTUNA, MLFLOW, JUPYTERHUB], ids=lambda history: history.application)
+def history(request: pytest.FixtureRequest) -> History:
+    """Each of the applications in turn."""
+    found: History = request.param
+    return found
+
+
+@pytest.fixture
+def application(history: History, database: Database, tmp_path: Path) -> Application:
+    """The application of `history`; nothing of it is in the database yet."""
+    environment = environment_of(history.application)
+    path = tmp_path / "application"
+    if history.config_is_made:
+        path.mkdir()
+        _output(interpreter(environment), PROGRAMS / f"{history.application}_configures.py", folder=path)
+    else:
+        path.symlink_to(
+            packages(environment) / history.path
+        )  # so that a step's files stay out of the shared environment
+    url = database.server.url(database.name, driver=history.driver)
+    project = Project(path, url, python=interpreter(environment))
+    # Whoever may create databases lets the backup prove that it can be restored.
+    admin_url = database.server.url(database.name, user="postgres")
+    return Application(history, database, project, Backups(url, tmp_path / "backups", admin_url))
+
+
+def _output(python: str, program: Path, *arguments: str, folder: Path) -> str:
+    ran = subprocess.run([python, program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
