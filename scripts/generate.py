@@ -60,7 +60,12 @@ def _reasons() -> str:
 
 
 def _resource(schema: dict[str, Any]) -> str:
-    lines = [f"<!-- {HEADER} -->", f"# {names.KIND}", "", f"`{names.API_VERSION}`, short name `{names.SHORT_NAME}`, namespaced."]
+    lines = [
+        f"<!-- {HEADER} -->",
+        f"# {names.KIND}",
+        "",
+        f"`{names.API_VERSION}`, short name `{names.SHORT_NAME}`, namespaced.",
+    ]
     for part in ("spec", "status"):
         lines += ["", f"## {part}", "", "| field | type | default | what it is |", "| --- | --- | --- | --- |"]
         lines += list(_rows(schema["properties"][part], ""))
