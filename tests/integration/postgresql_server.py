@@ -111,6 +111,7 @@ def running_server() -> Iterator[Server]:
                 [binaries / "postgres", "-D", home / "data", *arguments],
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # Ctrl-C is for whoever uses the server, not for it
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # one call of prctl; no thread has been started yet
                 **user,
             )

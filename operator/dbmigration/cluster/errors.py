@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 
 _MESSAGE_CHARACTERS = 700
+_CAUSE_CHARACTERS = 250
 
 
 class ClusterError(Exception):
@@ -84,4 +85,8 @@ def translated(what: str) -> Iterator[None]:
     except asyncio.CancelledError:
         raise
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(f"{what}: no answer from the API server ({type(error).__name__})") from error
+        raise Unavailable(f"{what}: no answer from the API server ({_told(error)})") from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_CAUSE_CHARACTERS] if str(error) else type(error).__name__

@@ -83,6 +83,7 @@ class Leadership:
         self._terms = terms or Terms()
         self._clock = clock
         self._held: Document | None = None
+        self.has_answer = False  # did the API server ever tell who holds it?
         self._renewed_at = float("-inf")
         self._seen: tuple[str, float] = (
             "",
@@ -101,16 +102,18 @@ class Leadership:
 
     async def acquire(self) -> None:
         """Wait for the Lease; returns when it is held."""
-        told = False
+        told = ""
         while not self.is_held:
+            words = "Another process holds the Lease; standing by."
             try:
                 await self._try_to_acquire()
+                self.has_answer = True
             except ClusterError as error:
-                logger.warning("The Lease could not be had: %s", error)
+                words = f"The Lease could not be had: {error}"
             if not self.is_held:
-                if not told:
-                    logger.info("Another process holds the Lease; standing by.")
-                    told = True
+                if words != told:
+                    logger.warning(words)
+                    told = words
                 await asyncio.sleep(self._terms.retry)
         logger.info("This process holds the Lease and acts.")
 

@@ -201,7 +201,9 @@ class Operator:
         return None
 
     def what_is_missing(self) -> str | None:
-        """A standby is ready to take over; a leader once it knows what is there."""
+        """A standby is ready to take over, once it can; a leader once it knows what is there."""
+        if not self._leadership.has_answer:
+            return "the API server has not told yet who holds the Lease"
         if self._leadership.is_held and not self._resync.is_filled:
             return "the caches are not filled yet"
         return None

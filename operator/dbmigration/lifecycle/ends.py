@@ -14,7 +14,7 @@ from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Status
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import run_changed
-from dbmigration.lifecycle.telling import heads, news, position, standing
+from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
 
 _HISTORY_KEPT = 10
 
@@ -40,10 +40,10 @@ def succeed(seen: Observed) -> Decision:
 
 def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     """The spec or a person must decide; the message says what the database is."""
-    sentence = f"{message.rstrip()} {position(seen.status)}"
+    told = f"{sentence(message)} {position(seen.status)}"
     status = _closed(seen, Outcome.FAILED, reason)
-    status = standing(seen, status, Standing.STALLED, reason, sentence, Phase.FAILED)
-    return Decision(status, (*news(seen, status, reason, sentence, warning=True), *_let_go(seen)))
+    status = standing(seen, status, Standing.STALLED, reason, told, Phase.FAILED)
+    return Decision(status, (*news(seen, status, reason, told, warning=True), *_let_go(seen)))
 
 
 def cancel(seen: Observed) -> Decision:

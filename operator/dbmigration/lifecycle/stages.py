@@ -18,7 +18,7 @@ from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
-from dbmigration.lifecycle.telling import heads, position
+from dbmigration.lifecycle.telling import heads, position, sentence
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome
 from dbmigration_runner.contract.task import StepKind
@@ -215,7 +215,7 @@ def _failure(seen: Observed, word: str, message: str) -> tuple[Reason, str]:
     run = seen.open_run
     applied = len(run.applied_revisions) if run else 0
     total = seen.status.plan.count if seen.status.plan else 0
-    return reason, f"{message.rstrip()} {applied} of {total} revision(s) were applied."
+    return reason, f"{sentence(message)} {applied} of {total} revision(s) were applied."
 
 
 def _named_image(seen: Observed) -> str:

@@ -36,6 +36,12 @@ def news(seen: Observed, status: Status, reason: Reason, message: str, *, warnin
     return (Emit(reason, message, warning),)
 
 
+def sentence(text: str) -> str:
+    """A text that another sentence may follow."""
+    trimmed = text.rstrip()
+    return trimmed if trimmed.endswith((".", "!", "?", ":", "…")) else f"{trimmed}."
+
+
 def heads(revisions: Iterable[str] | None) -> str:
     """Heads for a sentence."""
     if revisions is None:

@@ -42,7 +42,9 @@ class Application:
     def run(self, kind: str, *, target: str = "head", **changes: Any) -> Ran:
         """Run a step of the runner to its end."""
         migrations = {"config": self.history.config, "target": target}
-        return self.project.start(kind, migrations=migrations, timeout_seconds=SECONDS, **changes).wait(SECONDS)
+        ran = self.project.start(kind, migrations=migrations, timeout_seconds=SECONDS, **changes).wait(SECONDS)
+        assert "S3cret" not in ran.text + ran.stdout + ran.stderr, "the password of the URL was said"
+        return ran
 
     def upgrade_without_us(self) -> None:
         """What Alembic's own command does."""
