@@ -114,7 +114,7 @@ class _Child:
         environment = Environment(self._migrations, url, self._connections)
         works = {StepKind.PLAN: self._plan, StepKind.MIGRATE: self._migrate, StepKind.LOOK: self._look}
         environment.run(works[self._task.kind])
-        if self._task.kind is StepKind.PLAN and self._way is not None:
+        if self._task.kind is StepKind.PLAN and self._way is not None and self._way.pending:
             from dbmigration_runner.checks.render import render
 
             render(environment, self._way, self._tell)
