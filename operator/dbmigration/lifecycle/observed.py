@@ -110,7 +110,8 @@ class Observed:
     has_finalizer: bool = False
     retry: str = ""  # the annotations' tokens
     cancel: str = ""
-    turn_held_by: str | None = None  # another resource that works on the database of `status.run.fingerprint`
+    # Another resource that works on this run's database: the recorded one, or what the plan has just answered.
+    turn_held_by: str | None = None
     has_room: bool = True  # another run may begin: not too many are at work
     kept_runs: frozenset[int] = frozenset()  # runs of which something still exists
 
