@@ -33,6 +33,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     STOPPING = "Stopping"
     WAITING_FOR_TURN = "WaitingForTurn"
+    BACKUP_TOO_OLD = "BackupTooOld"
 
     # What only the cluster knows.
     SPEC_INVALID = "SpecInvalid"
@@ -115,6 +116,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.SUSPENDED: Explanation(_P, "spec.suspend is true; nothing new is started.", "Set spec.suspend to false."),
     Reason.STOPPING: Explanation(_P, "A step's Pod is being stopped before the run goes on or ends."),
     Reason.WAITING_FOR_TURN: Explanation(_P, "Another resource is working on the same database; this one follows."),
+    Reason.BACKUP_TOO_OLD: Explanation(
+        _P, "The run waited for so long that its backup is older than a day; a new run plans and backs up afresh."
+    ),
     Reason.SPEC_INVALID: Explanation(_D, "The spec cannot be read.", "Mend the field that the message names."),
     Reason.SECRET_NOT_FOUND: Explanation(
         _M,
@@ -285,7 +289,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.LOCK_BUDGET_EXHAUSTED: Explanation(
         _M,
         "No lock was had within locks.retryFor, and nothing was changed.",
-        "It is tried again; find the long transactions, or migrate at a quieter hour.",
+        "It is tried again; find the long transactions, or migrate at a quieter hour. An autovacuum gives way only to a locks.timeout above the server's deadlock_timeout, such as 1500ms.",
     ),
     Reason.MIGRATION_FAILED: Explanation(
         _D,

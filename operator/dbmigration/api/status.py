@@ -144,6 +144,7 @@ class Plan:
     )
     findings: Annotated[tuple[Finding, ...], Field(max_length=50, description="What the plan noticed.")] = ()
     version_table: Annotated[str, Field(max_length=256, description="Where the heads are kept.")] = "alembic_version"
+    catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema when it was planned.")] = ""
 
 
 @status_model

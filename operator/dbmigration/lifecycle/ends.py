@@ -29,10 +29,10 @@ def succeed(seen: Observed) -> Decision:
         reason, message = Reason.UP_TO_DATE, f"The database is at {where}; nothing was pending."
     else:
         backup = f" Backup: {run.backup}." if run.backup else ""
-        reason, message = (
-            Reason.SUCCEEDED,
-            f"{plan.count} revision(s) applied; the database was read back at {where}.{backup}",
-        )
+        count = len(run.applied_revisions)
+        others = "" if count >= plan.count else f" of {plan.count}"
+        message = f"{count}{others} revision(s) applied; the database was read back at {where}.{backup}"
+        reason = Reason.SUCCEEDED
     status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))

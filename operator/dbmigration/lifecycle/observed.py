@@ -89,6 +89,7 @@ class Pace:
     first_retry: timedelta = timedelta(seconds=5)
     longest_retry: timedelta = timedelta(minutes=5)
     start_grace: timedelta = timedelta(minutes=15)  # from a step's creation to its program's start
+    backup_age: timedelta = timedelta(hours=24)  # an older one is taken anew before anything is changed
     kept_runs: int = 3
 
 

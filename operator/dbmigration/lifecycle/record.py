@@ -55,8 +55,8 @@ def heads_read(status: Status, heads: Iterable[str] | None, now: datetime) -> St
     return replace(status, current_revisions=current, revision=", ".join(current) or "<base>", observed_at=now)
 
 
-def plan_told(status: Status, report: PlanReport) -> Status:
-    """What lies between the database and the target."""
+def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status:
+    """What lies between the database and the target, and the schema's fingerprint at that moment."""
     plan = Plan(
         hash=report.hash,
         start=tuple(sorted(report.start)),
@@ -71,6 +71,7 @@ def plan_told(status: Status, report: PlanReport) -> Status:
             for item in report.findings[:_REVISIONS_SHOWN]
         ),
         version_table=report.version_table,
+        catalog=catalog or "",
     )
     return replace(status, plan=plan, target_revisions=plan.target)
 
@@ -116,7 +117,7 @@ def migrated(status: Status, result: Result) -> Status:
 
 
 def confirmed(status: Status) -> Status:
-    """What a lost attempt applied, as far as the heads tell that were read since: all up to the last of the plan's that is one."""
+    """With what lost attempts applied, as far as the heads tell that were read since: all up to the last of the plan's that is one."""
     run, plan, heads = status.run, status.plan, status.current_revisions or ()
     if run is None or plan is None:
         return status

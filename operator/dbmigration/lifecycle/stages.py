@@ -47,7 +47,7 @@ def plan(seen: Observed) -> Observed | Decision:
         return ends.fail(
             seen, Reason.TASK_INVALID, "The plan's result holds no plan: operator and runner are of different releases."
         )
-    status = record.plan_told(seen.status, result.plan)
+    status = record.plan_told(seen.status, result.plan, result.catalog)
     status = record.run_changed(
         status, fingerprint=result.database.fingerprint, image=answer.image or _named_image(seen)
     )
@@ -108,6 +108,9 @@ def migrate(seen: Observed) -> Observed | Decision:
     if seen.status.plan is not None and seen.status.plan.count == 0:
         return seen
     step = seen.latest(StepKind.MIGRATE)
+    waits = step is None or step.state in {StepState.FAILED, StepState.STOPPED}
+    if waits and _backup_is_stale(seen):
+        return ends.supersede(seen, Reason.BACKUP_TOO_OLD)
     if step is None:
         if refusal := first_refusal(BEFORE_MIGRATING, seen):
             return ends.fail(seen, refusal.reason, refusal.message)
@@ -133,12 +136,15 @@ def migrate(seen: Observed) -> Observed | Decision:
 def _judge(answer: Answer) -> Observed | Decision:
     """What a migrate step's answer means: done, nothing happened, something happened, or nobody knows."""
     result = answer.result
-    seen = replace(answer.seen, status=record.migrated(answer.seen.status, result))
+    seen = replace(answer.seen, status=record.confirmed(record.migrated(answer.seen.status, result)))
     if result.outcome is Outcome.SUCCEEDED:
         return _verified(seen, result.heads)
     if result.heads is None or result.changed is None:
-        return _look(_as_lost(seen), result.message)
-    if seen.cancel_is_wished and result.reason == RunnerReason.CANCELLED.value:
+        # What failed of itself would fail again; only what broke from outside may be tried again after a look.
+        of_itself = result.changed or result.reason == RunnerReason.MIGRATION_FAILED.value
+        return _look(_as_lost(seen, Reason.MIGRATION_FAILED if of_itself else Reason.STEP_LOST), result.message)
+    half_applied = result.changed and not seen.database_has_moved
+    if seen.cancel_is_wished and result.reason == RunnerReason.CANCELLED.value and not half_applied:
         return ends.cancel(seen)
     if result.changed or seen.database_has_moved:
         return ends.fail(seen, *_failure(seen, result.reason, result.message))
@@ -172,6 +178,10 @@ def _look(seen: Observed, words: str = "") -> Observed | Decision:
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED or result.heads is None:
         return attempts.refused(seen, StepKind.LOOK, result)
+    run = seen.open_run
+    if run is not None and result.database is not None and result.database.fingerprint != run.fingerprint:
+        message = "The URL now leads to another database than the one that was being migrated; mend the Secret, then set the retry annotation."
+        return ends.fail(seen, Reason.WRONG_DATABASE, message)
     return _after_look(seen, result.catalog)
 
 
@@ -179,14 +189,18 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     run, lost = seen.open_run, seen.latest(StepKind.MIGRATE)
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert lost is not None  # noqa: S101  # only a migrate step is looked after
-    status = record.step_ended(seen.status, lost, StepState.FAILED, seen.now, Reason.STEP_LOST)
-    seen = replace(seen, status=record.confirmed(status))
+    of_itself = lost.reason == Reason.MIGRATION_FAILED.value
+    why = Reason.MIGRATION_FAILED if of_itself else Reason.STEP_LOST
+    seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
+    before = seen.status.plan.catalog if seen.status.plan is not None else ""
+    if not seen.database_has_moved and catalog and before and catalog != before:
+        message = "The migrate step did not end well, and the schema is another one although the revision is the same: a revision is half applied."
+        return ends.fail(seen, Reason.MIGRATION_FAILED, message)
+    if of_itself:
+        message = "The migration failed, and what it left could only be read afterwards; the error is in its Pod's log."
+        return ends.fail(seen, Reason.MIGRATION_FAILED, message)
     if seen.cancel_is_wished:
         return ends.cancel(seen)
-    backup = next((known for known in seen.status.backups if known.name == run.backup), None)
-    if not seen.database_has_moved and backup is not None and catalog and backup.catalog and catalog != backup.catalog:
-        message = "The migrate step was lost, and the schema differs from the backup's although the revision is the same: a revision is half applied."
-        return ends.fail(seen, Reason.MIGRATION_FAILED, message)
     losses = sum(
         1 for step in seen.status.steps if step.name == StepKind.MIGRATE.value and step.reason == Reason.STEP_LOST.value
     )
@@ -196,10 +210,19 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     return attempts.start(seen, StepKind.MIGRATE)
 
 
-def _as_lost(seen: Observed) -> Observed:
+def _as_lost(seen: Observed, why: Reason) -> Observed:
     step = seen.latest(StepKind.MIGRATE)
     assert step is not None  # noqa: S101  # it has just answered
-    return replace(seen, status=record.step_ended(seen.status, step, StepState.LOST, seen.now, Reason.STEP_LOST))
+    return replace(seen, status=record.step_ended(seen.status, step, StepState.LOST, seen.now, why))
+
+
+def _backup_is_stale(seen: Observed) -> bool:
+    """So old a way back would throw away what was written since; while nothing was changed a fresh one costs only time."""
+    run = seen.open_run
+    taken = next(
+        (known.taken_at for known in seen.status.backups if run is not None and known.name == run.backup), seen.now
+    )
+    return seen.now - taken > seen.pace.backup_age and not seen.database_has_moved
 
 
 def _failure(seen: Observed, word: str, message: str) -> tuple[Reason, str]:

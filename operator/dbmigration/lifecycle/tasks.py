@@ -53,7 +53,7 @@ def task(seen: Observed, step: Step) -> Task:
     number = run.number if run else 0
     expected, told = None, seen.status.plan
     if run is not None and run.plan_hash and told is not None and kind is not StepKind.PLAN:
-        expected = ExpectedPlan(run.plan_hash, run.start_revisions, told.target, told.version_table)
+        expected = ExpectedPlan(run.plan_hash, run.start_revisions, told.target, told.version_table, run.fingerprint)
     return Task(
         kind=kind,
         nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),

@@ -82,12 +82,14 @@ class ExpectedPlan:
     """The plan that this run decided on; a later step refuses where the database or the image tells another one.
 
     `version_table` as the plan reported it: with it the heads can be read even where env.py does not run any more.
+    `fingerprint` is the planned database's: a Secret that was edited meanwhile may lead to another one at the same revision.
     """
 
     hash: str
     start: tuple[str, ...]
     target: tuple[str, ...]
     version_table: str | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)

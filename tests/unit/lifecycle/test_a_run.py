@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from dbmigration.api.reasons import Reason
@@ -9,7 +12,7 @@ from dbmigration.api.status import Outcome, Phase, StepState
 from dbmigration.lifecycle.observed import Waiting
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.task import StepKind
-from tests.unit.lifecycle.laboratory import HISTORY, Laboratory, manifest
+from tests.unit.lifecycle.laboratory import FACTS, HISTORY, Laboratory, manifest
 
 
 def ready(lab: Laboratory) -> tuple[str, ...]:
@@ -320,3 +323,34 @@ def test_a_vanished_plan_job_is_made_again_under_its_name(lab):
     lab.vanish()
     lab.turn()
     assert [ref.attempt for ref in lab.started] == [1, 1]
+
+
+def test_a_migration_that_failed_of_itself_is_not_tried_again_even_if_nobody_could_read_what_it_left(migrating):
+    migrating.fail(RunnerReason.MIGRATION_FAILED, "r2: division by zero", changed=None, heads=None)
+    migrating.turn()
+    assert migrating.running.kind is StepKind.LOOK
+    migrating.answer()
+    migrating.turn()
+    assert (migrating.status.phase, reason(migrating)) == (Phase.FAILED, "MigrationFailed")
+    assert kinds(migrating).count("migrate") == 1
+
+
+def test_after_a_loss_another_database_behind_the_url_ends_the_run(migrating):
+    migrating.lose()
+    migrating.turn()
+    migrating.answer(database=replace(FACTS, fingerprint="postgresql:9/9"))
+    migrating.turn()
+    assert (migrating.status.phase, reason(migrating)) == (Phase.FAILED, "WrongDatabase")
+
+
+def test_a_backup_that_grew_old_while_the_migration_waited_is_taken_anew(migrating):
+    migrating.fail(RunnerReason.LOCK_BUDGET_EXHAUSTED)
+    migrating.turn()
+    migrating.now += timedelta(hours=25)
+    migrating.turn()
+    assert (migrating.status.history[0].reason, migrating.status.run.number) == ("BackupTooOld", 2)
+    for _ in range(3):
+        migrating.answer()
+        migrating.turn()
+    assert migrating.status.phase is Phase.SUCCEEDED
+    assert [backup.name.split("-")[1] for backup in migrating.status.backups] == ["2", "1"]

@@ -64,3 +64,15 @@ def test_what_a_lost_migration_applied_is_told_too(migrating, revisions):
     migrating.answer()
     migrating.settle()
     assert migrating.status.run.applied_revisions == HISTORY
+
+
+def test_what_an_attempt_applied_that_was_given_up_too_early_is_told_too(migrating):
+    first = migrating.running
+    migrating.lose()
+    migrating.turn()
+    migrating.answer()
+    migrating.turn()
+    migrating.apply(migrating.tasks[first], 1)
+    migrating.answer()
+    migrating.settle()
+    assert migrating.status.run.applied_revisions == HISTORY
