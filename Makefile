@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON_ENV = $$(scripts/python-env)
-IN_ENV = environment=$(PYTHON_ENV); PATH="$$environment/bin:$$PATH"
+IN_ENV = environment=$(PYTHON_ENV); PATH="$$environment/bin:$$PATH" PYTHONPATH="$(CURDIR)/operator"
 
 .PHONY: help
 help: ## What can be made.
