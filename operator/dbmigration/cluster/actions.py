@@ -6,7 +6,6 @@ It must not decide which actions there are, nor write a status.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from typing import assert_never
@@ -138,8 +137,8 @@ class Actions:
         """An Event that is lost is no reason to stop: the status says the same."""
         resource = self._resource
         self._events += 1
-        seed = f"{resource.uid}/{resource.version}/{self._events}/{told.reason}"
-        name = f"{resource.key.name}.{hashlib.sha256(seed.encode()).hexdigest()[:16]}"
+        # What is told of one version is told once, and kubectl describe, which knows no event time, lists by name.
+        name = f"{resource.key.name}.{resource.version:016x}.{self._events}"
         regarding = {
             **resource.reference,
             "namespace": resource.key.namespace,

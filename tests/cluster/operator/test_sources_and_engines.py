@@ -56,7 +56,7 @@ def test_sqlite_on_a_claim_goes_through_the_same_cycle(stage: Stage):
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (500,)
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("r3",)]
-    (backup,) = (item for item in status["backups"] if item["revisions"] == ["r1"])
+    (backup,) = (item for item in status["backups"] if item.get("revisions") == ["r1"])
     assert stage.backups.folder is not None
     (dump,) = (path for path in stage.backups.folder.rglob(f"{backup['name']}*") if not path.name.endswith(".json"))
     with sqlite3.connect(f"file:{dump}?mode=ro&immutable=1", uri=True) as connection:
