@@ -56,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return command(options)
+    except ModuleNotFoundError as error:
+        extra = "operator" if command is _controller else "cli"
+        print(f"dbmigration: {error.name} is missing: pip install 'dbmigration-operator[{extra}]'.", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         # Whoever read the report has seen enough; Python would complain once more when it closes stdout.
         sys.stdout = None
@@ -216,6 +220,9 @@ def _seconds(text: str) -> timedelta:
 def _run(options: argparse.Namespace) -> int:
     from dbmigration.local import commands
 
+    if options.sql and not options.plan_only:
+        print("dbmigration: --sql only prints: give it together with --plan-only.", file=sys.stderr)
+        return 2
     return _local(commands.plan if options.plan_only else commands.run, options)
 
 

@@ -94,13 +94,13 @@ def test_a_volume_that_cannot_hold_the_next_backup_is_told_before_it_is_written(
 
 
 def test_a_killed_backup_leaves_nothing_that_looks_like_one(large):
-    running = large.start()
+    running = large.start("shop-1-20261123T000000Z")
     until(lambda: being_written(large))
     for process in (psutil.Process(running.process.pid), *psutil.Process(running.process.pid).children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):
             os.kill(process.pid, signal.SIGKILL)
     running.process.communicate()
-    assert large.files == {"first.dump.zst.partial"}
+    assert large.files == {"shop-1-20261123T000000Z.dump.zst.partial"}
     assert large.manifests == ()
     large.take("second")
     assert large.files == {"second.dump.zst", "second.manifest.json"}
@@ -166,8 +166,72 @@ def test_a_schema_that_does_not_restore_is_refused_before_anything_changes(shop,
         (files / "isn.gone").rename(files / "isn.control")
     assert error.reason is RunnerReason.BACKUP_NOT_RESTORABLE
     assert "isn" in error.message
+    assert "Mend the object that is named, or say in backup.skip.reason" in error.message
     assert [manifest.is_way_back for manifest in shop.manifests] == [False]
     assert backups.probes(database.server) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ("PERFORM pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())", "terminating connection"),
+        ("RAISE 'can only create extension in database postgres'", "can only create extension in database"),
+        ("RAISE disk_full USING MESSAGE = 'could not extend file: No space left on device'", "No space left on device"),
+    ],
+)
+def test_what_only_kept_the_restore_from_being_tried_is_warned_of(shop, database, there, told):
+    """An extension that works where it is and not in the probe's database, as a scheduler of jobs does."""
+    with extension(database, there):
+        report = shop.take()
+    assert report.restorable is None
+    assert told in report.restorable_note
+    assert backups.probes(database.server) == []
+
+
+def test_a_pg_restore_that_was_killed_is_no_failed_restore(shop, database):
+    """Out of memory, say: it says nothing, and the database that it left half filled differs from the dumped one."""
+    killed = threading.Event()
+
+    def kill() -> None:
+        end = time.monotonic() + 20
+        while not killed.is_set() and time.monotonic() < end:
+            with contextlib.suppress(psutil.Error):
+                for process in psutil.Process().children():
+                    if any(argument.startswith("--dbname=dbmigration_probe_") for argument in process.cmdline()):
+                        process.kill()
+                        killed.set()
+            time.sleep(0.01)
+
+    with extension(database, "PERFORM pg_catalog.pg_sleep(30)"):
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            report = shop.take()
+        finally:
+            killer.join()
+    assert killed.is_set()
+    assert (report.restorable, "pg_restore ended with -9" in report.restorable_note) == (None, True)
+    assert backups.probes(database.server) == []
+
+
+@contextlib.contextmanager
+def extension(database, in_a_probe):
+    """One that does what is given when it is created in a probe's database."""
+    name = f"elsewhere_only_{os.getpid()}"
+    script = (
+        f"CREATE FUNCTION {name}() RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        f"DO $do$ BEGIN IF pg_catalog.current_database() LIKE 'dbmigration_probe_%' THEN {in_a_probe}; END IF; END $do$;"
+    )
+    folder = database.server.binaries.parent / "share" / "extension"
+    files = {folder / f"{name}.control": "default_version = '1'\n", folder / f"{name}--1.sql": script}
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+    try:
+        database.ask(f"CREATE EXTENSION {name}")
+        yield
+    finally:
+        for path in files:
+            path.unlink()
 
 
 def test_what_only_the_role_may_not_restore_is_warned_of(shop, database):

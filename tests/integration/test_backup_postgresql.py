@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 import threading
 
 import pytest
 
+from dbmigration_runner.checks.manifest import write_manifest
 from dbmigration_runner.contract.result import BackupReport
+from dbmigration_runner.engines.catalog import Catalog
+from dbmigration_runner.engines.postgresql_catalog import dumped
 from tests.integration import backups
 from tests.integration.backups import Backups
 
@@ -138,10 +142,38 @@ def test_the_step_reports_the_database_and_leaves_it_as_it_was(shop):
 
 
 def test_only_the_newest_backups_are_kept(shop):
-    pruned = [shop.take(f"backup-{number}", keep_last=2).pruned for number in range(1, 4)]
-    assert pruned == [(), (), ("backup-1",)]
-    assert [manifest.name for manifest in shop.manifests] == ["backup-3", "backup-2"]
-    assert shop.files == {f"backup-{number}{suffix}" for number in (2, 3) for suffix in (".dump.zst", ".manifest.json")}
+    names = [f"shop-{number}-20261123T00000{number}Z" for number in range(1, 4)]
+    pruned = [shop.take(name, keep_last=2).pruned for name in names]
+    assert pruned == [(), (), (names[0],)]
+    assert [manifest.name for manifest in shop.manifests] == [names[2], names[1]]
+    assert shop.files == {f"{name}{suffix}" for name in names[1:] for suffix in (".dump.zst", ".manifest.json")}
+
+
+def test_the_backup_just_made_is_kept_after_one_of_a_clock_that_was_ahead(shop):
+    ahead, made = "shop-1-20991231T000000Z", "shop-2-20261123T000000Z"
+    shop.take(ahead)
+    write_manifest(shop.directory, dataclasses.replace(shop.manifests[0], taken_at="2099-12-31T00:00:00Z"))
+    assert shop.take(made, keep_last=1).pruned == (ahead,)
+    assert shop.files == {f"{made}.dump.zst", f"{made}.manifest.json"}
+
+
+def test_an_index_that_was_never_built_is_no_reason_to_doubt_the_backup(shop, database):
+    """pg_dump leaves it out; a partitioned table's index that waits for its partitions' is dumped, and as invalid again."""
+    database.ask(
+        "CREATE TABLE parted (id int) PARTITION BY RANGE (id);"
+        "CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (1) TO (9);"
+        "CREATE INDEX waiting ON ONLY parted (id); GRANT ALL ON parted, parted_1 TO shop"
+    )
+    with pytest.raises(Exception, match="could not create unique index"):
+        database.ask('CREATE UNIQUE INDEX CONCURRENTLY "bro""ken" ON orders ((1))')
+    report = shop.take()
+    assert (report.restorable, report.restorable_note) == (True, "")
+    assert any(item.startswith('index "bro""ken" invalid') for item in shop.manifests[0].catalog)
+
+
+def test_a_valid_index_that_is_called_invalid_is_still_compared():
+    found = Catalog(('index "an invalid" := a', "index invalid := b", "index x clustered := c", "index y invalid := d"))
+    assert dumped(found).items == found.items[:3]
 
 
 def test_the_list_of_backups_is_rebuilt_from_what_lies_on_the_volume(shop):

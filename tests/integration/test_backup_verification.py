@@ -85,10 +85,10 @@ def test_a_table_whose_rows_are_not_in_the_dump_is_found(shop):
 
 
 def test_a_corrupt_dump_is_kept_for_a_look_until_the_next_backup(shop):
-    with shop.written() as (dump, written):
+    with shop.written("shop-1-20261123T000000Z") as (dump, written):
         written.path.write_bytes(flipped(written.path.read_bytes(), 4000))
-        assert "first.dump.zst.corrupt" in refusal(dump, written).message
-    assert shop.files == {"first.dump.zst.corrupt"}
+        assert "shop-1-20261123T000000Z.dump.zst.corrupt" in refusal(dump, written).message
+    assert shop.files == {"shop-1-20261123T000000Z.dump.zst.corrupt"}
     assert shop.manifests == ()
     shop.take("second")
     assert shop.files == {"second.dump.zst", "second.manifest.json"}

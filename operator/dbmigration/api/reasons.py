@@ -45,6 +45,7 @@ class Reason(StrEnum):
     POD_REJECTED = "PodRejected"
     CONTAINER_NOT_STARTED = "ContainerNotStarted"
     STEP_LOST = "StepLost"
+    STEP_INTERRUPTED = "StepInterrupted"
     STEP_OVERDUE = "StepOverdue"
 
     # What the runner tells (dbmigration_runner.contract.reasons).
@@ -157,6 +158,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _M,
         "A step's Pod ended without a readable result: killed, evicted, out of memory.",
         "It is looked at and tried again; raise podTemplate.resources if memory ran out.",
+    ),
+    Reason.STEP_INTERRUPTED: Explanation(
+        _M,
+        "A step was told to stop by somebody else, such as a node that is drained.",
+        "It is made again; after a migration the database is looked at first.",
     ),
     Reason.STEP_OVERDUE: Explanation(
         _M,
@@ -314,7 +320,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.TIMED_OUT: Explanation(
         _D,
         "The step took longer than spec.timeouts allows; its statement was cancelled on the server.",
-        "Raise the limit.",
+        "Raise the step's limit under spec.timeouts.",
     ),
     Reason.CANCELLED: Explanation(
         _D, "The cancel annotation was set.", "Set the retry annotation, or change the spec, to run again."

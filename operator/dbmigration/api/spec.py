@@ -160,7 +160,7 @@ class UrlTo(SpecModel):
     env: dict[EnvironmentName, UrlPartName] = Field(
         default_factory=dict,
         max_length=32,
-        description="Environment variables and which part of the URL each gets.",
+        description="Environment variables and which part of the URL each gets: url, driver, host, port, user, password or database.",
         json_schema_extra=rules(
             (
                 "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]{0,127}$'))",
@@ -229,7 +229,8 @@ class Retention(SpecModel):
     """Which backups are kept."""
 
     keep_last: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=5, description="How many verified backups are kept; the last verified one is never removed."
+        default=5,
+        description="How many verified backups are kept; the last verified one is never removed, nor the newest one of another revision or schema.",
     )
 
 

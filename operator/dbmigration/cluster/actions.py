@@ -137,7 +137,7 @@ class Actions:
         """An Event that is lost is no reason to stop: the status says the same."""
         resource = self._resource
         self._events += 1
-        # What is told of one version is told once, and kubectl describe, which knows no event time, lists by name.
+        # What is told of one version is told once, whoever tells it.
         name = f"{resource.key.name}.{resource.version:016x}.{self._events}"
         regarding = {
             **resource.reference,

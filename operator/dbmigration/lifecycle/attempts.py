@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import assert_never
 
 from dbmigration.api.conditions import Standing
-from dbmigration.api.reasons import Reason, ReasonClass, classify
+from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass, classify
 from dbmigration.api.status import Phase, Step, StepState
 from dbmigration.lifecycle import ends, record
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, StartStep, StopStep
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.retry import delay
 from dbmigration.lifecycle.tasks import task, time_limit
-from dbmigration.lifecycle.telling import news, standing
+from dbmigration.lifecycle.telling import news, sentence, standing
 from dbmigration.lifecycle.workload_names import job_name
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
@@ -79,11 +79,11 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
     view = seen.view(step)
     if isinstance(view, Ended) and view.result.reason == RunnerReason.CANCELLED.value and not seen.cancel_is_wished:
         # It obeyed a signal, and the signal was not ours: a node that is drained means the Pod, not the migration.
-        view = Gone("Its Pod was told to stop by somebody else.")
+        view = Gone("It was told to stop by somebody else.", Reason.STEP_INTERRUPTED)
     match view:
         case Absent():
             if kind is StepKind.MIGRATE:
-                return _lost(seen, step, "Neither its Job nor its Pod is there any more.")
+                return _lost(seen, step, "Neither its Job nor its Pod is there any more.", Reason.STEP_LOST)
             return Decision(seen.status, (_order(seen, step),), _overdue_at(seen, step))
         case Waiting(reason, message):
             return _overdue(seen, step) or _waiting(seen, step, reason, message)
@@ -99,7 +99,7 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
             return Answer(replace(seen, status=status), step, result, image)
         case Gone(words, why_gone):
             if kind is StepKind.MIGRATE:
-                return _lost(seen, step, words)
+                return _lost(seen, step, words, why_gone)
             status = record.step_ended(seen.status, step, StepState.LOST, seen.now, why_gone)
             message = f"The {kind.value} step ended without a result: {words}"
             return retry_later(replace(seen, status=status), kind, why_gone, message)
@@ -121,7 +121,8 @@ def refused(seen: Observed, kind: StepKind, result: Result) -> Decision:
     message = result.message or reason.value
     if meaning is ReasonClass.DECISION:
         return ends.fail(seen, reason, message)
-    return retry_later(seen, kind, reason, message)
+    remedy = EXPLANATIONS[reason].remedy
+    return retry_later(seen, kind, reason, message if remedy in message else f"{sentence(message)} {remedy}")
 
 
 def retry_later(seen: Observed, kind: StepKind, reason: Reason, message: str) -> Decision:
@@ -178,6 +179,6 @@ def _overdue(seen: Observed, step: Step) -> Decision | None:
     return replace(decision, actions=(StopStep(ref), *decision.actions))
 
 
-def _lost(seen: Observed, step: Step, words: str) -> Lost:
-    status = record.step_ended(seen.status, step, StepState.LOST, seen.now, Reason.STEP_LOST)
+def _lost(seen: Observed, step: Step, words: str, why: Reason) -> Lost:
+    status = record.step_ended(seen.status, step, StepState.LOST, seen.now, why)
     return Lost(replace(seen, status=status), words)

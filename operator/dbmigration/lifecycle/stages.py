@@ -20,7 +20,7 @@ from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
 from dbmigration.lifecycle.telling import heads, position, sentence
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import Outcome
+from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import StepKind
 
 Stage = Callable[[Observed], Observed | Decision]
@@ -147,7 +147,7 @@ def _judge(answer: Answer) -> Observed | Decision:
     if seen.cancel_is_wished and result.reason == RunnerReason.CANCELLED.value and not half_applied:
         return ends.cancel(seen)
     if result.changed or seen.database_has_moved:
-        return ends.fail(seen, *_failure(seen, result.reason, result.message))
+        return ends.fail(seen, *_failure(seen, result))
     if result.reason == RunnerReason.DATABASE_MOVED.value:
         return ends.supersede(seen, Reason.DATABASE_MOVED)
     return attempts.refused(seen, StepKind.MIGRATE, result)
@@ -190,7 +190,7 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert lost is not None  # noqa: S101  # only a migrate step is looked after
     of_itself = lost.reason == Reason.MIGRATION_FAILED.value
-    why = Reason.MIGRATION_FAILED if of_itself else Reason.STEP_LOST
+    why = Reason(lost.reason)  # a step that somebody stopped in good order is no loss, however often
     seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
     before = seen.status.plan.catalog if seen.status.plan is not None else ""
     if not seen.database_has_moved and catalog and before and catalog != before:
@@ -225,7 +225,7 @@ def _backup_is_stale(seen: Observed) -> bool:
     return seen.now - taken > seen.pace.backup_age and not seen.database_has_moved
 
 
-def _failure(seen: Observed, word: str, message: str) -> tuple[Reason, str]:
+def _failure(seen: Observed, result: Result) -> tuple[Reason, str]:
     """A reason that would be tried again is a failed migration once something was changed."""
     known = {
         Reason.VERIFICATION_FAILED,
@@ -234,11 +234,17 @@ def _failure(seen: Observed, word: str, message: str) -> tuple[Reason, str]:
         Reason.MIGRATION_FAILED,
         Reason.ENVIRONMENT_EXITED,
     }
-    reason = next((reason for reason in known if reason.value == word), Reason.MIGRATION_FAILED)
+    reason = next((reason for reason in known if reason.value == result.reason), Reason.MIGRATION_FAILED)
     run = seen.open_run
     applied = len(run.applied_revisions) if run else 0
     total = seen.status.plan.count if seen.status.plan else 0
-    return reason, f"{sentence(message)} {applied} of {total} revision(s) were applied."
+    torn = ""
+    if result.changed and not seen.database_has_moved:
+        torn = (
+            " What the revision did before it failed is still there, although it does not count as applied: "
+            "undo it by hand, or restore the backup, before the next run."
+        )
+    return reason, f"{sentence(result.message)} {applied} of {total} revision(s) were applied.{torn}"
 
 
 def _named_image(seen: Observed) -> str:

@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Condition, ConditionStatus, Outcome, Status
+from dbmigration.api.status import Condition, ConditionStatus, Outcome, Status, StepState
 from dbmigration.lifecycle.world import drive
 from dbmigration.local.world import LocalWorld
 
@@ -139,8 +139,16 @@ def _is_suspended(status: Status) -> bool:
 
 
 def _waits_for(status: Status, began: datetime) -> timedelta:
-    """How long Ready has been False while the run goes on trying; what was before this start of the program is not counted."""
+    """How long it was tried in vain: since the first of the attempts that failed in a row, or since this program began.
+
+    Ready's own transition is no measure: it is Unknown during each attempt, so the time would begin anew with every one.
+    """
     condition = ready(status)
     if condition is None or condition.status is not ConditionStatus.FALSE:
         return timedelta(0)
-    return datetime.now(UTC) - max(condition.last_transition_time, began)
+    since = condition.last_transition_time
+    for step in reversed(status.steps):
+        if step.state is StepState.SUCCEEDED:
+            break
+        since = min(since, step.finished_at or since)
+    return datetime.now(UTC) - max(since, began)

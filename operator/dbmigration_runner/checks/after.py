@@ -29,8 +29,18 @@ POLL_SECONDS = 0.25
 
 
 def check(step: Step) -> tuple[CheckReport, ...]:
-    """Every check that the task asks for, also after one failed."""
+    """Every check that the task asks for, also after one failed; what nobody asked for and is still wrong is warned of."""
+    if not step.task.after.integrity:
+        step.warnings.extend(_unfinished(step))
     return tuple(_checks(step))
+
+
+def _unfinished(step: Step) -> tuple[str, ...]:
+    try:
+        with step.engine.connect(statement_timeout_seconds=QUERY_SECONDS) as session:
+            return step.engine.unfinished(session)
+    except RunnerError as error:
+        return (f"What the migration left unfinished could not be seen: {error.message}",)
 
 
 def _checks(step: Step) -> Iterator[CheckReport]:

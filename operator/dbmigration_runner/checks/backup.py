@@ -127,7 +127,7 @@ def back_up(
                 written.path.unlink()
             raise
         _refuse_no_way_back(order, probe)
-        pruned = prune(directory, order.keep_last)
+        pruned = prune(directory, order.keep_last, made=order.name)
     return BackupReport(
         name=order.name,
         location=str(directory / manifest.file),
@@ -303,7 +303,9 @@ def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:
     """A dump that does not restore is kept and recorded, but nothing may be changed on its strength."""
     if probe.restorable is False:
         raise RunnerError(
-            RunnerReason.BACKUP_NOT_RESTORABLE, f"{probe.note} The dump itself is whole and kept as {order.name}."
+            RunnerReason.BACKUP_NOT_RESTORABLE,
+            f"{probe.note.rstrip('.')}. The dump itself is whole and kept as {order.name}. "
+            "Mend the object that is named, or say in backup.skip.reason that no backup is wanted.",
         )
     if order.probe_required and probe.restorable is None:
         raise RunnerError(

@@ -1,11 +1,16 @@
 """Which backups are kept, and how the others are removed.
 
-The newest `keep_last` of those that a run may rely on stay. Nothing goes that has no younger one to rely on.
+The newest `keep_last` of those that a run may rely on stay; so does, beyond them, the newest of another state than the
+newest one's, for several failed generations may stand between them and the last good state. The backup just made is the
+newest one whatever its clock says: nodes' clocks differ. Nothing goes that has no younger one to rely on.
+
+Only a file that bears a name as ours are is ever removed: a person's dump or a live database may lie beside the backups.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,25 +21,46 @@ if TYPE_CHECKING:
 
 CORRUPT = ".corrupt"
 DUMPS = (".dump", ".dump.zst", ".sqlite")
+# <object>-<run>-<UTC time>, what it is, and what became of it.
+_OURS = re.compile(
+    r".+-\d+-\d{8}T\d{6}Z(\.dump|\.dump\.zst|\.sqlite|\.manifest\.json)?(\.partial|\.corrupt)?", re.ASCII
+)
 
 
-def superfluous(manifests: Iterable[Manifest], keep_last: int) -> tuple[Manifest, ...]:
-    """Those to remove, oldest first. Pure."""
-    newest_first = sorted(manifests, key=lambda manifest: (manifest.taken_at, manifest.name), reverse=True)
+def superfluous(manifests: Iterable[Manifest], keep_last: int, *, made: str) -> tuple[Manifest, ...]:
+    """Those to remove, oldest first; `made` is the name of the backup just made. Pure.
+
+    Kept are the newest `keep_last` ways back, at least one, and the newest way back whose revisions or schema are not
+    those of the newest.
+    """
+    newest_first = sorted(
+        manifests, key=lambda manifest: (manifest.name == made, manifest.taken_at, manifest.name), reverse=True
+    )
     ways_back = [manifest for manifest in newest_first if manifest.is_way_back]
-    kept = ways_back[: max(keep_last, 1)]
-    if not kept:
+    if not ways_back:
         return ()
-    older = newest_first[newest_first.index(kept[0]) + 1 :]
+    newest = ways_back[0]
+    kept = ways_back[: max(keep_last, 1)]
+    kept += [manifest for manifest in ways_back if _state(manifest) != _state(newest)][:1]
+    older = newest_first[newest_first.index(newest) + 1 :]
     return tuple(manifest for manifest in reversed(older) if manifest not in kept)
 
 
-def prune(directory: Path, keep_last: int) -> tuple[str, ...]:
+def _state(manifest: Manifest) -> tuple[frozenset[str], str]:
+    return frozenset(manifest.revisions), manifest.catalog_digest
+
+
+def prune(directory: Path, keep_last: int, *, made: str) -> tuple[str, ...]:
     """Remove what is superfluous, and what earlier backups left without a manifest; the names of the backups removed.
 
-    Only after a backup that a run may rely on. The manifest goes first: what a crash leaves looks like no backup.
+    `made` is the name of the backup just made, which a run may rely on and which is never removed. The manifest goes
+    first: what a crash leaves looks like no backup.
     """
-    pruned = superfluous(read_manifests(directory), keep_last)
+    pruned = tuple(
+        manifest
+        for manifest in superfluous(read_manifests(directory), keep_last, made=made)
+        if _is_ours(directory / (manifest.name + SUFFIX)) and _is_ours(directory / manifest.file)
+    )
     for manifest in pruned:
         (directory / (manifest.name + SUFFIX)).unlink()
         sync_directory(directory)
@@ -42,6 +68,10 @@ def prune(directory: Path, keep_last: int) -> tuple[str, ...]:
     _remove(path for path in directory.iterdir() if path.name.endswith(CORRUPT) or _has_no_manifest(path))
     sync_directory(directory)
     return tuple(manifest.name for manifest in pruned)
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None
 
 
 def _has_no_manifest(path: Path) -> bool:
@@ -57,5 +87,6 @@ def remove_partial(directory: Path) -> None:
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in tuple(paths):
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            path.unlink()
+        if _is_ours(path):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                path.unlink()

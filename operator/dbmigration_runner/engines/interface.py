@@ -101,6 +101,22 @@ class Guests(Protocol):
         """Is each statement its own transaction at the moment?"""
         ...
 
+    def may_write(self, statement: str) -> bool:
+        """Could it leave something behind where it is its own transaction?"""
+        ...
+
+    def may_commit(self, statement: str) -> bool:
+        """Could it end the transaction that it runs in? Says yes too often rather than too rarely: see `transaction`."""
+        ...
+
+    def commits_before_failing(self, connection: Any, statement: str) -> bool:
+        """Could it have committed a part of itself although it failed?"""
+        ...
+
+    def transaction(self, connection: Any) -> str:
+        """Of the transaction that the next statement runs in: another text as soon as it is another one."""
+        ...
+
     def schema_of(self, connection: Any, table: str) -> str | None:
         """The schema in which this connection finds the table, or would make it; None where there are no schemas."""
         ...
@@ -231,6 +247,10 @@ class Engine(Protocol):
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """What the engine itself says about its health after a migration."""
+        ...
+
+    def unfinished(self, session: Session) -> tuple[str, ...]:
+        """What a migration may have left half built, as sentences; cheap, and asked after every migration."""
         ...
 
     def lock_timeout_of(self, locks: LockBudget) -> int | None:

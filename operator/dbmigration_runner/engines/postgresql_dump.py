@@ -177,8 +177,10 @@ class PostgreSQLDump:
                     process.kill()  # its pipes end, and so do the threads
                     raise
                 faults = [flow.result() for flow in flows]
-            if process.wait() != 0:
-                faults.append(complaints())
+            code = process.wait()
+            if code != 0:
+                # Killed it has no words of its own, and what it did not do must not pass for done.
+                faults.append(complaints() or f"pg_restore: error: pg_restore ended with {code}\n")
         return archive, "".join(faults)
 
     def _release(self) -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.dump import Probe
 from dbmigration_runner.engines.messages import short
-from dbmigration_runner.engines.postgresql_catalog import catalog
+from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
-from dbmigration_runner.errors import RunnerError, SessionNotOpened, StatementRefused
+from dbmigration_runner.errors import RunnerError, StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +49,39 @@ _RIGHTS = (
     "must be member",
     "must have ",
 )
+# Of the way to the server, its resources and whom it lets in, or an extension that one database of a server alone may
+# have: nothing of it tells how the dump would restore at another time, or into the database's own name.
+_OF_TRYING = (
+    "connection to server",
+    "connection to database",
+    "could not connect to server",
+    "server closed the connection",
+    "terminating connection",
+    "SSL connection has been closed",
+    "SSL SYSCALL error",
+    "SSL error",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    "connection not open",
+    "the database system is",
+    "No space left on device",
+    "Disk quota exceeded",
+    "Input/output error",
+    "Read-only file system",
+    "out of memory",
+    "out of shared memory",
+    "could not resize shared memory segment",
+    "too many clients",
+    "too many connections",
+    "remaining connection slots",
+    "no pg_hba.conf entry",
+    "authentication failed",
+    "canceling statement due to",
+    "in a read-only transaction",
+    "can only create extension in database",
+    "pg_restore ended with",
+)
 # A newer pg_restore sets what an older server does not know; nothing of the database depends on it.
 _HARMLESS = ("unrecognized configuration parameter",)
 _ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(?:ERROR:\s*)?(.*)$", re.MULTILINE)
@@ -72,15 +105,22 @@ def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> 
         with _dropped(session, name):
             complaints = restore(name)
             messages = str(session.value("SHOW lc_messages"))
-            return _verdict(
-                source, snapshot, name, _errors(complaints), in_english=messages.startswith(ENGLISH) or not messages
-            )
+            failed = verdict(complaints, in_english=messages.startswith(ENGLISH) or not messages)
+            return failed or _compared(source, snapshot, name)
 
 
-def _verdict(source: Engine, snapshot: Snapshot, name: str, errors: list[str], *, in_english: bool) -> Probe:
+def verdict(complaints: str, *, in_english: bool) -> Probe | None:
+    """What pg_restore's complaints tell; None where nothing failed. Pure.
+
+    Only what is wrong with an object of the schema is a failed restore, which is final; all else is one not tried.
+    """
+    errors = _errors(complaints)
+    # What else failed may have failed for one of these two: nothing is known of it.
+    trying = [error for error in errors if any(words in error for words in _OF_TRYING)]
+    if trying:
+        return Probe(restorable=None, note=short(f"A restore could not be tried to its end: {'; '.join(trying)}"))
     rights = [error for error in errors if any(words in error for words in _RIGHTS)]
     if rights:
-        # What else failed may have failed for that: nothing is known of it.
         return Probe(
             restorable=None, note=short(f"This role may not restore everything, a superuser might: {'; '.join(rights)}")
         )
@@ -90,12 +130,21 @@ def _verdict(source: Engine, snapshot: Snapshot, name: str, errors: list[str], *
         )
     if errors:
         return Probe(restorable=False, note=short(f"The schema does not restore: {'; '.join(errors)}"))
+    if complaints.strip() and not _ERROR.search(complaints):
+        return Probe(
+            restorable=None, note=short(f"A restore ended without a reason that is known: {complaints.strip()}")
+        )
+    return None
+
+
+def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
+    """Is what was restored what was dumped?"""
     try:
         with _connected(source, name) as session:
             found = catalog(session)
-    except SessionNotOpened as error:
+    except RunnerError as error:
         return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
-    difference = snapshot.catalog.difference(found)
+    difference = dumped(snapshot.catalog).difference(dumped(found))
     if difference.is_of_wording:
         return Probe(
             restorable=True,

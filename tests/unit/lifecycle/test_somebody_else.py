@@ -29,7 +29,7 @@ def test_a_plan_or_backup_that_a_drained_node_stops_is_made_again(lab, answered_
     kind = lab.running.kind
     told_to_stop(lab)
     lab.wait(lab.turn())
-    assert lab.status.conditions[0].reason == "StepLost"
+    assert lab.status.conditions[0].reason == "StepInterrupted"
     lab.turn()
     assert (lab.running.kind, lab.running.attempt) == (kind, 2)
 

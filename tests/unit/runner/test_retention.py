@@ -32,17 +32,24 @@ MANIFEST = Manifest(
 )
 
 
-def backup(day, *, restorable=True):
+def named(day):
+    return f"shop-{day}-202611{day:02d}T000000Z"
+
+
+def backup(day, *, restorable=True, revisions=(), catalog_digest="1:"):
     return dataclasses.replace(
         MANIFEST,
-        name=f"day-{day}",
-        file=f"day-{day}.sqlite",
+        name=named(day),
+        file=f"{named(day)}.sqlite",
         taken_at=f"2026-11-{day:02d}T00:00:00Z",
         restorable=restorable,
+        revisions=revisions,
+        catalog_digest=catalog_digest,
     )
 
 
-# Days on which backups were taken, - before one that did not restore, ? before one that could not be tried.
+# Days on which backups were taken by their own clocks, - before one that did not restore, ? before one that could not be
+# tried, ! before the one just made where another clock is ahead of its.
 @pytest.mark.parametrize(
     ("taken", "keep_last", "gone"),
     [
@@ -55,13 +62,40 @@ def backup(day, *, restorable=True):
         pytest.param("-1 -2", 1, "", id="where none restores all stay for a look"),
         pytest.param("1 -2 3", 5, "2", id="what did not restore goes when a younger one does"),
         pytest.param("1 ?2 ?3", 2, "1", id="what could not be tried is a backup"),
+        pytest.param("!1 2 3", 1, "2 3", id="what was just made is the newest, whatever its clock says"),
+        pytest.param("!1 2 3 4", 2, "2 3", id="the others go by their clocks"),
         pytest.param("", 3, "", id="nothing"),
     ],
 )
 def test_the_newest_that_a_run_may_rely_on_are_kept(taken, keep_last, gone):
     states = {"-": False, "?": None}
-    found = [backup(int(day.strip("-?")), restorable=states.get(day[0], True)) for day in taken.split()]
-    assert [manifest.name for manifest in superfluous(found, keep_last)] == [f"day-{day}" for day in gone.split()]
+    found = [backup(int(day.strip("-?!")), restorable=states.get(day[0], True)) for day in taken.split()]
+    marked = [named(int(day[1:])) for day in taken.split() if day[0] == "!"]
+    made = marked or [max((manifest.name for manifest in found), default="")]
+    assert [manifest.name for manifest in superfluous(found, keep_last, made=made[0])] == [
+        named(int(day)) for day in gone.split()
+    ]
+
+
+# Revision and schema of the database on day 1, 2, …; - before one that did not restore.
+@pytest.mark.parametrize(
+    ("states", "keep_last", "gone"),
+    [
+        pytest.param("a1 a1 b1 b1 b1", 2, (1, 3), id="the last state before several failed generations stays"),
+        pytest.param("a1 a2 a2 a2", 1, (2, 3), id="another schema at the same revision is another state"),
+        pytest.param("a1 b1 c1 c1", 1, (1, 3), id="only the newest of another state"),
+        pytest.param("a1 b1 a1", 1, (1,), id="not the oldest of another state"),
+        pytest.param("a1 -b1 c1", 1, (2,), id="what does not restore is no state to go back to"),
+        pytest.param("a1 b1 b1", 2, (), id="it is kept beside those that are counted"),
+    ],
+)
+def test_the_newest_of_another_state_is_never_removed(states, keep_last, gone):
+    found = [
+        backup(day, restorable=state[0] != "-", revisions=(state[-2],), catalog_digest=f"1:{state[-1]}")
+        for day, state in enumerate(states.split(), 1)
+    ]
+    removed = superfluous(found, keep_last, made=found[-1].name)
+    assert [manifest.name for manifest in removed] == [named(day) for day in gone]
 
 
 def stored(directory, day, **changes):
@@ -78,31 +112,67 @@ def names(directory):
 def test_dump_and_manifest_go_together(tmp_path):
     for day in (1, 2, 3):
         stored(tmp_path, day)
-    assert prune(tmp_path, 2) == ("day-1",)
-    assert names(tmp_path) == {f"day-{day}{suffix}" for day in (2, 3) for suffix in (".sqlite", ".manifest.json")}
+    assert prune(tmp_path, 2, made=named(3)) == (named(1),)
+    assert names(tmp_path) == {f"{named(day)}{suffix}" for day in (2, 3) for suffix in (".sqlite", ".manifest.json")}
 
 
 def test_what_a_crash_left_goes_with_the_next_backup(tmp_path):
     stored(tmp_path, 2)
-    for name in ("day-1.sqlite", "old.dump.zst.corrupt", "notes.txt"):
-        (tmp_path / name).write_bytes(b"left")
-    assert prune(tmp_path, 2) == ()
-    assert names(tmp_path) == {"day-2.sqlite", "day-2.manifest.json", "notes.txt"}
+    for suffix in (".sqlite", ".dump", ".dump.zst", ".dump.zst.corrupt"):
+        (tmp_path / f"{named(1)}{suffix}").write_bytes(b"left")
+    assert prune(tmp_path, 2, made=named(2)) == ()
+    assert names(tmp_path) == {f"{named(2)}.sqlite", f"{named(2)}.manifest.json"}
+
+
+def test_the_backup_just_made_is_kept_where_another_clock_is_ahead(tmp_path):
+    for day in (1, 2):
+        stored(tmp_path, day)
+    assert prune(tmp_path, 1, made=named(1)) == (named(2),)
+    assert names(tmp_path) == {f"{named(1)}.sqlite", f"{named(1)}.manifest.json"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "before-hotfix.dump",
+        "shop-2026-11-01.dump.zst",
+        "app.sqlite",
+        "app.sqlite.partial",
+        "mine.dump.zst.corrupt",
+        "download.partial",
+        f"{named(1)}.dump.zst.copy",
+        "notes.txt",
+    ],
+)
+def test_what_bears_no_name_of_ours_is_never_removed(tmp_path, name):
+    stored(tmp_path, 2)
+    (tmp_path / name).write_bytes(b"somebody's")
+    remove_partial(tmp_path)
+    prune(tmp_path, 1, made=named(2))
+    assert name in names(tmp_path)
+
+
+def test_a_manifest_that_names_somebody_elses_file_removes_nothing(tmp_path):
+    stored(tmp_path, 1, file="app.sqlite")
+    stored(tmp_path, 2)
+    assert prune(tmp_path, 1, made=named(2)) == ()
+    assert "app.sqlite" in names(tmp_path)
 
 
 def test_a_dump_whose_manifest_is_of_a_newer_version_is_not_ours_to_remove(tmp_path):
     stored(tmp_path, 1, version=2)
     stored(tmp_path, 2)
-    prune(tmp_path, 1)
-    assert [manifest.name for manifest in read_manifests(tmp_path)] == ["day-2"]
-    assert "day-1.sqlite" in names(tmp_path)
+    prune(tmp_path, 1, made=named(2))
+    assert [manifest.name for manifest in read_manifests(tmp_path)] == [named(2)]
+    assert f"{named(1)}.sqlite" in names(tmp_path)
 
 
 def test_only_partial_files_are_removed_before_a_backup(tmp_path):
     stored(tmp_path, 1)
-    (tmp_path / "day-2.sqlite.partial").write_bytes(b"half")
+    (tmp_path / f"{named(2)}.sqlite.partial").write_bytes(b"half")
+    (tmp_path / f"{named(2)}.manifest.json.partial").write_bytes(b"half")
     remove_partial(tmp_path)
-    assert names(tmp_path) == {"day-1.sqlite", "day-1.manifest.json"}
+    assert names(tmp_path) == {f"{named(1)}.sqlite", f"{named(1)}.manifest.json"}
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path):
