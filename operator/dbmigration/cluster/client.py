@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes.aio import client, config
 
 from dbmigration import __version__
+from dbmigration.cluster.errors import ClusterError
 
 USER_AGENT = f"dbmigration-operator/{__version__}"
 _CONNECTIONS = 32
@@ -20,12 +21,18 @@ _CONNECTIONS = 32
 
 @asynccontextmanager
 async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
-    """Give an API client, and close its sessions afterwards (one that is left open complains at exit)."""
+    """Give an API client, and close its sessions afterwards (one that is left open complains at exit).
+
+    Raises ClusterError where there is no usable configuration.
+    """
     configuration = client.Configuration()
-    if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    except config.ConfigException as error:
+        raise ClusterError(f"The kubeconfig cannot be used: {error} Set KUBECONFIG to one that can.") from None
     configuration.connection_pool_maxsize = _CONNECTIONS
     # From 3.13 on, Python refuses by default the certificates of many a cluster, which name no key of their authority.
     # Chain and host name are verified as ever.
