@@ -33,6 +33,7 @@ from dbmigration_runner.events import (
     Opened,
     Planned,
     Rendered,
+    Settled,
     Started,
     read_event,
 )
@@ -60,7 +61,7 @@ class Story:
     started: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
-    committed: bool = False
+    committed: bool = False  # since the last place that the heads answer for
     finished: bool = False
     failed: Failed | None = None
     stopped: Stopped | None = None
@@ -280,6 +281,8 @@ class _Child:
                 say("revision-applied", revision=revision, done=len(story.applied), of=total)
             case Committed():
                 story.committed = True
+            case Settled():
+                story.committed = False
             case Finished():
                 story.finished = True
             case Failed():

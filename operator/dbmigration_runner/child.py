@@ -134,7 +134,10 @@ class _Child:
         faults.load(script)
         expected = self._task.expected
         rest = graph.way(script, heads, self._migrations.target)
-        whole = rest if expected is None else graph.agree(script, heads, self._migrations.target, expected)
+        whole = rest
+        if expected is not None:
+            first = self._task.run.attempt == 1
+            whole = graph.agree(script, heads, self._migrations.target, expected, first_attempt=first)
         told = self._tell_plan(heads, whole, migration, script, ())
         if expected is not None and told.hash != expected.hash:
             raise Refusal(
@@ -152,12 +155,19 @@ class _Child:
             self._running = step.revision.revision
             self._tell(Started(step.revision.revision))
             yield step
+            self._settle(migration)
         self._running = None
 
     def _look(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
         del script
         self._tell(Looked(self._version_table(migration), heads))
         yield from ()
+
+    def _settle(self, migration: MigrationContext) -> None:
+        """With a transaction for each revision it is over by now; in one for all of them the heads answer for nothing yet."""
+        connection = migration.connection
+        if self._connections is not None and connection is not None and not connection.in_transaction():
+            self._connections.settle()
 
     def _applied(self, *, step: Any, **_: Any) -> None:
         self._tell(Applied(str(step.up_revision_id)))

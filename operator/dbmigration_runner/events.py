@@ -81,7 +81,12 @@ class Applied:
 
 @dataclass(frozen=True)
 class Committed:
-    """Something was committed while revisions ran: from here on "nothing changed" cannot be told from the schema alone."""
+    """Something was committed that no revision in the version table answers for yet: it may be rows, which no schema shows."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Whatever ran so far is committed together with its revision: the heads tell it all."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Failed:
     detail: tuple[str, ...] = field(default=())
 
 
-Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Finished | Failed
+Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Settled | Finished | Failed
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 

@@ -5,6 +5,7 @@ The report is true because of `look`: what a result says about the database was 
 
 from __future__ import annotations
 
+import hashlib
 import random
 import signal
 import threading
@@ -80,9 +81,19 @@ class Step:
         return backup.version_table if backup is not None else DEFAULT_VERSION_TABLE
 
     def meet(self, session: Session) -> None:
-        """Learn which database this is, and refuse one that cannot be worked on."""
-        self.facts = self.engine.facts(session)
+        """Learn which database this is, and refuse one that cannot be worked on. Raises Refusal."""
+        self.recognise(session)
         self.warnings += self.engine.refuse_unsuitable(session)
+
+    def recognise(self, session: Session) -> None:
+        """Learn which database this is. Raises Refusal (DatabaseMoved) where another one was planned."""
+        self.facts = self.engine.facts(session)
+        expected = self.task.expected
+        if expected is not None and expected.fingerprint and expected.fingerprint != self.facts.fingerprint:
+            raise Refusal(
+                RunnerReason.DATABASE_MOVED,
+                "The URL now leads to another database than was planned; it is planned again.",
+            )
 
     def look(self, version_table: str | None = None) -> Seen:
         """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""
@@ -142,19 +153,24 @@ class Step:
 
 
 def application_name(run: RunIdentity) -> str:
-    """Shown by the server for all our sessions; 63 bytes are what PostgreSQL keeps."""
-    return f"dbmigration/{run.namespace}/{run.name}/{run.number}".encode()[:63].decode(errors="ignore")
+    """Shown by the server for all our sessions, and the same for all attempts of one run and for nobody else.
+
+    PostgreSQL keeps 63 bytes: so what tells two runs apart stands before names that may be long.
+    """
+    owner = hashlib.sha256(run.uid.encode()).hexdigest()[:8]
+    name = f"dbmigration/{owner}/{run.number}/{run.namespace}/{run.name}"
+    return name.encode()[:63].decode(errors="ignore")
 
 
 def changed(before: Seen, after: Seen, *, committed: bool) -> bool | None:
     """Did the step leave anything behind? None where it cannot be told.
 
-    Heads and schema are compared; a commit while revisions ran may have left rows, which neither of them shows.
+    Heads and schema are compared; `committed` says that rows stay, which neither of them shows.
     """
     if before.heads is not None and after.heads is not None and before.heads != after.heads:
         return True
     if before.catalog is not None and after.catalog is not None and before.catalog != after.catalog:
         return True
-    if committed or None in (before.heads, before.catalog, after.heads, after.catalog):
-        return None
-    return False
+    if committed:
+        return True
+    return None if None in (before.heads, before.catalog, after.heads, after.catalog) else False

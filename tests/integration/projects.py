@@ -114,9 +114,11 @@ class Project:
 
     def planned(self, **changes: Any) -> ExpectedPlan:
         """Plan, and what a later step is told of it."""
-        plan = self.run("plan", **changes).result.plan
+        result = self.run("plan", **changes).result
+        plan, facts = result.plan, result.database
         assert plan is not None
-        return ExpectedPlan(plan.hash, plan.start, plan.target, plan.version_table)
+        assert facts is not None
+        return ExpectedPlan(plan.hash, plan.start, plan.target, plan.version_table, facts.fingerprint)
 
 
 @dataclass

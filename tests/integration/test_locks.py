@@ -7,10 +7,12 @@ import time
 
 import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from dbmigration_runner.contract.task import LockBudget
+from dbmigration_runner.contract.task import LockBudget, RunIdentity
 from dbmigration_runner.engines.postgresql_names import GUEST_KEY, RUN_KEY
+from dbmigration_runner.step import application_name
 from tests.integration.projects import create, wait_for
 
 QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=3, grace_seconds=1)
@@ -20,12 +22,12 @@ def test_a_database_that_another_migration_holds_is_left_alone_and_the_holder_na
     shop = project("url_in_the_ini", database.url)
     shop.three_revisions()
     with database.server.superuser(database.name) as other:
-        other.execute("SET application_name = 'dbmigration/shops/other/3'")
+        other.execute("SET application_name = 'dbmigration/0a1b2c3d/3/shops/other'")
         other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
         ran = shop.run("migrate", locks=QUICK)
         look = shop.run("look", locks=QUICK)
     assert (ran.result.reason, ran.result.changed) == ("LockHeld", False)
-    assert "dbmigration/shops/other/3" in ran.result.message
+    assert "dbmigration/0a1b2c3d/3/shops/other" in ran.result.message
     assert look.result.reason == "LockHeld"
     assert database.tables() == set()
 
@@ -47,13 +49,13 @@ def test_a_session_left_over_from_an_earlier_attempt_is_ended_after_the_grace_pe
     with psycopg.connect(
         host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database, autocommit=True
     ) as zombie:
-        zombie.execute("SET application_name = 'dbmigration/shops/shop/7'")
+        zombie.execute("SET application_name = 'dbmigration/1be2e452/7/shops/shop'")
         zombie.execute(f"SELECT pg_advisory_lock_shared({GUEST_KEY})")
         result = shop.run("migrate", locks=QUICK).result
         with pytest.raises(psycopg.OperationalError):
             zombie.execute("SELECT 1")
     assert result.heads == ("a3",)
-    assert any("dbmigration/shops/shop/7" in warning for warning in result.warnings)
+    assert any("dbmigration/1be2e452/7/shops/shop" in warning for warning in result.warnings)
 
 
 def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(project, database):
@@ -102,8 +104,91 @@ def test_a_lock_timeout_after_a_commit_is_a_failure_and_never_tried_again(projec
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM t1")
         result = shop.run("migrate", locks=QUICK).result
-    assert (result.reason, result.changed) == ("MigrationFailed", None)
+    assert (result.reason, result.changed) == ("MigrationFailed", True)
     assert database.ask("SELECT count(*) FROM rows") == [(1,)]
+
+
+HIDDEN_COMMITS = {
+    "a SELECT that calls a function": (
+        "with op.get_context().autocommit_block():",
+        '    op.execute("SELECT add_a_row()")',
+    ),
+    "a COMMIT within one text": (
+        'op.execute("UPDATE rows SET id = id; INSERT INTO rows VALUES (DEFAULT); COMMIT; BEGIN")',
+    ),
+    "a text that begins as a setting": (
+        "with op.get_context().autocommit_block():",
+        "    op.execute(\"SET work_mem = '8MB'; INSERT INTO rows VALUES (DEFAULT)\")",
+    ),
+}
+
+
+@pytest.mark.parametrize("lines", HIDDEN_COMMITS.values(), ids=HIDDEN_COMMITS)
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(project, database, lines, driver):
+    """Each further try would leave its row once more, and the last one could even succeed."""
+    shop = project("url_in_the_ini", database.server.url(database.name, driver=f"postgresql+{driver}"))
+    shop.revision("a1", None, create("t1"), create("rows"))
+    shop.run("migrate")
+    database.ask(
+        "CREATE FUNCTION public.add_a_row() RETURNS void LANGUAGE sql SECURITY DEFINER"
+        " AS 'INSERT INTO public.rows VALUES (DEFAULT)'"
+    )
+    shop.revision("a2", "a1", *lines, 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, result.changed, result.migrate.lock_waits) == ("MigrationFailed", True, 0)
+    assert database.ask("SELECT count(*) FROM rows") == [(1,)]
+
+
+def test_what_only_looks_like_a_commit_does_not_cost_the_further_tries(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.run("migrate")
+    shop.revision(
+        "a2",
+        "a1",
+        "with op.get_context().autocommit_block():",
+        '    assert sa.inspect(op.get_bind()).has_table("t1")',
+        'op.execute("UPDATE t1 SET id = CASE WHEN id = 1 THEN 2 END")',
+        "op.execute(\"SELECT 'COMMIT'\")",
+        'op.add_column("t1", sa.Column("x", sa.Integer))',
+    )
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, result.changed) == ("LockBudgetExhausted", False)
+
+
+def test_a_word_in_a_comment_does_not_take_the_lock_timeout_away(project, database):
+    """Without the limit the ALTER would stall every reader of the table for as long as the transaction lasts."""
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.run("migrate")
+    shop.revision("a2", "a1", 'op.execute("ALTER TABLE t1 ADD COLUMN x integer /* runs CONCURRENTLY to the shop */")')
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = shop.run("migrate", locks=QUICK, timeout_seconds=20).result
+    assert (result.reason, result.heads) == ("LockBudgetExhausted", ("a1",))
+
+
+def test_the_session_of_another_run_with_a_long_name_is_not_ended_as_our_own(project, database):
+    """PostgreSQL keeps 63 bytes of the name; a namespace and a name may fill them both times alike."""
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    namespace, name = "the-shops-of-the-northern-region", "the-shop-in-the-old-town-by-the-river"
+    ours = RunIdentity(namespace, name, "0123", 7, 1)
+    theirs = application_name(RunIdentity(namespace, name, "4567", 7, 1))
+    with database.server.superuser(database.name) as other:
+        other.execute(sql.SQL("SET application_name = {}").format(sql.Literal(theirs)))
+        other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
+        result = shop.run("migrate", run=ours, locks=QUICK).result
+        assert other.execute("SELECT 1").fetchone() == (1,)
+    assert (result.reason, database.tables()) == ("LockHeld", set())
 
 
 def test_an_index_built_concurrently_outwaits_an_old_transaction(project, database):
@@ -147,11 +232,11 @@ def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
     shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db")
     shop.three_revisions()
     with (tmp_path / "shop.db.dbmigration-lock").open("w") as other:
-        other.write("dbmigration/shops/other/3")
+        other.write("dbmigration/0a1b2c3d/3/shops/other")
         other.flush()
         fcntl.flock(other, fcntl.LOCK_EX)
         result = shop.run("migrate", locks=QUICK).result
-    assert (result.reason, "dbmigration/shops/other/3" in result.message) == ("LockHeld", True)
+    assert (result.reason, "dbmigration/0a1b2c3d/3/shops/other" in result.message) == ("LockHeld", True)
     assert shop.run("migrate", locks=QUICK).result.heads == ("a3",)
 
 

@@ -7,7 +7,14 @@ import sqlite3
 
 import pytest
 
-from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, ExpectedPlan, QueryCheck
+from dbmigration_runner.contract.task import (
+    BackupOrder,
+    ChecksAfter,
+    ChecksBefore,
+    ExpectedPlan,
+    QueryCheck,
+    RunIdentity,
+)
 from tests.integration.postgresql_server import CANARY
 from tests.integration.projects import create
 
@@ -84,7 +91,43 @@ def test_a_revision_that_commits_by_itself_is_not_said_to_have_changed_nothing(p
     assert result.reason == "MigrationFailed"
     assert database.ask("SELECT count(*) FROM public.rows") == [(1,)]
     assert result.heads == ()
-    assert result.changed is None
+    assert result.changed is True
+
+
+def test_rows_committed_by_a_revision_whose_version_was_rolled_back_are_not_forgotten(project, database):
+    """One transaction for all: the second revision fails, and nothing but the first one's rows is left."""
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("rows"))
+    shop.run("migrate")
+    row = '    op.execute("INSERT INTO rows VALUES (DEFAULT)")'
+    shop.revision("a2", "a1", "with op.get_context().autocommit_block():", row)
+    shop.revision("a3", "a2", 'op.execute("SELECT * FROM nosuch")')
+    result = shop.run("migrate").result
+    assert (result.reason, result.heads, result.changed) == ("MigrationFailed", ("a1",), True)
+
+
+def test_a_stopped_migration_that_left_rows_is_a_failed_one(project, database):
+    """Read as stopped by somebody it would be started again, and the rows be there twice."""
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("rows"))
+    shop.run("migrate")
+    row = '    op.execute("INSERT INTO rows VALUES (DEFAULT)")'
+    sleep = 'op.execute("SELECT pg_sleep(60)")'
+    shop.revision("a2", "a1", "with op.get_context().autocommit_block():", row, sleep)
+    result = shop.run("migrate", timeout_seconds=5).result
+    assert (result.reason, result.heads, result.changed) == ("MigrationFailed", ("a1",), True)
+
+
+def test_a_migration_stopped_after_a_revision_that_is_committed_is_only_stopped(project, database):
+    shop = project("url_in_the_ini", database.url)
+    env = shop.path / "migrations/env.py"
+    env.write_text(
+        env.read_text().replace("connection=connection", "connection=connection, transaction_per_migration=True")
+    )
+    shop.revision("a1", None, create("rows"))
+    shop.revision("a2", "a1", 'op.execute("SELECT pg_sleep(60)")')
+    result = shop.run("migrate", timeout_seconds=5).result
+    assert (result.reason, result.heads, result.changed) == ("TimedOut", ("a1",), True)
 
 
 def test_rows_in_an_error_never_leave_the_process(project, database):
@@ -113,13 +156,38 @@ def test_a_plan_of_other_scripts_is_not_run(project, database):
     assert database.tables() == set()
 
 
-def test_a_database_that_went_on_along_the_plan_is_finished(project, database):
+def test_a_database_that_an_earlier_attempt_took_along_the_plan_is_finished(project, database):
     shop = project("url_in_the_ini", database.url)
     shop.three_revisions()
     expected = shop.planned()
     assert shop.run("migrate", migrations={"target": "a2"}).code == 0
-    result = shop.run("migrate", expected=expected).result
+    again = RunIdentity("shops", "shop", "0123", 7, 2)
+    result = shop.run("migrate", expected=expected, run=again).result
     assert (result.outcome.value, result.migrate.applied) == ("Succeeded", ("a3",))
+
+
+def test_a_database_that_somebody_took_along_the_plan_before_the_first_attempt_is_left_alone(project, database):
+    """The backup was taken before: restoring it would undo what somebody else did."""
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    expected = shop.planned()
+    shop.run("migrate", migrations={"target": "a2"})
+    result = shop.run("migrate", expected=expected).result
+    assert (result.reason, result.heads, result.changed) == ("DatabaseMoved", ("a2",), False)
+
+
+@pytest.mark.parametrize("step", ["migrate", "backup"])
+def test_another_database_than_was_planned_is_left_alone_though_it_is_at_the_same_revision(
+    project, database, tmp_path, step
+):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    expected = shop.planned()
+    shop.url = database.server.url("template1")
+    order = BackupOrder(directory=str(tmp_path / "backups"), name="shop-7")
+    result = shop.run(step, expected=expected, backup=order).result
+    assert (result.reason, result.changed) == ("DatabaseMoved", False)
+    assert not list(tmp_path.glob("backups/*"))
 
 
 def test_a_database_that_somebody_moved_off_the_plan_is_left_alone(project, database):
@@ -182,6 +250,17 @@ def test_an_invalid_index_fails_the_integrity_check(project, database):
     result = shop.run("migrate", after=ChecksAfter(integrity=True)).result
     assert result.reason == "CheckFailed"
     assert "public.broken" in next(check.message for check in result.migrate.checks if not check.passed)
+
+
+def test_an_invalid_index_is_warned_of_where_nobody_asked(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"), 'op.execute("INSERT INTO t1 VALUES (1), (2)")')
+    assert shop.run("migrate").result.warnings == ()
+    with pytest.raises(Exception, match="could not create unique index"):
+        database.ask("CREATE UNIQUE INDEX CONCURRENTLY broken ON public.t1 ((1))")
+    result = shop.run("migrate").result
+    assert (result.outcome.value, result.reason) == ("Succeeded", "Done")
+    assert [warning for warning in result.warnings if "public.broken" in warning and "REINDEX" in warning]
 
 
 def test_a_long_transaction_keeps_a_migration_from_beginning(project, database):

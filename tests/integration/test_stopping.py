@@ -55,7 +55,8 @@ def test_a_revision_that_ignores_its_cancelled_statement_gets_no_further(project
     running = shop.start("migrate")
     wait_for(lambda: database.ask(SLEEPING))
     running.process.send_signal(signal.SIGTERM)
-    assert running.wait(40).result.reason == "Cancelled"
+    result = running.wait(40).result
+    assert (result.reason, result.changed) == ("MigrationFailed", True)  # for its row stays
     assert database.ask(SLEEPING) == []
     assert database.ask("SELECT count(*) FROM tries") == [(1,)]
 
@@ -116,7 +117,9 @@ def test_a_step_that_waits_for_the_lock_can_be_cancelled(project, database):
         other.execute(f"SELECT pg_advisory_lock({RUN_KEY})")
         running = shop.start("migrate")
         wait_for(
-            lambda: database.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'dbmigration/shops/shop/7'")
+            lambda: database.ask(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'dbmigration/1be2e452/7/shops/shop'"
+            )
         )
         running.process.send_signal(signal.SIGTERM)
         result = running.wait(20).result

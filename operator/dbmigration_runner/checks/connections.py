@@ -17,13 +17,13 @@ from sqlalchemy.engine import Engine
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.messages import sql_error
 from dbmigration_runner.errors import Stopped
-from dbmigration_runner.events import Committed, EventWriter, Opened
+from dbmigration_runner.events import Committed, EventWriter, Opened, Settled
 
 if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import GuestOrder, Guests
 
 INFO_KEY = "dbmigration.adopted"
-_READS = ("SELECT", "SHOW", "SET ", "RESET", "PRAGMA", "EXPLAIN", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELEASE")
+_TRANSACTION_KEY = "dbmigration.transaction"  # the one in which a statement began that may end it
 
 
 class Connections:
@@ -54,6 +54,11 @@ class Connections:
         """Revisions run from here on: a commit means that something stays."""
         self._revisions_run = True
 
+    def settle(self) -> None:
+        """What was committed until now is answered for by the revisions that the version table holds."""
+        self._committed = False
+        self._tell(Settled())
+
     def are_of_the_manifest(self, connection: Any) -> bool:
         """Is this connection in the manifest's database?
 
@@ -81,19 +86,23 @@ class Connections:
         del cursor
         if self._stopping.is_set():
             raise Stopped(RunnerReason.CANCELLED, "The step was told to stop.")
-        if self._limits_locks(connection) and self._guests.waits_for_others(statement):
+        if self._waits_for_others(connection, statement):
             self._guests.set_lock_timeout(_driver(connection), 0)
+        if self._watches(connection) and self._guests.may_commit(statement):
+            connection.info[_TRANSACTION_KEY] = self._transaction(connection)
 
     def _after_statement(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         del cursor
         self._limit_locks_again(connection, statement)
-        if not self._revisions_run or self._committed or INFO_KEY not in connection.info:
+        if not self._watches(connection):
             return
-        word = statement.lstrip().upper()
-        if word.startswith("COMMIT") or (
-            not word.startswith(_READS) and self._guests.commits_by_itself(_driver(connection))
-        ):
-            self._something_stays()
+        if self._guests.commits_by_itself(_driver(connection)):
+            if self._guests.may_write(statement):
+                self._something_stays()
+        elif self._guests.may_commit(statement):
+            began_in = connection.info.pop(_TRANSACTION_KEY, None)
+            if began_in is None or began_in != self._transaction(connection):
+                self._something_stays()
 
     def _failed(self, context: Any) -> None:
         found = sql_error(context.original_exception)
@@ -101,9 +110,12 @@ class Connections:
         if context.connection is not None and context.statement is not None:
             with contextlib.suppress(Exception):  # the transaction is aborted, or the session gone: nothing to restore
                 self._limit_locks_again(context.connection, context.statement)
+            driver = _driver(context.connection)
+            if self._watches(context.connection) and self._guests.commits_before_failing(driver, context.statement):
+                self._something_stays()
 
     def _commit(self, connection: Any) -> None:
-        if not self._revisions_run or self._committed or INFO_KEY not in connection.info:
+        if not self._watches(connection):
             return
         with contextlib.suppress(Exception):  # an aborted transaction answers nothing, and leaves nothing
             if self._guests.will_commit_writes(_driver(connection)):
@@ -113,11 +125,20 @@ class Connections:
         self._committed = True
         self._tell(Committed())
 
-    def _limits_locks(self, connection: Any) -> bool:
-        return self._order.lock_timeout_milliseconds is not None and INFO_KEY in connection.info
+    def _watches(self, connection: Any) -> bool:
+        return self._revisions_run and not self._committed and INFO_KEY in connection.info
+
+    def _transaction(self, connection: Any) -> str | None:
+        with contextlib.suppress(Exception):  # an aborted transaction answers nothing
+            return self._guests.transaction(_driver(connection))
+        return None
+
+    def _waits_for_others(self, connection: Any, statement: str) -> bool:
+        limited = self._order.lock_timeout_milliseconds is not None and INFO_KEY in connection.info
+        return limited and self._guests.waits_for_others(statement)
 
     def _limit_locks_again(self, connection: Any, statement: str) -> None:
-        if self._limits_locks(connection) and self._guests.waits_for_others(statement):
+        if self._waits_for_others(connection, statement):
             self._guests.set_lock_timeout(_driver(connection), self._order.lock_timeout_milliseconds or 0)
 
 

@@ -78,11 +78,19 @@ def steps_of(script: ScriptDirectory, path: Way) -> list[Any]:
     return [MigrationStep.upgrade_from_script(script.revision_map, found) for found in path.pending]
 
 
-def agree(script: ScriptDirectory, heads: tuple[str, ...], target: str, expected: ExpectedPlan) -> Way:
-    """The way that was decided on, from the heads it was decided for; the database may be further on it by now.
+def agree(
+    script: ScriptDirectory, heads: tuple[str, ...], target: str, expected: ExpectedPlan, *, first_attempt: bool
+) -> Way:
+    """The way that was decided on, from the heads it was decided for; an earlier attempt may have gone a part of it.
 
-    Raises Refusal (DatabaseMoved) where the database is not on that way.
+    Raises Refusal (DatabaseMoved) where the database is not on that way, or further on it than any attempt of ours went.
     """
+    if first_attempt and set(heads) != set(expected.start):
+        raise Refusal(
+            RunnerReason.DATABASE_MOVED,
+            f"The database is at {shown(heads)} and not at {shown(expected.start)}, where it was planned and backed up: "
+            "somebody else moved it. Plan again.",
+        )
     whole = way(script, expected.start, target)
     rest = way(script, heads, target)
     planned = {found.revision for found in whole.pending}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def look(step: Step) -> Result:
     """Raises RunnerError where the database cannot be reached, or is held by somebody."""
     with step.engine.connect() as session:
-        step.facts = step.engine.facts(session)
+        step.recognise(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
         step.await_guests()

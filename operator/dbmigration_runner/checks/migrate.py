@@ -45,6 +45,11 @@ class _Attempt:
         return changed(self.before, self.after, committed=self.story.committed)
 
     @property
+    def left_rows(self) -> bool:
+        """A revision committed a part of itself: whoever stopped it, running it again would do that part twice."""
+        return self.story.committed and not self.heads_at_target
+
+    @property
     def applied(self) -> tuple[str, ...]:
         """What the heads confirm of what was told: Alembic tells before it commits."""
         told = self.story.applied
@@ -108,7 +113,8 @@ def _result(step: Step, attempt: _Attempt) -> Result:
         )
     if error is not None:
         reached = " The database is at the target nevertheless." if attempt.heads_at_target else ""
-        return _failed(step, attempt, error.reason, error.message + reached)
+        reason = RunnerReason.MIGRATION_FAILED if attempt.left_rows else error.reason
+        return _failed(step, attempt, reason, error.message + reached)
     if not attempt.heads_at_target:
         planned = attempt.story.planned
         target = ", ".join(planned.target) if planned is not None else "the target"

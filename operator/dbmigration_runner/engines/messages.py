@@ -6,8 +6,10 @@ SQLAlchemy prints statement and parameters with every error, PostgreSQL puts row
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,14 @@ DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "sqlite3", "aiosqlite")
 LOCK_NOT_AVAILABLE = "55P03"
 READ_ONLY_TRANSACTION = "25006"
 MESSAGE_CHARACTERS = 400
-_QUOTED_VALUE = re.compile(r':\s*".*$', re.DOTALL)
+# A value may hold quotes and ends of lines itself: so from the first quote to the last, or to the end.
+_QUOTED_VALUES = re.compile(r'"(?:.*"|.*)', re.DOTALL)
+# asyncpg finds some of them by itself, and prints the value as Python would.
+_ARGUMENT_VALUE = re.compile(r"(query argument \$\d+|element #\d+[^:]*):.*", re.DOTALL)
+# Their exceptions say what they know of scripts, names and files; any other class may be given a row to say.
+_SPEAKERS = ("alembic", "dbmigration_runner")
+_MODULE_OS = (os.__file__, "<frozen os>")  # frozen into the interpreter since Python 3.11
+_SPEAKING_CLASSES = (ImportError, SyntaxError, NameError, AttributeError, OSError)
 # Until Python 3.11 sqlite3 gives no error codes; these primary messages have been the same for a decade.
 _SQLITE_CODES = (
     ("database is locked", "SQLITE_BUSY"),
@@ -72,11 +81,11 @@ def sql_error(error: BaseException) -> SqlError | None:
 
 
 def describe(error: BaseException) -> str:
-    """One sentence about any exception, for a result: class and message, or the database's words."""
+    """One sentence about any exception, for a result: the database's words, or the class, with the text where it holds no data."""
     own = _of_driver(getattr(error, "orig", None) or error)
     if own is not None:
         return str(own)
-    lines = str(error).strip().splitlines()
+    lines = str(error).strip().splitlines() if _speaks(error) else []
     said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     cause = sql_error(error)
     return short(f"{said} (from {cause})" if cause is not None else said)
@@ -85,6 +94,22 @@ def describe(error: BaseException) -> str:
 def short(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
     """Cut a sentence."""
     return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _speaks(error: BaseException) -> bool:
+    root = type(error).__module__.split(".")[0]
+    # SQLAlchemy's about a statement name its parameters, and begin with the text of what they wrap.
+    return (
+        root in _SPEAKERS
+        or (root == "sqlalchemy" and getattr(error, "orig", None) is None)
+        or (root == "builtins" and isinstance(error, _SPEAKING_CLASSES))
+        or (isinstance(error, KeyError) and _raised_in(error) in _MODULE_OS)  # a variable that is not set
+    )
+
+
+def _raised_in(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return frames[-1].filename if frames else ""
 
 
 def _of_driver(error: Any) -> SqlError | None:
@@ -97,10 +122,13 @@ def _of_driver(error: Any) -> SqlError | None:
     inner: Any = error.__cause__ if adapted and error.__cause__ is not None else error
     code = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None) or getattr(error, "pgcode", None) or ""
     primary = getattr(getattr(inner, "diag", None), "message_primary", None)
-    lines = [line.strip() for line in str(primary or inner).splitlines() if line.strip()]
-    message = lines[0] if lines else type(inner).__name__
+    fields = inner.args[0] if root == "pg8000" and inner.args and isinstance(inner.args[0], dict) else {}
+    code, primary = fields.get("C", code), fields.get("M", primary)
+    text = str(primary or inner)
     if code.startswith("22"):
-        message = _QUOTED_VALUE.sub(": …", message)
+        text = _ARGUMENT_VALUE.sub(r"\1: …", _QUOTED_VALUES.sub('"…"', text))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    message = lines[0] if lines else type(inner).__name__
     return SqlError(code, short(message))
 
 

@@ -80,18 +80,25 @@ class PostgreSQL:
         self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
     ) -> AlchemySession:
         """See interface.Engine."""
-        first = [f"SET application_name = {text_literal(self._application_name)}", *_SERVER_SIDE]
-        if pinned:
-            first.append("SET search_path = pg_catalog, pg_temp")
+        first = [
+            "SET search_path = pg_catalog, pg_temp",
+            f"SET application_name = {text_literal(self._application_name)}",
+            *_SERVER_SIDE,
+        ]
         if read_only:
             first.append("SET default_transaction_read_only = on")
         if statement_timeout_seconds is not None:
             first.append(f"SET statement_timeout = {max(int(statement_timeout_seconds * 1000), 1)}")
         url, arguments = _for_driver(self.url, self._driver)
         try:
-            return AlchemySession(url, connect_args=arguments, first=first, asynchronous=self._driver == _ASYNCHRONOUS)
+            session = AlchemySession(
+                url, connect_args=arguments, first=first, asynchronous=self._driver == _ASYNCHRONOUS
+            )
+            if not pinned:
+                session.run("RESET search_path")
         except Exception as error:  # noqa: BLE001  # a driver may raise anything here: OSError, TimeoutError, its own
             raise _not_opened(error) from None
+        return session
 
     def tls(self, directory: str) -> dict[str, str]:
         """See interface.Engine."""
@@ -208,6 +215,10 @@ class PostgreSQL:
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """See interface.Engine."""
         return postgresql_checks.integrity(session)
+
+    def unfinished(self, session: Session) -> tuple[str, ...]:
+        """See interface.Engine."""
+        return postgresql_checks.unfinished(session)
 
     def lock_timeout_of(self, locks: LockBudget) -> int | None:
         """See interface.Engine."""

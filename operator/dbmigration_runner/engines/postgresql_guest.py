@@ -16,7 +16,25 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import GuestOrder
 
 # CONCURRENTLY waits for old transactions by taking locks on them: a lock timeout would end it and leave an invalid index.
-_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
+# The word may stand in a comment or a string too. Statements that begin like these cannot run in a transaction of others,
+# so none of them holds a lock that was taken without a limit.
+_CONCURRENTLY = re.compile(
+    r"^(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:CREATE\s+(?:UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\b(?:(?!--|/\*)[^;'])*"
+    r"|ALTER\s+TABLE\b(?:(?!--|/\*)[^;'])*DETACH\s+PARTITION\s+[^\s;'/-]+)\s+CONCURRENTLY\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# Not SELECT, which may call anything, and not EXPLAIN, which may ANALYZE.
+_READS = ("SHOW", "SET ", "RESET", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELEASE")
+# What SQLAlchemy's inspector asks: of the catalog alone, and every function called by its qualified name.
+_OUTSIDE_THE_CATALOG = re.compile(r"\b(?:FROM|JOIN)\s+(?!pg_catalog\.|\()", re.IGNORECASE)
+_CALL = re.compile(
+    r"(?<![\w.\"])(?!(?:pg_catalog\s*\.|IN|AND|OR|AS|ON|ANY|ALL|NOT|CASE|WHEN|THEN|ELSE|CAST|EXISTS|FROM|JOIN|WHERE"
+    r"|SELECT|LATERAL|COALESCE|FILTER)\b)[\w.\"]+\s*\(",
+    re.IGNORECASE,
+)
+_MAY_COMMIT = re.compile(r"\b(?:COMMIT|END|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
+# A CASE ends with END too, and an UPDATE with one may well fail for a lock: there it must be a statement's beginning.
+_COMMITTED_A_PART = re.compile(r"\bCOMMIT\b|;\s*END\b|\bPREPARE\s+TRANSACTION\b", re.IGNORECASE)
 # The server looks every few seconds whether its client still lives: an ALTER of a dead Pod must not run on for hours.
 _NOTICE_DEATH = {"client_connection_check_interval": "5s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5"}
 
@@ -59,6 +77,28 @@ class PostgreSQLGuests:
     def commits_by_itself(self, connection: Any) -> bool:
         """Every supported driver, and SQLAlchemy's adapters of the asynchronous ones, has this attribute."""
         return bool(getattr(connection, "autocommit", False))
+
+    def may_write(self, statement: str) -> bool:
+        """See interface.Guests. Several statements in one text are what the later ones are."""
+        text = statement.strip().rstrip(";")
+        if ";" in text:
+            return True
+        if text[:6].upper() == "SELECT":
+            return _OUTSIDE_THE_CATALOG.search(text) is not None or _CALL.search(text) is not None
+        return not text.upper().startswith(_READS)
+
+    def may_commit(self, statement: str) -> bool:
+        """See interface.Guests. Drivers send a text of several statements as it is, with a COMMIT in its middle."""
+        return _MAY_COMMIT.search(statement) is not None
+
+    def commits_before_failing(self, connection: Any, statement: str) -> bool:
+        """See interface.Guests. A procedure may commit where nothing else began the transaction."""
+        calls = statement.lstrip()[:4].upper() == "CALL"
+        return _COMMITTED_A_PART.search(statement) is not None or (calls and self.commits_by_itself(connection))
+
+    def transaction(self, connection: Any) -> str:
+        """When it began, in microseconds: the number that a transaction gets when it writes may not be there yet."""
+        return str(_value(connection, "SELECT CAST(pg_catalog.transaction_timestamp() AS text)"))
 
     def schema_of(self, connection: Any, table: str) -> str | None:
         """See interface.Guests."""

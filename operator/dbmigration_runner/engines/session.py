@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -33,14 +33,26 @@ class AlchemySession:
     """See interface.AskingSession."""
 
     def __init__(self, url: URL, *, connect_args: dict[str, Any], first: Sequence[str], asynchronous: bool) -> None:
-        """Connect and say the `first` statements; driver errors come out as they are, for the engine to translate."""
+        """Connect; driver errors come out as they are, for the engine to translate.
+
+        `first` is said on the driver's connection before SQLAlchemy asks anything there: its own questions at connect call
+        functions by unqualified names, which the search_path of a hostile database leads to functions of its own.
+        """
         self._loop = asyncio.new_event_loop() if asynchronous else None
         self._connection: Connection | None = None
         try:
             engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args)
+
+            @event.listens_for(engine, "connect", insert=True)
+            def say_first(driver: Any, record: Any) -> None:
+                del record
+                cursor = driver.cursor()
+                for statement in first:
+                    cursor.execute(statement)
+                cursor.close()
+                driver.commit()
+
             self._connection = self._drive(engine.connect)
-            for statement in first:
-                self._drive(self._plain, statement)
         except BaseException:
             self.close()
             raise

@@ -210,6 +210,11 @@ class SQLite:
             ),
         )
 
+    def unfinished(self, session: Session) -> tuple[str, ...]:
+        """See interface.Engine. An index is built within its statement, or is not there."""
+        del session
+        return ()
+
     def lock_timeout_of(self, locks: LockBudget) -> int | None:
         """Who waits for SQLite's one write lock keeps nobody else waiting: the application's own setting stays."""
         del locks

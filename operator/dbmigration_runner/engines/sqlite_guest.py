@@ -10,6 +10,8 @@ from dbmigration_runner.engines.interface import Adopted, Rights
 if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import GuestOrder
 
+_READS = ("SELECT", "PRAGMA", "EXPLAIN", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
 
 class SQLiteGuests:
     """See interface.Guests."""
@@ -32,6 +34,25 @@ class SQLiteGuests:
     def commits_by_itself(self, connection: Any) -> bool:
         """Outside a transaction of the driver's, every statement is committed as it ends: schema changes mostly are."""
         return not self.will_commit_writes(connection)
+
+    def may_write(self, statement: str) -> bool:
+        """A SELECT calls nothing that could write."""
+        return not statement.lstrip().upper().startswith(_READS)
+
+    def may_commit(self, statement: str) -> bool:
+        """The driver takes one statement at a time, and knows after each whether a transaction is left."""
+        del statement
+        return False
+
+    def commits_before_failing(self, connection: Any, statement: str) -> bool:
+        """A statement is all or nothing."""
+        del connection, statement
+        return False
+
+    def transaction(self, connection: Any) -> str:
+        """See `may_commit`: it need not be told from another."""
+        del connection
+        return ""
 
     def schema_of(self, connection: Any, table: str) -> str | None:
         """See interface.Guests."""

@@ -43,6 +43,8 @@ def install(cluster: Cluster, *values: str) -> Namespace:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}})
     chart = str(ROOT / "helm" / "dbmigration-operator")
+    # A kept cluster's Pod would go on with the image that it was started with, whatever its tag means now.
+    images += ["--set-string", f"podAnnotations.installed={uuid.uuid4().hex}"]
     helm(
         cluster,
         "upgrade",
