@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.embedded import catalog
+from tests.cluster.installation import QUICK, install, operator_log
+from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, server
 from tests.cluster.providers import chosen
 
 
@@ -37,3 +40,18 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
     # Not waited for: the next test has a namespace of its own, and the session's end takes the cluster.
     cluster.kubectl("delete", "namespace", name, "--wait=false")
     cluster.kubectl("delete", "persistentvolume", "--selector", f"dbmigration-test/namespace={name}", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Iterator[Namespace]:
+    """The installed operator; its log is searched for tracebacks and passwords at the end."""
+    namespace = install(cluster, *QUICK)
+    yield namespace
+    log = operator_log(namespace)
+    assert "Traceback" not in log, log[max(log.index("Traceback") - 500, 0) :][:4000]
+    assert QUOTED_PASSWORD not in log
+
+
+@pytest.fixture(scope="session")
+def postgresql(cluster: Cluster) -> Server:
+    return server(cluster, cluster.image(catalog.POSTGRESQL))

@@ -14,7 +14,7 @@ import yaml
 
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
-from tests.cluster.operator.conftest import install
+from tests.cluster.installation import install
 from tests.cluster.operator.stage import Stage, server
 from tests.cluster.providers import chosen
 

@@ -1,4 +1,4 @@
-"""Bad manifests are refused by the API server itself, with a message that helps; no operator runs here.
+"""Bad manifests are refused by the API server itself, with a message that helps, before any operator sees them.
 
 Each row is a mistake that somebody could make, and words that the refusal must hold.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.access import Cluster, KubectlError, Namespace
+from tests.cluster.access import KubectlError, Namespace
 
-ROOT = Path(__file__).resolve().parents[2]
 DELETE = object()
 
 GOOD: dict[str, Any] = {
@@ -86,10 +84,7 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def definition(cluster: Cluster) -> None:
-    cluster.kubectl("apply", "--filename", str(ROOT / "crds" / "dbmigration.io_databasemigrations.yaml"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/databasemigrations.dbmigration.io", "--timeout=30s")
+pytestmark = pytest.mark.usefixtures("operator")  # its chart brings the definition
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

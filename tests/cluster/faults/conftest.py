@@ -15,9 +15,7 @@ from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.faults.operator_process import OperatorProcess
 from tests.cluster.faults.proxy import Proxy
-from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, Stage, server
-
-_INSTALLED = ("--namespace", "dbmigration-system")
+from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +41,14 @@ class OpenOperator(Protocol):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_installed_operator(cluster: Cluster) -> Iterator[None]:
-    """An operator for the whole cluster would work on our namespaces too: it rests as long as this module runs."""
-    deployment = cluster.kubectl(*_INSTALLED, "get", "deployments", "--output", "name").strip()
-    if not deployment:
-        yield
-        return
-    cluster.kubectl(*_INSTALLED, "scale", deployment, "--replicas=0")
-    eventually(
-        lambda: not cluster.kubectl(*_INSTALLED, "get", "pods", "--output", "name"), "The installed operator's end"
-    )
+def _no_installed_operator(operator: Namespace) -> Iterator[None]:
+    """The installed operator brings the resource's definition; it would work on our namespaces too, so it rests meanwhile."""
+    deployment = operator.kubectl("get", "deployments", "--output", "name").strip()
+    operator.kubectl("scale", deployment, "--replicas=0")
+    eventually(lambda: not operator.kubectl("get", "pods", "--output", "name"), "The installed operator's end")
     yield
-    cluster.kubectl(*_INSTALLED, "scale", deployment, "--replicas=1")
-    cluster.kubectl(*_INSTALLED, "rollout", "status", deployment, "--timeout=120s")
-
-
-@pytest.fixture(scope="session")
-def postgresql(cluster: Cluster) -> Server:
-    return server(cluster, cluster.image(catalog.POSTGRESQL))
+    operator.kubectl("scale", deployment, "--replicas=1")
+    operator.kubectl("rollout", "status", deployment, "--timeout=120s")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,70 @@
+"""The operator as a user installs it: by its chart, for the whole cluster, under Pod Security "restricted"."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from pathlib import Path
+
+from tests.cluster.access import Cluster, Namespace
+from tests.cluster.embedded import catalog
+
+ROOT = Path(__file__).resolve().parents[2]
+SYSTEM = "dbmigration-system"
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """Run helm against the cluster; raises CalledProcessError, with what it said, where it fails."""
+    program = subprocess.run([ROOT / "scripts" / "helm"], capture_output=True, text=True, check=True).stdout.strip()
+    ended = subprocess.run(
+        [program, "--kubeconfig", cluster.kubeconfig, *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, f"helm {' '.join(arguments)}: {ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
+def image_values(key: str, reference: str) -> list[str]:
+    """The chart's values for an image under the key; a node's own name for it has no registry."""
+    repository, _, tag = reference.rpartition(":")
+    return ["--set", f"{key}.repository={repository}", "--set", f"{key}.tag={tag}"]
+
+
+def install(cluster: Cluster, *values: str) -> Namespace:
+    """Install the operator by its chart for the whole cluster, under Pod Security "restricted"."""
+    images = [
+        *image_values("image", cluster.image(catalog.CONTROLLER)),
+        *image_values("tools.image", cluster.image(catalog.TOOLS)),
+    ]
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}})
+    chart = str(ROOT / "helm" / "dbmigration-operator")
+    # A kept cluster's Pod would go on with the image that it was started with, whatever its tag means now.
+    images += ["--set-string", f"podAnnotations.installed={uuid.uuid4().hex}"]
+    helm(
+        cluster,
+        "upgrade",
+        "--install",
+        "dbmigration",
+        chart,
+        "--namespace",
+        SYSTEM,
+        "--wait",
+        "--timeout",
+        "2m",
+        *images,
+        *values,
+    )
+    return Namespace(SYSTEM, cluster)
+
+
+# Retries as they are would make a test wait for minutes; everything else is as a user installs it.
+QUICK = (
+    *("--set", "extraEnv[0].name=DBMIGRATION_FIRST_RETRY", "--set-string", "extraEnv[0].value=1"),
+    *("--set", "extraEnv[1].name=DBMIGRATION_LONGEST_RETRY", "--set-string", "extraEnv[1].value=4"),
+)
+
+
+def operator_log(namespace: Namespace) -> str:
+    return namespace.kubectl(
+        "logs", "--selector", "app.kubernetes.io/name=dbmigration-operator", "--tail=-1", "--prefix"
+    )
