@@ -39,6 +39,7 @@ class OperatorProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self._environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ["PYTHONPATH"],
             "KUBECONFIG": str(_kubeconfig(folder / "kubeconfig", server)),
             "POD_NAME": folder.name,
             "POD_NAMESPACE": namespace,
