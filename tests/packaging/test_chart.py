@@ -21,6 +21,7 @@ CRD = "dbmigration.io_databasemigrations.yaml"
 
 # Measured: with exactly these, under a service account's token, every call of the operator is allowed.
 WATCHED = {
+    ("dbmigration.io", "databasemigrations", "get"),
     ("dbmigration.io", "databasemigrations", "list"),
     ("dbmigration.io", "databasemigrations", "watch"),
     ("dbmigration.io", "databasemigrations", "patch"),
@@ -32,7 +33,9 @@ WATCHED = {
     ("batch", "jobs", "delete"),
     ("", "pods", "list"),
     ("", "pods", "watch"),
+    ("", "pods/log", "get"),
     ("events.k8s.io", "events", "create"),
+    ("events.k8s.io", "events", "list"),
 }
 LEASES = {("operators", "coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update")}
 
