@@ -25,6 +25,11 @@ def decide(seen: Observed) -> Decision:
     """Answer a snapshot."""
     if seen.deleting:
         return _leave(seen)
+    decision = _answer(seen)
+    return _follow_up(seen, decision) if seen.open_run is not None else decision
+
+
+def _answer(seen: Observed) -> Decision:
     run = seen.open_run
     if run is None:
         if not _run_is_due(seen):
@@ -51,6 +56,24 @@ def _go_on(seen: Observed) -> Decision:
             return _begin(answer)  # the stage found the run superseded
         seen = answer
     return ends.succeed(seen)
+
+
+def _follow_up(seen: Observed, decision: Decision) -> Decision:
+    """A run that ended for a spec of before its end says nothing of today's spec: what follows is told in the same write.
+
+    Otherwise whoever waits for this generation to be Ready (kubectl wait, Flux, Helm) would believe the last one's success.
+    """
+    after = replace(seen, status=decision.status)
+    run = after.status.run
+    if after.open_run is not None or run is None:
+        return decision
+    if _run_is_due(after):
+        following = _begin(after)
+    elif run.identity != seen.identity:
+        following = _rest(after)
+    else:
+        return decision
+    return replace(following, actions=(*decision.actions, *following.actions))
 
 
 def _run_is_due(seen: Observed) -> bool:
@@ -88,7 +111,9 @@ def _rest(seen: Observed) -> Decision:
     """Nothing to do; what a crash left behind is put right, and a new generation is acknowledged."""
     actions: tuple[Action, ...] = (RemoveFinalizer(),) if seen.has_finalizer else ()
     status = seen.status
-    if seen.status.run is None:
+    run = status.run
+    if run is None or run.identity != seen.identity:
+        # Only a suspended resource rests although its spec asks for work that nobody did.
         reason, message = Reason.SUSPENDED, "spec.suspend is true; nothing is started."
         status = standing(seen, status, Standing.WORKING, reason, message, Phase.PENDING)
     elif status.observed_generation != seen.generation:

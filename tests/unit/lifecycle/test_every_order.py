@@ -133,6 +133,9 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         ["False", "True", "False"],
         ["False", "False", "True"],
     )
+    if values == ["True", "False", "False"] and status.conditions[0].observed_generation == lab.generation:
+        assert run is not None, "ready without a run"
+        assert run.identity == lab.observe().identity, "ready for a spec that nobody acted on"
     for action in decision.actions:
         if isinstance(action, StartStep) and action.ref.kind is StepKind.BACKUP:
             assert all(step.name != "migrate" for step in status.steps), "a backup of what a migration left behind"

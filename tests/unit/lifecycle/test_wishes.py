@@ -37,8 +37,36 @@ def test_an_edit_during_the_migrate_step_waits_for_its_end(migrating):
     migrating.answer()
     migrating.turn()
     assert migrating.status.history[0].outcome is Outcome.SUCCEEDED
+    assert (migrating.status.run.number, migrating.running.kind) == (2, StepKind.PLAN)
+    assert [event.reason.value for event in migrating.events[-2:]] == ["Succeeded", "Planning"]
+
+
+def test_the_success_of_an_edited_spec_is_never_that_of_the_edit(migrating):
+    """Whoever waits for the new generation to be Ready would go on too early."""
+    migrating.spec, migrating.generation = manifest(targetRevision="b2"), 2
+    migrating.answer()
     migrating.turn()
-    assert migrating.status.run.number == 2
+    ready = migrating.status.conditions[0]
+    assert (ready.status.value, ready.reason, ready.observed_generation) == ("Unknown", "Planning", 2)
+
+
+def test_an_edit_of_a_suspended_resource_is_not_ready(migrating):
+    migrating.answer()
+    migrating.settle()
+    migrating.spec, migrating.generation = manifest(targetRevision="b2", suspend=True), 2
+    migrating.settle()
+    ready = migrating.status.conditions[0]
+    assert (ready.status.value, ready.reason, ready.observed_generation) == ("Unknown", "Suspended", 2)
+    migrating.spec, migrating.generation = manifest(suspend=True), 3
+    migrating.settle()
+    assert migrating.status.run.number == 1
+
+
+def test_an_edit_that_suspends_in_mid_migration_is_not_ready_at_its_end(migrating):
+    migrating.spec, migrating.generation = manifest(targetRevision="b2", suspend=True), 2
+    migrating.answer()
+    migrating.turn()
+    assert (reason(migrating), migrating.status.history[0].outcome) == ("Suspended", Outcome.SUCCEEDED)
 
 
 def test_suspended_from_birth_nothing_starts(lab):
