@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import random
 
+import psutil
 import pytest
+import zstandard
 
 from dbmigration_runner.checks.backup import verify_dump
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.errors import RunnerError
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines.dump import dump_for
+from dbmigration_runner.errors import RunnerError, Stopped
 from tests.integration.backups import Backups
 
 FLIPS = 10
+HUGE = 64 << 30  # sparse: it takes no room
 
 
 @pytest.fixture
@@ -82,6 +87,35 @@ def test_a_table_whose_rows_are_not_in_the_dump_is_found(shop):
         more = dataclasses.replace(written.snapshot, tables=written.snapshot.tables | {"public.customers"})
         error = refusal(dump, dataclasses.replace(written, snapshot=more))
     assert "no rows of public.customers" in error.message
+
+
+@pytest.mark.parametrize("name", ["huge.dump.zst", "huge.sqlite"])
+def test_a_stop_while_a_dump_is_read_back_does_not_wait_for_its_end(shop, tmp_path, name):
+    """A terabyte is read for hours; a Pod that was told to stop is killed, and its report with it, after two minutes."""
+
+    def stop():
+        raise Stopped(RunnerReason.TIMED_OUT, "enough")
+
+    path = tmp_path / name
+    with path.open("wb") as file:
+        if name.endswith(".zst"):
+            file.write(zstandard.ZstdCompressor().compress(b"no archive"))
+        file.truncate(HUGE)
+    dump = dump_of(shop.url if name.endswith(".zst") else f"sqlite:///{tmp_path}/shop.db")
+    before = psutil.Process().io_counters().read_chars
+    with pytest.raises(Stopped):
+        dump.decode(path, stop)
+    assert psutil.Process().io_counters().read_chars - before < HUGE // 2
+
+
+def dump_of(url):
+    """What reads a dump of that database."""
+    engine = engine_for(url)
+    lock = engine.lock(exclusive=False, should_stop=lambda: None, wait_seconds=1)
+    try:
+        return dump_for(engine, None, lock)
+    finally:
+        lock.release()
 
 
 def test_a_corrupt_dump_is_kept_for_a_look_until_the_next_backup(shop):

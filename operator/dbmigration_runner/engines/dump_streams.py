@@ -173,6 +173,7 @@ class StoredFile:
         self.size_bytes = 0
         self._compressed = compressed
         self._hash = hashlib.sha256()
+        self._stopped = False
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         forget(self._descriptor)
 
@@ -183,21 +184,30 @@ class StoredFile:
 
     def read(self, size: int = CHUNK) -> bytes:
         """The next bytes as they are stored; b"" at the end."""
-        chunk = os.read(self._descriptor, size)
+        chunk = b"" if self._stopped else os.read(self._descriptor, size)
         self._hash.update(chunk)
         self.size_bytes += len(chunk)
         return chunk
 
+    def stop(self) -> None:
+        """From now on the file seems to be at its end: whoever reads it, in whatever thread, has done."""
+        self._stopped = True
+
     def chunks(self) -> Iterator[bytes]:
         """The content, decompressed where it is compressed; the file is read to its end also where that fails.
 
-        Raises ValueError where it cannot be decompressed.
+        Raises ValueError where it cannot be decompressed. Whoever stops asking is not kept until the end of the file.
         """
         try:
             yield from self._decompressed() if self._compressed else iter(self.read, b"")
-        finally:
-            while self.read():
-                pass
+        except ValueError:
+            self._exhaust()
+            raise
+        self._exhaust()
+
+    def _exhaust(self) -> None:
+        while self.read():
+            pass
 
     def _decompressed(self) -> Iterator[bytes]:
         import zstandard

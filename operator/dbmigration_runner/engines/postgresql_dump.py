@@ -174,7 +174,8 @@ class PostgreSQLDump:
                     while wait(flows, POLL_SECONDS, FIRST_EXCEPTION).not_done:
                         alive()
                 except BaseException:
-                    process.kill()  # its pipes end, and so do the threads
+                    process.kill()  # its pipes end, and with the file so do the threads
+                    archive.stop()
                     raise
                 faults = [flow.result() for flow in flows]
             code = process.wait()
