@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -42,16 +41,6 @@ def large(shop, database):
     return shop
 
 
-@pytest.fixture
-def small_volume(tmp_path):
-    """A file system of one megabyte."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def refused(shop, **wanted):
     with pytest.raises(RunnerError) as caught:
         shop.take(**wanted)
@@ -82,10 +71,10 @@ def test_a_volume_that_runs_full_is_told_and_left_empty(large, small_volume):
 
 def test_a_volume_that_cannot_hold_the_next_backup_is_told_before_it_is_written(shop, small_volume, database):
     roomy = Backups(shop.url, small_volume / "shop", shop.admin_url)
-    database.ask("INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 8000) i")
+    database.ask("INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 14000) i")
     database.ask("VACUUM ANALYZE orders")
     roomy.take("fits")
-    database.ask("INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 200000) i")
+    database.ask("INSERT INTO orders SELECT i, md5(i::text) FROM generate_series(1, 120000) i")
     database.ask("VACUUM ANALYZE orders")
     error = refused(roomy, name="too-large")
     assert error.reason is RunnerReason.BACKUP_VOLUME_FULL
@@ -114,6 +103,19 @@ def test_a_backup_that_is_told_to_stop_leaves_nothing(large, database):
     assert ran.result.reason == "Cancelled"
     assert large.files == set()
     assert database.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbmigration%'") == [(0,)]
+
+
+def test_a_pg_dump_that_was_killed_alone_is_told_with_what_kills_it(large):
+    """It is the larger of the two processes, and the first to go where a node runs out of memory."""
+    running = large.start()
+    until(lambda: being_written(large))
+    (dump,) = psutil.Process(running.process.pid).children()
+    dump.kill()
+    ran = running.wait()
+    assert (ran.result.reason, ran.result.backup) == ("BackupFailed", None)
+    assert "killed by signal 9" in ran.result.message
+    assert "raise podTemplate.resources" in ran.result.message
+    assert large.files == set()
 
 
 def test_a_lost_lock_ends_the_backup(large, database):

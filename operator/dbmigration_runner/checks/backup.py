@@ -2,7 +2,7 @@
 
 Under the run's lock, in this order, so that a kill at any line leaves either a backup that is whole or none:
 
-    1. remove what a killed backup left          5. restore its schema in a probe database
+    1. remove what is left over or superfluous   5. restore its schema in a probe database
     2. one snapshot: heads, schema, tables       6. rename it to its name, write the manifest
     3. write the dump of it, as <name>.partial   7. remove backups beyond retention
     4. read it back from the disk, to the end
@@ -30,7 +30,7 @@ from dbmigration_runner.checks.manifest import (
     sync_directory,
     write_manifest,
 )
-from dbmigration_runner.checks.retention import CORRUPT, prune, remove_partial
+from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
 from dbmigration_runner.engines import engine_for
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 PRIVATE_DIRECTORY = 0o700
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_GROWTH = 10  # a database that grew more than this since its last backup is told nothing by that one's size
 _MISSING_SHOWN = 5
 
 
@@ -109,12 +111,15 @@ def back_up(
     the same database by a URL that leads past a pooler and may create databases.
 
     Raises RunnerError: DatabaseMoved, BackupFailed, BackupCorrupt, BackupVolumeFull, BackupNotRestorable,
-    ClientToolsTooOld and what an engine's sessions raise. Then there is no new backup, and no old one is gone.
+    ClientToolsTooOld and what an engine's sessions raise. Then there is no new backup, and no old one within retention is
+    gone.
     """
     order = _order(task)
     directory = Path(order.directory)
     with _said_of(directory):
         _prepare(directory)
+        # Retention may have been lowered because the volume is full: what it gives up makes room for this one.
+        give_up(directory, order.keep_last)
         dump = dump_for(engine, admin, lock)
         written = write_dump(task, dump, directory / f"{order.name}{dump.suffix}{PARTIAL}", alive)
         try:
@@ -175,7 +180,7 @@ def verify_dump(dump: Dump, written: Written, alive: Callable[[], None]) -> Deco
         written.path.rename(aside)
         raise RunnerError(
             RunnerReason.BACKUP_CORRUPT,
-            f"The backup does not read back as it was written: {fault}. It is kept as {aside.name} until the next backup. "
+            f"The backup does not read back as it was written: {fault}. It is kept as {aside.name} until the next attempt. "
             "Check the volume and what it lies on.",
         )
     return decoded
@@ -210,7 +215,10 @@ def _order(task: Task) -> BackupOrder:
 
 
 def _prepare(directory: Path) -> None:
-    """Make the object's directory, or refuse the one that is there; remove what a killed backup left."""
+    """Make the object's directory, or refuse the one that is there; remove what earlier attempts left.
+
+    Not at the end, where only a success comes: what they left may be why there is no room for one.
+    """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISDIR(directory.lstat().st_mode):
             raise Refusal(
@@ -220,7 +228,7 @@ def _prepare(directory: Path) -> None:
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(directory))
-    remove_partial(directory)
+    remove_left_overs(directory)
 
 
 def _refuse_moved(task: Task, snapshot: Snapshot) -> None:
@@ -242,8 +250,9 @@ def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:
     free = system.f_bavail * system.f_frsize
     needed = snapshot.least_bytes
     last = next(iter(read_manifests(directory)), None)
-    if last is not None and last.data_bytes > 0:
-        # Half of what the last one suggests: rows and their statistics change, and a full disk is noticed anyway.
+    if last is not None and 0 < snapshot.data_bytes <= last.data_bytes * _GROWTH:
+        # Half of what the last one suggests: rows and their statistics change, and a full disk is noticed anyway. Nothing
+        # where there were hardly any rows, for that dump was all schema, and tells nothing of what rows take.
         needed = max(needed, snapshot.data_bytes * last.size_bytes // last.data_bytes // 2)
     if free < needed:
         raise Refusal(
@@ -295,7 +304,7 @@ def _publish(partial: Path, directory: Path, manifest: Manifest) -> None:
     except BaseException:
         with contextlib.suppress(OSError):
             final.unlink()
-        remove_partial(directory)
+        remove_left_overs(directory)
         raise
 
 
@@ -325,9 +334,8 @@ def _said_of(directory: Path) -> Iterator[None]:
                 RunnerReason.BACKUP_VOLUME_FULL,
                 "The backup volume ran full; what was written is removed. Enlarge it, or lower backup.retention.",
             ) from None
-        reason = RunnerReason.STORAGE_NOT_SUPPORTED if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else None
+        remedy = "Mount it writable, or set podTemplate.fsGroup." if error.errno in _RIGHTS else "Check the volume."
         raise RunnerError(
-            reason or RunnerReason.BACKUP_FAILED,
-            f"{directory} cannot be used for backups by user {os.getuid()}: {error.strerror or error}. "
-            "Mount it writable, or set podTemplate.fsGroup.",
+            RunnerReason.BACKUP_FAILED,
+            f"{directory} cannot be used for backups by user {os.getuid()}: {error.strerror or error}. {remedy}",
         ) from None

@@ -1,7 +1,7 @@
 """What is written beside a dump: what it is, what was seen in it, and what it does not carry.
 
-A dump without its manifest is no backup: the manifest is written last, and removed first. The list of backups can be
-rebuilt from the manifests alone. Neither a URL nor a host stands in one.
+A dump without its manifest is no backup, for the manifest is written last; a manifest without its dump tells of one that is
+gone. The list of backups can be rebuilt from the manifests and the dumps beside them. Neither a URL nor a host stands in one.
 """
 
 from __future__ import annotations
@@ -86,6 +86,16 @@ def read_manifests(directory: Path) -> tuple[Manifest, ...]:
     found = (_read(path) for path in directory.iterdir() if path.name.endswith(SUFFIX))
     valid = [manifest for manifest in found if manifest is not None and _has_dump(directory, manifest)]
     return tuple(sorted(valid, key=lambda manifest: (manifest.taken_at, manifest.name), reverse=True))
+
+
+def read_orphans(directory: Path) -> tuple[Manifest, ...]:
+    """What is left of backups whose dump is gone, oldest first.
+
+    Raises OSError where the directory itself cannot be read.
+    """
+    found = (_read(path) for path in directory.iterdir() if path.name.endswith(SUFFIX))
+    gone = [manifest for manifest in found if manifest is not None and not os.path.lexists(directory / manifest.file)]
+    return tuple(sorted(gone, key=lambda manifest: (manifest.taken_at, manifest.name)))
 
 
 def now() -> str:

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.checks.manifest import PARTIAL, SUFFIX, Manifest, read_manifests, sync_directory
+from dbmigration_runner.checks.manifest import PARTIAL, SUFFIX, Manifest, read_manifests, read_orphans, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +27,8 @@ _OURS = re.compile(
 )
 
 
-def superfluous(manifests: Iterable[Manifest], keep_last: int, *, made: str) -> tuple[Manifest, ...]:
-    """Those to remove, oldest first; `made` is the name of the backup just made. Pure.
+def superfluous(manifests: Iterable[Manifest], keep_last: int, *, made: str = "") -> tuple[Manifest, ...]:
+    """Those to remove, oldest first; `made` is the name of the backup just made, if one was. Pure.
 
     Kept are the newest `keep_last` ways back, at least one, and the newest way back whose revisions or schema are not
     those of the newest.
@@ -50,24 +50,31 @@ def _state(manifest: Manifest) -> tuple[frozenset[str], str]:
     return frozenset(manifest.revisions), manifest.catalog_digest
 
 
-def prune(directory: Path, keep_last: int, *, made: str) -> tuple[str, ...]:
-    """Remove what is superfluous, and what earlier backups left without a manifest; the names of the backups removed.
+def give_up(directory: Path, keep_last: int, *, made: str = "") -> None:
+    """Remove the dumps that are superfluous. Their manifests stay and tell which are gone, until `prune` has told it on."""
+    for manifest in superfluous(read_manifests(directory), keep_last, made=made):
+        if _is_ours(directory / (manifest.name + SUFFIX)) and _is_ours(directory / manifest.file):
+            (directory / manifest.file).unlink()
+            sync_directory(directory)
 
-    `made` is the name of the backup just made, which a run may rely on and which is never removed. The manifest goes
-    first: what a crash leaves looks like no backup.
+
+def prune(directory: Path, keep_last: int, *, made: str) -> tuple[str, ...]:
+    """Remove what is superfluous; the names of the backups that are gone, also of those that went before.
+
+    `made` is the name of the backup just made, which a run may rely on and which is never removed. The dump goes first: what
+    a crash leaves is no backup, and the next one tells that it is gone.
     """
-    pruned = tuple(
+    give_up(directory, keep_last, made=made)
+    gone = tuple(
         manifest
-        for manifest in superfluous(read_manifests(directory), keep_last, made=made)
+        for manifest in read_orphans(directory)
         if _is_ours(directory / (manifest.name + SUFFIX)) and _is_ours(directory / manifest.file)
     )
-    for manifest in pruned:
+    for manifest in gone:
         (directory / (manifest.name + SUFFIX)).unlink()
+    if gone:
         sync_directory(directory)
-        (directory / manifest.file).unlink()
-    _remove(path for path in directory.iterdir() if path.name.endswith(CORRUPT) or _has_no_manifest(path))
-    sync_directory(directory)
-    return tuple(manifest.name for manifest in pruned)
+    return tuple(manifest.name for manifest in gone)
 
 
 def _is_ours(path: Path) -> bool:
@@ -80,9 +87,10 @@ def _has_no_manifest(path: Path) -> bool:
     return suffix is not None and not path.with_name(path.name[: -len(suffix)] + SUFFIX).exists()
 
 
-def remove_partial(directory: Path) -> None:
-    """Remove what a killed backup left: it was never valid."""
-    _remove(path for path in directory.iterdir() if path.name.endswith(PARTIAL))
+def remove_left_overs(directory: Path) -> None:
+    """Remove what earlier attempts left that is no backup: half-written, corrupt, or without its manifest."""
+    _remove(path for path in directory.iterdir() if path.name.endswith((PARTIAL, CORRUPT)) or _has_no_manifest(path))
+    sync_directory(directory)
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -24,15 +24,15 @@ from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
 from dbmigration_runner.engines.messages import SqlError, describe, sql_error
 from dbmigration_runner.engines.postgresql_names import (
     ADVISORY,
-    GUEST_KEY,
     RUN_KEY,
     advisory_lock,
+    guests,
     parts,
     quoted,
     text_literal,
 )
 from dbmigration_runner.engines.session import AlchemySession
-from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, Stopped
+from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +185,7 @@ class PostgreSQL:
 
     def guests(self, session: Session) -> tuple[Guest, ...]:
         """See interface.Engine."""
-        return tuple(Guest(int(pid), str(name or "")) for pid, name in session.rows(advisory_lock(GUEST_KEY)))
+        return tuple(Guest(int(pid), str(name or "")) for pid, name in session.rows(guests()))
 
     def cancel(self, session: Session, guests: tuple[Guest, ...]) -> None:
         """See interface.Engine."""
@@ -246,12 +246,13 @@ class PostgreSQL:
         """Signal those that hold the guest's lock or bear the name: a pid alone may by now be somebody else's session."""
         alive = {guest.session for guest in self.guests(session)}
         for guest in guests:
-            session.rows(
-                f"SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {guest.session:d}"
-                " AND datname = pg_catalog.current_database() AND (:held OR application_name = :name)",
-                held=guest.session in alive,
-                name=guest.application_name,
-            )
+            with contextlib.suppress(StatementRefused):  # another role's: that it stays is seen and told by who waits
+                session.rows(
+                    f"SELECT pg_catalog.{function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = {guest.session:d}"
+                    " AND datname = pg_catalog.current_database() AND (:held OR application_name = :name)",
+                    held=guest.session in alive,
+                    name=guest.application_name,
+                )
 
     def _refuse_pooler(self, session: Session) -> None:
         """Behind a transaction pooler a session's locks and settings belong to whoever comes next."""

@@ -21,7 +21,7 @@ from dbmigration_runner.engines.dump_streams import CHUNK, POLL_SECONDS, StoredF
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_catalog import catalog
 from dbmigration_runner.engines.postgresql_copy import CopyCounter, qualified
-from dbmigration_runner.engines.postgresql_names import advisory_lock
+from dbmigration_runner.engines.postgresql_names import DUMP_NAME, advisory_lock
 from dbmigration_runner.engines.postgresql_tools import Tools, asks_for_tls, choose, installed, libpq, password_file
 from dbmigration_runner.errors import Refusal, RunnerError
 
@@ -61,7 +61,7 @@ _SMALLEST_SHARE = 50  # zstd 1 makes a fiftieth of the most repetitive rows that
 def dump_for(engine: Engine, admin: Engine | None, lock: Lock) -> PostgreSQLDump:
     """See engines.dump.dump_for. With an admin URL the dump goes by it too: it leads past a pooler."""
     source = _beside(engine, admin) if admin is not None else engine
-    environment = libpq(source.url, "dbmigration/backup")
+    environment = libpq(source.url, DUMP_NAME)
     with source.connect() as session:
         if source is not engine and not session.rows(advisory_lock(int(lock.proof["key"]))):
             raise Refusal(
@@ -79,7 +79,7 @@ def _beside(engine: Engine, admin: Engine) -> Engine:
         return admin
     from dbmigration_runner.engines.postgresql import PostgreSQL
 
-    return PostgreSQL(admin.url.set(database=engine.url.database), "dbmigration/backup")
+    return PostgreSQL(admin.url.set(database=engine.url.database), DUMP_NAME)
 
 
 class PostgreSQLDump:
@@ -104,6 +104,10 @@ class PostgreSQLDump:
             # Before the transaction: a question that a managed service refuses would end it, and its snapshot.
             version = self._source.facts(session).server_version
             session.run("SET idle_in_transaction_session_timeout = 0")
+            # Since 17; it would end the snapshot before pg_dump, which takes its own away, has taken it over.
+            session.rows(
+                "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"
+            )
             session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             self._session = session
             self._snapshot_id = str(session.value("SELECT pg_catalog.pg_export_snapshot()"))
@@ -138,8 +142,9 @@ class PostgreSQLDump:
             widen(output)
             # pg_dump has taken the snapshot over before its first byte; held longer it would only hold back vacuum.
             stored = store(output, path, compress=compress, alive=alive, begun=self._release)
-            if process.wait() != 0:
-                raise _failed(complaints())
+            code = process.wait()
+            if code != 0:
+                raise _failed(complaints(), code)
         return stored
 
     def decode(self, path: Path, alive: Callable[[], None]) -> Decoded:
@@ -255,8 +260,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _failed(complaints: str) -> RunnerError:
-    """pg_dump's words as ours; its messages hold names and never rows."""
+def _failed(complaints: str, code: int) -> RunnerError:
+    """pg_dump's words as ours; its messages hold names and never rows. Killed it has none."""
+    if code < 0 and not complaints.strip():
+        return RunnerError(
+            RunnerReason.BACKUP_FAILED,
+            f"pg_dump was killed by signal {-code}; where that is 9, its memory ran out: raise podTemplate.resources.",
+        )
     reason = next((reason for words, reason in _WORDS if words in complaints), RunnerReason.BACKUP_FAILED)
     lines = [line.removeprefix("pg_dump: ") for line in complaints.splitlines() if line.startswith("pg_dump: ")]
     told = "; ".join(line for line in lines if not line.startswith(("hint", "warning")))

@@ -13,6 +13,7 @@ def _key(words: str) -> int:
 
 RUN_KEY = _key("dbmigration/run")  # exclusive: one migration of a database at a time
 GUEST_KEY = _key("dbmigration/guest")  # shared: every connection of a migrating env.py
+DUMP_NAME = "dbmigration/backup"  # application_name of a dump's own sessions
 ADVISORY = (
     "locktype = 'advisory' AND granted AND objsubid = 1 AND database ="
     " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
@@ -26,6 +27,19 @@ def advisory_lock(key: int) -> str:
         " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
         f" WHERE {ADVISORY} AND l.classid = {key >> 32:d} AND l.objid = {key & 0xFFFFFFFF:d}"
         " AND l.pid <> pg_catalog.pg_backend_pid() ORDER BY l.pid"
+    )
+
+
+def guests() -> str:
+    """A query for pid and application_name of what works in the current database for a step that holds the run's lock.
+
+    A pg_dump takes no lock of ours. Its Pod gone, its session may live on for as long as it waits for a table, and keeps all
+    the others from being altered.
+    """
+    return (
+        f"({advisory_lock(GUEST_KEY)}) UNION ALL SELECT pid, application_name FROM pg_catalog.pg_stat_activity"
+        f" WHERE datname = pg_catalog.current_database() AND application_name = {text_literal(DUMP_NAME)}"
+        " AND pid <> pg_catalog.pg_backend_pid()"
     )
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from dbmigration_runner.checks.manifest import Manifest, read_manifests, write_manifest
-from dbmigration_runner.checks.retention import prune, remove_partial, superfluous
+from dbmigration_runner.checks.retention import give_up, prune, remove_left_overs, superfluous
 
 MANIFEST = Manifest(
     name="",
@@ -116,12 +116,22 @@ def test_dump_and_manifest_go_together(tmp_path):
     assert names(tmp_path) == {f"{named(day)}{suffix}" for day in (2, 3) for suffix in (".sqlite", ".manifest.json")}
 
 
-def test_what_a_crash_left_goes_with_the_next_backup(tmp_path):
-    stored(tmp_path, 2)
-    for suffix in (".sqlite", ".dump", ".dump.zst", ".dump.zst.corrupt"):
-        (tmp_path / f"{named(1)}{suffix}").write_bytes(b"left")
-    assert prune(tmp_path, 2, made=named(2)) == ()
-    assert names(tmp_path) == {f"{named(2)}.sqlite", f"{named(2)}.manifest.json"}
+def test_what_made_room_before_a_backup_is_told_after_it(tmp_path):
+    """The attempt between may fail, and its result tell nothing: the manifests remember."""
+    for day in (1, 2, 3):
+        stored(tmp_path, day)
+    give_up(tmp_path, 1)
+    assert [manifest.name for manifest in read_manifests(tmp_path)] == [named(3)]
+    stored(tmp_path, 4)
+    assert prune(tmp_path, 1, made=named(4)) == (named(1), named(2), named(3))
+    assert names(tmp_path) == {f"{named(4)}.sqlite", f"{named(4)}.manifest.json"}
+
+
+def test_a_dump_that_somebody_removed_is_told_as_gone(tmp_path):
+    for day in (1, 2):
+        stored(tmp_path, day)
+    (tmp_path / f"{named(1)}.sqlite").unlink()
+    assert prune(tmp_path, 5, made=named(2)) == (named(1),)
 
 
 def test_the_backup_just_made_is_kept_where_another_clock_is_ahead(tmp_path):
@@ -147,7 +157,7 @@ def test_the_backup_just_made_is_kept_where_another_clock_is_ahead(tmp_path):
 def test_what_bears_no_name_of_ours_is_never_removed(tmp_path, name):
     stored(tmp_path, 2)
     (tmp_path / name).write_bytes(b"somebody's")
-    remove_partial(tmp_path)
+    remove_left_overs(tmp_path)
     prune(tmp_path, 1, made=named(2))
     assert name in names(tmp_path)
 
@@ -162,16 +172,20 @@ def test_a_manifest_that_names_somebody_elses_file_removes_nothing(tmp_path):
 def test_a_dump_whose_manifest_is_of_a_newer_version_is_not_ours_to_remove(tmp_path):
     stored(tmp_path, 1, version=2)
     stored(tmp_path, 2)
+    remove_left_overs(tmp_path)
     prune(tmp_path, 1, made=named(2))
     assert [manifest.name for manifest in read_manifests(tmp_path)] == [named(2)]
     assert f"{named(1)}.sqlite" in names(tmp_path)
 
 
-def test_only_partial_files_are_removed_before_a_backup(tmp_path):
+@pytest.mark.parametrize(
+    "suffix",
+    [".sqlite.partial", ".manifest.json.partial", ".dump.zst.corrupt", ".sqlite", ".dump", ".dump.zst"],
+)
+def test_only_what_is_no_backup_is_removed_before_one(tmp_path, suffix):
     stored(tmp_path, 1)
-    (tmp_path / f"{named(2)}.sqlite.partial").write_bytes(b"half")
-    (tmp_path / f"{named(2)}.manifest.json.partial").write_bytes(b"half")
-    remove_partial(tmp_path)
+    (tmp_path / f"{named(2)}{suffix}").write_bytes(b"left")
+    remove_left_overs(tmp_path)
     assert names(tmp_path) == {f"{named(1)}.sqlite", f"{named(1)}.manifest.json"}
 
 
