@@ -20,6 +20,7 @@ PERIOD_SECONDS = 1.0
 WARN_PERCENT = 90.0
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MEMORY_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+_MEMORY_PARTS = ("/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory/memory.stat")
 _NO_LIMIT_BYTES = 1 << 60  # cgroup v1 writes a huge number where there is no limit
 
 
@@ -90,10 +91,23 @@ class Monitor:
                 memory += process.memory_info().rss
         self._cpu = max(self._cpu or 0.0, round(cpu, 1))
         self._memory = max(self._memory or 0, memory)
-        used = _read(_MEMORY_USED)
+        used = _used()
         self._memory_percent = max(self._memory_percent or 0.0, 100.0 * (used if used is not None else memory) / limit)
         disk = shutil.disk_usage(self._disk)
         self._disk_percent = max(self._disk_percent or 0.0, round(100.0 * disk.used / max(disk.total, 1), 1))
+
+
+def _used() -> int | None:
+    """What the container holds beyond pages of files that the kernel may drop: a dump fills its limit with those."""
+    used = _read(_MEMORY_USED)
+    if used is None:
+        return None
+    for path in _MEMORY_PARTS:
+        with contextlib.suppress(OSError, ValueError):
+            parts = dict(line.split() for line in Path(path).read_text(encoding="ascii").splitlines())
+            # Version 1 counts a group's own pages by that name, and those that its use includes by the other.
+            return max(used - int(parts.get("total_inactive_file", parts.get("inactive_file", 0))), 0)
+    return used
 
 
 def _read(paths: tuple[str, ...]) -> int | None:

@@ -36,7 +36,7 @@ class PodTemplate(SpecModel):
     )
     volumes: tuple[Part, ...] = Field(default=(), max_length=16, description="Volumes for the application's container.")
     volume_mounts: tuple[Part, ...] = Field(default=(), max_length=16, description="Where they are mounted.")
-    resources: Part = Field(default_factory=dict, description="Requests and limits of the application's container.")
+    resources: Part = Field(default_factory=dict, description="Requests and limits of each step's container.")
     run_as_user: UserId | None = Field(
         default=None, description="For images that name no numeric user other than root."
     )

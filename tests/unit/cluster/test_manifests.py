@@ -122,6 +122,13 @@ def test_every_pod_is_restricted_and_bounded(kind, source, template):
     assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
+@pytest.mark.parametrize("kind", StepKind)
+def test_every_step_gets_the_memory_that_the_template_gives(kind):
+    """It is the remedy that is told when one ran out of it."""
+    (runner,) = pod_of(made(kind, podTemplate=EVERYTHING))["containers"]
+    assert runner["resources"] == EVERYTHING["resources"]
+
+
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("kind", StepKind)
 def test_what_is_mounted_is_there(kind, source):

@@ -82,7 +82,7 @@ def _backup(spec: MigrationSpec, tools: Tools) -> Document:
         made.add_claim(spec.backup.storage.persistent_volume_claim.claim_name, BACKUPS_DIRECTORY)
     image = spec.backup.image
     container = _tools_container(RUNNER, image.reference if image else tools.image, _pull_policy(image, tools))
-    container |= {"command": ["python3", _INJECTED], "resources": _RESOURCES}
+    container |= {"command": ["python3", _INJECTED], "resources": spec.pod_template.resources or _RESOURCES}
     return _with(container, made)
 
 
