@@ -34,6 +34,7 @@ class Reason(StrEnum):
     STOPPING = "Stopping"
     WAITING_FOR_TURN = "WaitingForTurn"
     BACKUP_TOO_OLD = "BackupTooOld"
+    STEP_WARNED = "StepWarned"
 
     # What only the cluster knows.
     SPEC_INVALID = "SpecInvalid"
@@ -120,6 +121,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.BACKUP_TOO_OLD: Explanation(
         _P, "The run waited for so long that its backup is older than a day; a new run plans and backs up afresh."
     ),
+    Reason.STEP_WARNED: Explanation(
+        _P,
+        "A step succeeded and saw something that a person should know, such as a restore that could not be tried; told as an Event only.",
+        "See the message.",
+    ),
     Reason.SPEC_INVALID: Explanation(_D, "The spec cannot be read.", "Mend the field that the message names."),
     Reason.SECRET_NOT_FOUND: Explanation(
         _M,
@@ -157,7 +163,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.STEP_LOST: Explanation(
         _M,
         "A step's Pod ended without a readable result: killed, evicted, out of memory.",
-        "It is looked at and tried again; raise podTemplate.resources if memory ran out.",
+        "It is made again, a migration only after a look at the database; raise podTemplate.resources if memory ran out.",
     ),
     Reason.STEP_INTERRUPTED: Explanation(
         _M,

@@ -121,12 +121,13 @@ def refused(seen: Observed, kind: StepKind, result: Result) -> Decision:
     message = result.message or reason.value
     if meaning is ReasonClass.DECISION:
         return ends.fail(seen, reason, message)
-    remedy = EXPLANATIONS[reason].remedy
-    return retry_later(seen, kind, reason, message if remedy in message else f"{sentence(message)} {remedy}")
+    return retry_later(seen, kind, reason, message)
 
 
 def retry_later(seen: Observed, kind: StepKind, reason: Reason, message: str) -> Decision:
-    """Say why and when; what is outside is mended meanwhile."""
+    """Say why, what to do and when; what is outside is mended meanwhile."""
+    remedy = EXPLANATIONS[reason].remedy
+    message = message if remedy in message else f"{sentence(message)} {remedy}"
     run = seen.open_run
     assert run is not None  # noqa: S101  # steps belong to an open run
     failures = sum(1 for step in seen.status.steps if step.name == kind.value)

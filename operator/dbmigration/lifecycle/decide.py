@@ -17,12 +17,18 @@ from dbmigration.lifecycle.decision import Action, Decision, ForgetRuns, RemoveF
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.procedures import PROCEDURES
 from dbmigration.lifecycle.stages import waits_for_turn
-from dbmigration.lifecycle.telling import standing
+from dbmigration.lifecycle.telling import standing, warnings
 from dbmigration_runner.contract.task import StepKind
 
 
 def decide(seen: Observed) -> Decision:
-    """Answer a snapshot."""
+    """Answer a snapshot, and pass on what a step that has just succeeded warned of."""
+    decision = _decide(seen)
+    told = warnings(seen, decision.status)
+    return replace(decision, actions=(*told, *decision.actions)) if told else decision
+
+
+def _decide(seen: Observed) -> Decision:
     if seen.deleting:
         return _leave(seen)
     decision = _answer(seen)

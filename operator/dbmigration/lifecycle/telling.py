@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from dbmigration.api.conditions import Standing, conditions
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Phase, Status
+from dbmigration.api.status import Phase, Status, StepState
 from dbmigration.lifecycle.decision import Emit
-from dbmigration.lifecycle.observed import Observed
+from dbmigration.lifecycle.observed import Ended, Observed
 
 
 def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what
@@ -34,6 +34,18 @@ def news(seen: Observed, status: Status, reason: Reason, message: str, *, warnin
     if before is not None and after is not None and (before.reason, before.message) == (after.reason, after.message):
         return ()
     return (Emit(reason, message, warning),)
+
+
+def warnings(seen: Observed, status: Status) -> tuple[Emit, ...]:
+    """Events about what a step saw that the status now says has succeeded; a failed one's cause is news enough."""
+    started = {step.job for step in seen.status.steps if step.state is StepState.STARTED}
+    ended = [step for step in status.steps if step.job in started and step.state is StepState.SUCCEEDED]
+    return tuple(
+        Emit(Reason.STEP_WARNED, f"{step.name}: {warning}", warning=True)
+        for step in ended
+        if isinstance(view := seen.view(step), Ended)
+        for warning in view.result.warnings
+    )
 
 
 def sentence(text: str) -> str:
