@@ -15,7 +15,7 @@ from dbmigration.cluster.resource import Resource
 
 
 class Admission:
-    """The claims of this process' workers."""
+    """The claims of this process' workers. `resources` are those with an open run, which alone can have anything."""
 
     def __init__(self, max_runs: int) -> None:
         self._max_runs = max_runs

@@ -34,6 +34,9 @@ class Store(Protocol):
     def resources(self) -> Iterable[Resource]:
         """All of them."""
 
+    def open_runs(self) -> Iterable[Resource]:
+        """Those whose run has not ended."""
+
     def job(self, key: Key) -> Document | None:
         """A Job as last seen."""
 

@@ -60,7 +60,7 @@ class ClusterWorld:
             if run is not None and step.state is StepState.STARTED:
                 ref = StepRef(run.number, StepKind(step.name), step.attempt)
                 steps[ref] = await self._look_at(ref, step, now)
-        resources = tuple(site.store.resources())
+        others = tuple(site.store.open_runs())
         return Observed(
             now=now,
             namespace=resource.key.namespace,
@@ -76,8 +76,8 @@ class ClusterWorld:
             has_finalizer=resource.has_finalizer,
             retry=resource.retry,
             cancel=resource.cancel,
-            turn_held_by=site.admission.turn_held_by(_fingerprint(status, steps), resource.key, resources),
-            has_room=site.admission.has_room(resource.key, resources),
+            turn_held_by=site.admission.turn_held_by(_fingerprint(status, steps), resource.key, others),
+            has_room=site.admission.has_room(resource.key, others),
             kept_runs=frozenset(
                 _run_of(job) for job in site.store.jobs_for(resource.key) if owner_uid_of(job) == resource.uid
             ),
@@ -184,7 +184,7 @@ async def write_status(site: Site, resource: Resource, after: Status) -> Resourc
     patch = merge_patch(before.document(), after.document())
     if not patch:
         return resource
-    site.admission.claim(resource.key, before, after, site.store.resources())
+    site.admission.claim(resource.key, before, after, site.store.open_runs())
     # Where the answer is lost the claim stays until the resource was read again: nobody else may be told "free" meanwhile.
     try:
         document = await site.gateway.patch_status(*resource.key, str(resource.version), patch)

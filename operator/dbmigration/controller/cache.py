@@ -1,17 +1,19 @@
 """What was heard of the cluster: resources parsed, Jobs and Pods slimmed, each as new as it was ever seen.
 
-Fed by watches, lists and our own calls; an older version never replaces a newer one. A Pod that is deleted is remembered for
-a while, for its last words may be a migration's only answer. It must not call anything but its two listeners.
+Fed by watches, lists and our own calls; an older version never replaces a newer one, nor brings back what was deleted since. A
+Pod that is deleted is remembered for a while, for its last words may be a migration's only answer. It must not call anything
+but its two listeners.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from dbmigration.cluster.admission import open_run, turn_of
+from dbmigration.cluster.admission import is_at_work, open_run, turn_of
 from dbmigration.cluster.gateway import Kind, Listing
 from dbmigration.cluster.objects import Document, Key, key_of, owner_key_of, slim, uid_of, version_of
 from dbmigration.cluster.resource import Resource
@@ -66,9 +68,11 @@ class Cache:
         self._freed = freed
         self._clock = clock
         self._resources: dict[Key, Resource] = {}
+        self._open: dict[Key, Resource] = {}  # of these, those with a run that has not ended: few among thousands
         self._shelves = {Kind.JOBS: Shelf(), Kind.PODS: Shelf()}
         self._remains: dict[str, tuple[float, Document]] = {}  # Pods that were deleted, by uid, and when
         self._heard: dict[str, int] = {}  # versions that came by watch, by uid
+        self._gone: dict[str, tuple[float, int]] = {}  # by uid, when it was deleted and at which version, oldest first
 
     def resource(self, key: Key) -> Resource | None:
         """A resource as last seen."""
@@ -77,6 +81,10 @@ class Cache:
     def resources(self) -> Iterable[Resource]:
         """All of them."""
         return self._resources.values()
+
+    def open_runs(self) -> Iterable[Resource]:
+        """Those whose run has not ended."""
+        return self._open.values()
 
     def job(self, key: Key) -> Document | None:
         """A Job as last seen."""
@@ -102,16 +110,19 @@ class Cache:
 
     def hear(self, kind: Kind, happened: str | None, document: Document) -> None:
         """A watch told something; `happened` is None for what was there when it began."""
-        self._heard[uid_of(document)] = version_of(document)
         if happened == "DELETED":
-            self._heard.pop(uid_of(document), None)
             self._remove(kind, document)
+            self._bury(uid_of(document), version_of(document))
         else:
+            self._heard[uid_of(document)] = version_of(document)
             self.put(kind, document)
         self._touched(key_of(document) if kind is Kind.RESOURCES else owner_key_of(document))
 
     def put(self, kind: Kind, document: Document) -> None:
-        """Something was seen."""
+        """Something was seen. An answer of ours may have been overtaken by the news that it is deleted."""
+        _, buried_at = self._gone.get(uid_of(document), (0.0, -1))
+        if version_of(document) <= buried_at:
+            return
         if kind is Kind.RESOURCES:
             self._put_resource(Resource.parse(document))
         else:
@@ -120,8 +131,8 @@ class Cache:
     def drop(self, kind: Kind, key: Key) -> None:
         """It is not there any more."""
         if kind is Kind.RESOURCES:
-            gone = self._resources.pop(key, None)
-            if gone is not None and open_run(gone.status) is not None:
+            self._resources.pop(key, None)
+            if self._open.pop(key, None) is not None:
                 self._freed()
             return
         document = self._shelves[kind].drop(key)
@@ -135,7 +146,7 @@ class Cache:
         for key, uid, version in tuple(self._entries(kind)):
             if (namespace is None or key.namespace == namespace) and uid not in listed and version <= at:
                 self.drop(kind, key)
-                self._heard.pop(uid, None)
+                self._bury(uid, at)
         for document in listing.items:
             self.put(kind, document)
 
@@ -158,11 +169,25 @@ class Cache:
         if known is not None and known.uid == resource.uid and known.version >= resource.version > 0:
             return
         self._resources[resource.key] = resource
+        self._open.pop(resource.key, None)
+        if open_run(resource.status) is not None:
+            self._open[resource.key] = resource
         if known is None:
             return
+        # A run that begins to wait for something outside takes no room while it waits.
+        left = is_at_work(known.status) and not is_at_work(resource.status)
         ended = open_run(known.status) is not None and open_run(resource.status) is None
-        if ended or (turn_of(known.status) and turn_of(known.status) != turn_of(resource.status)):
+        if left or ended or (turn_of(known.status) and turn_of(known.status) != turn_of(resource.status)):
             self._freed()
+
+    def _bury(self, uid: str, version: int) -> None:
+        """It is gone since this version; nothing older than that is believed of it."""
+        now = self._clock()
+        for old in tuple(itertools.takewhile(lambda uid: self._gone[uid][0] < now - _REMEMBERED_SECONDS, self._gone)):
+            del self._gone[old]
+        self._heard.pop(uid, None)
+        self._gone.pop(uid, None)
+        self._gone[uid] = (now, version)
 
     def _remove(self, kind: Kind, document: Document) -> None:
         key, uid = key_of(document), uid_of(document)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from dbmigration.cluster.gateway import Kind, Listing
 from dbmigration.cluster.objects import Key
 from dbmigration.controller.cache import Cache
@@ -42,6 +44,44 @@ def test_a_resource_of_the_same_name_replaces_the_one_before_it():
     seen = cache.resource(SHOP)
     assert seen is not None
     assert seen.uid == "another"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_answer_that_was_overtaken_by_a_deletion_brings_nothing_back(kind):
+    made = {Kind.RESOURCES: document, Kind.JOBS: job, Kind.PODS: pod}[kind]
+    cache = Cache()
+    cache.hear(kind, "ADDED", made(version=20))
+    cache.hear(kind, "DELETED", made(version=25))
+    cache.put(kind, made(version=22))
+    assert cache.resource(SHOP) is None
+    assert not list(cache.jobs())
+    assert cache.pods_for(SHOP) == ()
+
+    cache.hear(kind, "ADDED", made(version=26))  # it was given our label anew
+    assert cache.resource(SHOP) is not None or list(cache.jobs()) or cache.pods_for(SHOP)
+
+
+def test_what_a_list_does_not_show_is_not_brought_back_by_an_older_answer():
+    cache = Cache()
+    cache.put(Kind.PODS, pod(version=20))
+    cache.reconcile(Kind.PODS, Listing((), "30"), None)
+    cache.put(Kind.PODS, pod(version=29))
+
+    assert cache.pods_for(SHOP) == ()
+
+
+def test_deletions_are_remembered_for_a_while_only():
+    now = [0.0]
+    cache = Cache(clock=lambda: now[0])
+    jobs = [job(version=20), job(version=20)]
+    for number, gone in enumerate(jobs):
+        gone["metadata"] |= {"uid": f"job-{number}", "name": f"job-{number}"}
+        now[0] += 3600
+        cache.hear(Kind.JOBS, "DELETED", gone)
+    for gone in jobs:
+        cache.put(Kind.JOBS, gone)
+
+    assert [known["metadata"]["name"] for known in cache.jobs()] == ["job-0"]
 
 
 def test_a_deleted_pod_s_last_words_are_remembered_for_a_while():
@@ -127,6 +167,34 @@ def test_a_run_that_ends_or_goes_away_makes_room_for_others():
     cache.put(Kind.RESOURCES, with_run(12))
     cache.drop(Kind.RESOURCES, SHOP)
     assert freed == ["freed", "freed"]
+
+
+def test_a_run_that_begins_to_wait_for_something_outside_makes_room_for_others():
+    def ready(status: str) -> dict[str, Any]:
+        said = {"type": "Ready", "status": status, "reason": "R", "message": "", "observedGeneration": 1}
+        return said | {"lastTransitionTime": "2026-11-23T12:00:00Z"}
+
+    freed: list[str] = []
+    cache = Cache(freed=lambda: freed.append("freed"))
+    for version, status in ((10, "Unknown"), (11, "False")):
+        seen = with_run(version)
+        seen["status"]["conditions"] = [ready(status)]
+        cache.put(Kind.RESOURCES, seen)
+
+    assert freed == ["freed"]
+
+
+def test_only_runs_that_have_not_ended_are_open():
+    cache = Cache()
+    cache.put(Kind.RESOURCES, document(version=10))
+    assert list(cache.open_runs()) == []
+    cache.put(Kind.RESOURCES, with_run(11))
+    assert [seen.key for seen in cache.open_runs()] == [SHOP]
+    cache.put(Kind.RESOURCES, with_run(12, "Succeeded"))
+    assert list(cache.open_runs()) == []
+    cache.put(Kind.RESOURCES, with_run(13))
+    cache.drop(Kind.RESOURCES, SHOP)
+    assert list(cache.open_runs()) == []
 
 
 def test_a_resource_that_cannot_be_read_is_kept_with_the_reason_and_without_its_values():
