@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -25,6 +25,20 @@ class _Endless:
         return itertools.chain((0.5, 1.0, 2.0, 5.0, 10.0), itertools.repeat(30.0))
 
 
+class _NothingToCompare(kopf.DiffBaseStorage):
+    """Keeps kopf from copying every object three times for handlers of changes, of which we have none."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """What of an object would be compared."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, **_: Any) -> None:
+        """What it was compared with last."""
+
+    def store(self, **_: Any) -> None:
+        """Nothing is written to anybody's object."""
+
+
 def settings() -> kopf.OperatorSettings:
     """How kopf listens."""
     made = kopf.OperatorSettings()
@@ -40,6 +54,7 @@ def settings() -> kopf.OperatorSettings:
     made.watching.label_selectors["batch", "v1", "jobs"] = OURS
     made.watching.label_selectors["", "v1", "pods"] = OURS
     made.queueing.idle_timeout = 1
+    made.persistence.diffbase_storage = _NothingToCompare()
     made.process.ultimate_exiting_timeout = 25
     return made
 
