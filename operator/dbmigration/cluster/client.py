@@ -9,6 +9,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import client, config
 
@@ -34,6 +36,10 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
     except config.ConfigException as error:
         raise ClusterError(f"The kubeconfig cannot be used: {error} Set KUBECONFIG to one that can.") from None
     configuration.connection_pool_maxsize = _CONNECTIONS
+    # Left to itself the client's HTTP library asks the environment for a proxy, and a .netrc for a password, before every
+    # request, each in a thread: more than the request itself takes.
+    configuration.client_session_kwargs = {"trust_env": False}
+    configuration.proxy = configuration.proxy or _proxy_of_the_environment(configuration.host)
     # From 3.13 on, Python refuses by default the certificates of many a cluster, which name no key of their authority.
     # Chain and host name are verified as ever.
     configuration.disable_strict_ssl_verification = True
@@ -43,3 +49,9 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
         yield api
     finally:
         await api.close()
+
+
+def _proxy_of_the_environment(server: str) -> str | None:
+    """HTTPS_PROXY and NO_PROXY, as kubectl reads them."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

@@ -61,7 +61,7 @@ class LeadershipLost(ClusterError):  # noqa: N818  # the tree says what happened
 def answered(what: str, status: int, document: Any) -> ClusterError:
     """Translate an HTTP answer of 400 or above; `what` names verb and resource."""
     body = document if isinstance(document, dict) else {}
-    message = f"{what}: {str(body.get('message') or HTTPStatus(status).phrase)[:_MESSAGE_CHARACTERS]}"
+    message = f"{what}: {str(body.get('message') or _phrase(status))[:_MESSAGE_CHARACTERS]}"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(message)
@@ -75,6 +75,14 @@ def answered(what: str, status: int, document: Any) -> ClusterError:
             return Unavailable(message)
         case _:
             return Refused(message)
+
+
+def _phrase(status: int) -> str:
+    """What stands between us and the server may answer with numbers of its own, and without a word."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"HTTP {status}"
 
 
 @contextmanager

@@ -6,16 +6,14 @@ process may still write, and is counted. It must not decide, retry or remember a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from kubernetes.aio import client
-
 from dbmigration.api import names
-from dbmigration.cluster.calls import MERGE_PATCH, TIMEOUT_SECONDS, Document, ask, ask_text
+from dbmigration.cluster.calls import MERGE_PATCH, TIMEOUT_SECONDS, Document, ask, ask_text, path_to
 from dbmigration.cluster.errors import ClusterError
 
 OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_UID}"
@@ -23,6 +21,12 @@ NOTE_CHARACTERS = 1024  # the API server refuses a longer one
 _PAGE = 500
 _LOG_BYTES = 64 * 1024
 _LOG_LINES = 40
+_EVENTS = ("events.k8s.io", "v1")
+_METHODS = {
+    "create": ("POST", "application/json"),
+    "patch": ("PATCH", MERGE_PATCH),
+    "delete": ("DELETE", "application/json"),
+}
 
 
 class Kind(Enum):
@@ -31,6 +35,11 @@ class Kind(Enum):
     RESOURCES = (names.GROUP, names.VERSION, names.PLURAL, None)
     JOBS = ("batch", "v1", "jobs", OURS)
     PODS = ("", "v1", "pods", OURS)
+
+    def path(self, namespace: str | None, *more: str) -> str:
+        """Where it is served: in a namespace, or in all of them."""
+        group, version, plural, _ = self.value
+        return path_to(group, version, namespace, plural, *more)
 
     @property
     def plural(self) -> str:
@@ -59,8 +68,6 @@ class Gateway:
     ) -> None:
         """`may_write` raises LeadershipLost; `wrote` is told verb, resource and outcome of each write."""
         self._api = api
-        self._objects = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
         self._reporter = reporter
         self._may_write = may_write
         self._wrote = wrote
@@ -69,96 +76,53 @@ class Gateway:
 
     async def read_resource(self, namespace: str, name: str) -> Document:
         """The resource as it is now."""
-        request = self._objects.get_namespaced_custom_object_without_preload_content(
-            names.GROUP, names.VERSION, namespace, names.PLURAL, name, _request_timeout=TIMEOUT_SECONDS
-        )
-        return await ask(f"get {names.PLURAL}", request)
+        return await ask(self._api, f"get {names.PLURAL}", "GET", Kind.RESOURCES.path(namespace, name))
 
     async def patch_status(self, namespace: str, name: str, version: str, patch: Document) -> Document:
         """Merge a patch into the status of exactly this version of the resource."""
         body = {"metadata": {"resourceVersion": version}, "status": patch}
-        request = self._objects.patch_namespaced_custom_object_status_without_preload_content
-        arguments = (names.GROUP, names.VERSION, namespace, names.PLURAL, name, body)
         return await self._write(
-            "patch",
-            f"{names.PLURAL}/status",
-            lambda: request(*arguments, _content_type=MERGE_PATCH, _request_timeout=TIMEOUT_SECONDS),
+            "patch", f"{names.PLURAL}/status", Kind.RESOURCES.path(namespace, name, "status"), body
         )
 
     async def patch_finalizers(self, namespace: str, name: str, version: str, finalizers: list[str]) -> Document:
         """Set the finalizers of exactly this version of the resource."""
         body = {"metadata": {"resourceVersion": version, "finalizers": finalizers or None}}
-        request = self._objects.patch_namespaced_custom_object_without_preload_content
-        arguments = (names.GROUP, names.VERSION, namespace, names.PLURAL, name, body)
-        return await self._write(
-            "patch",
-            names.PLURAL,
-            lambda: request(*arguments, _content_type=MERGE_PATCH, _request_timeout=TIMEOUT_SECONDS),
-        )
+        return await self._write("patch", names.PLURAL, Kind.RESOURCES.path(namespace, name), body)
 
     # Jobs and what belongs to them.
 
     async def create_job(self, manifest: Document) -> Document:
         """Create a Job; the server, not the client, checks every field, so that a user reads the server's words."""
-        request = self._objects.create_namespaced_custom_object_without_preload_content
-        namespace = manifest["metadata"]["namespace"]
-        return await self._write(
-            "create",
-            "jobs",
-            lambda: request(
-                "batch", "v1", namespace, "jobs", manifest, field_validation="Strict", _request_timeout=TIMEOUT_SECONDS
-            ),
-        )
+        path = Kind.JOBS.path(manifest["metadata"]["namespace"])
+        return await self._write("create", "jobs", path, manifest, {"fieldValidation": "Strict"})
 
     async def read_job(self, namespace: str, name: str) -> Document:
         """A Job as it is now."""
-        request = self._objects.get_namespaced_custom_object_without_preload_content(
-            "batch", "v1", namespace, "jobs", name, _request_timeout=TIMEOUT_SECONDS
-        )
-        return await ask("get jobs", request)
+        return await ask(self._api, "get jobs", "GET", Kind.JOBS.path(namespace, name))
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete exactly this Job and its Pods; without a propagation policy the Pods would stay."""
-        request = self._objects.delete_namespaced_custom_object_without_preload_content
-        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid), propagation_policy="Background")
-        await self._write(
-            "delete",
-            "jobs",
-            lambda: request("batch", "v1", namespace, "jobs", name, body=options, _request_timeout=TIMEOUT_SECONDS),
-        )
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        await self._write("delete", "jobs", Kind.JOBS.path(namespace, name), options)
 
     async def pods_of(self, namespace: str, selector: str) -> tuple[Document, ...]:
         """The Pods that carry these labels, as they are now."""
-        request = self._core.list_namespaced_pod_without_preload_content(
-            namespace, label_selector=selector, _request_timeout=TIMEOUT_SECONDS
-        )
-        return tuple((await ask("list pods", request)).get("items", ()))
+        listed = await ask(self._api, "list pods", "GET", Kind.PODS.path(namespace), {"labelSelector": selector})
+        return tuple(listed.get("items", ()))
 
     async def log_tail(self, namespace: str, pod: str, container: str) -> str:
         """The last lines that a container printed."""
-        request = self._core.read_namespaced_pod_log_without_preload_content(
-            pod,
-            namespace,
-            container=container,
-            tail_lines=_LOG_LINES,
-            limit_bytes=_LOG_BYTES,
-            _request_timeout=TIMEOUT_SECONDS,
-        )
-        return await ask_text("get pods/log", request)
+        query = {"container": container, "tailLines": str(_LOG_LINES), "limitBytes": str(_LOG_BYTES)}
+        return await ask_text(self._api, "get pods/log", Kind.PODS.path(namespace, pod, "log"), query)
 
     # Events.
 
     async def events_about(self, namespace: str, uid: str) -> tuple[Document, ...]:
         """What was told about an object; some causes stand nowhere else."""
-        request = self._objects.list_namespaced_custom_object_without_preload_content(
-            "events.k8s.io",
-            "v1",
-            namespace,
-            "events",
-            field_selector=f"regarding.uid={uid}",
-            _request_timeout=TIMEOUT_SECONDS,
-        )
-        return tuple((await ask("list events", request)).get("items", ()))
+        query = {"fieldSelector": f"regarding.uid={uid}"}
+        listed = await ask(self._api, "list events", "GET", path_to(*_EVENTS, namespace, "events"), query)
+        return tuple(listed.get("items", ()))
 
     async def create_event(
         self, regarding: Document, *, name: str, reason: str, action: str, note: str, warning: bool
@@ -166,7 +130,7 @@ class Gateway:
         """Tell something about an object; a name that is derived from what is told makes it told once."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         event = {
-            "apiVersion": "events.k8s.io/v1",
+            "apiVersion": "/".join(_EVENTS),
             "kind": "Event",
             "metadata": {"name": name, "namespace": regarding["namespace"]},
             "eventTime": now,
@@ -178,9 +142,7 @@ class Gateway:
             "type": "Warning" if warning else "Normal",
             "regarding": regarding,
         }
-        request = self._objects.create_namespaced_custom_object_without_preload_content
-        arguments = ("events.k8s.io", "v1", regarding["namespace"], "events", event)
-        await self._write("create", "events", lambda: request(*arguments, _request_timeout=TIMEOUT_SECONDS))
+        await self._write("create", "events", path_to(*_EVENTS, regarding["namespace"], "events"), event)
 
     # Whole kinds.
 
@@ -189,55 +151,41 @@ class Gateway:
         items: list[Document] = []
         following, version = None, ""
         while following is None or following:
-            page = await ask(f"list {kind.plural}", self._page(kind, namespace, following))
+            page = await self._page(kind, namespace, following)
             metadata = page.get("metadata", {})
             items += page.get("items", ())
             version = version or metadata.get("resourceVersion", "")
             following = metadata.get("continue") or ""
         return Listing(tuple(items), version)
 
-    def _page(self, kind: Kind, namespace: str | None, following: str | None) -> Awaitable[Any]:
-        group, version, plural, selector = kind.value
-        options: dict[str, Any] = {"limit": _PAGE, "_request_timeout": 3 * TIMEOUT_SECONDS}
-        options |= {"label_selector": selector} if selector else {}
-        options |= {"_continue": following} if following else {}
-        request: Awaitable[Any]
-        if group and namespace:
-            request = self._objects.list_namespaced_custom_object_without_preload_content(
-                group, version, namespace, plural, **options
-            )
-        elif group:
-            request = self._objects.list_custom_object_for_all_namespaces_without_preload_content(
-                group, version, plural, **options
-            )
-        elif namespace:
-            request = self._core.list_namespaced_pod_without_preload_content(namespace, **options)
-        else:
-            request = self._core.list_pod_for_all_namespaces_without_preload_content(**options)
-        return request
+    async def _page(self, kind: Kind, namespace: str | None, following: str | None) -> Document:
+        *_, selector = kind.value
+        query = {"limit": str(_PAGE)}
+        query |= {"labelSelector": selector} if selector else {}
+        query |= {"continue": following} if following else {}
+        what, path = f"list {kind.plural}", kind.path(namespace)
+        return await ask(self._api, what, "GET", path, query, timeout_seconds=3 * TIMEOUT_SECONDS)
 
     async def serves_our_kinds(self) -> bool:
         """Are Jobs and our resource served? A server that comes up answers before it knows all of its own kinds."""
-        for group, version, plural in (("batch", "v1", "jobs"), (names.GROUP, names.VERSION, names.PLURAL)):
-            request = self._objects.get_api_resources_without_preload_content(
-                group, version, _request_timeout=TIMEOUT_SECONDS
-            )
-            try:
-                served = await ask("discover", request)
-            except ClusterError:
-                return False
-            if plural not in {resource["name"] for resource in served.get("resources", ())}:
-                return False
-        listed = await ask(
-            "discover",
-            client.ApisApi(self._api).get_api_versions_without_preload_content(_request_timeout=TIMEOUT_SECONDS),
-        )
+        try:
+            for kind in (Kind.JOBS, Kind.RESOURCES):
+                group, version, plural, _ = kind.value
+                served = await ask(self._api, "discover", "GET", path_to(group, version, None))
+                if plural not in {resource["name"] for resource in served.get("resources", ())}:
+                    return False
+            listed = await ask(self._api, "discover", "GET", "/apis/")
+        except ClusterError:
+            return False
         return {"batch", names.GROUP} <= {group["name"] for group in listed.get("groups", ())}
 
-    async def _write(self, verb: str, resource: str, request: Callable[[], Awaitable[Any]]) -> Document:
+    async def _write(
+        self, verb: str, resource: str, path: str, body: Document, query: dict[str, str] | None = None
+    ) -> Document:
         self._may_write()
+        method, content_type = _METHODS[verb]
         try:
-            document = await ask(f"{verb} {resource}", request())
+            document = await ask(self._api, f"{verb} {resource}", method, path, query, body, content_type=content_type)
         except ClusterError as error:
             self._wrote(verb, resource, type(error).__name__)
             raise

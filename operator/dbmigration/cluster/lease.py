@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from kubernetes.aio import client
-
-from dbmigration.cluster.calls import Document, ask
+from dbmigration.cluster.calls import Document, ask, path_to
 from dbmigration.cluster.errors import AlreadyExists, ClusterError, Conflict, LeadershipLost, NotFound
 
 logger = logging.getLogger(__name__)
@@ -50,26 +48,24 @@ class Leases:
     """One Lease in a cluster."""
 
     def __init__(self, api: Any, namespace: str, name: str, *, timeout_seconds: float = 5.0) -> None:
-        self._objects = client.CustomObjectsApi(api)
-        self._where = ("coordination.k8s.io", "v1", namespace, "leases")
+        self._api = api
         self._name = name
+        self._all = path_to("coordination.k8s.io", "v1", namespace, "leases")
+        self._one = path_to("coordination.k8s.io", "v1", namespace, "leases", name)
         self._timeout = timeout_seconds
 
     async def read(self) -> Document:
         """The Lease; raises NotFound."""
-        request = self._objects.get_namespaced_custom_object_without_preload_content
-        return await ask("get leases", request(*self._where, self._name, _request_timeout=self._timeout))
+        return await ask(self._api, "get leases", "GET", self._one, timeout_seconds=self._timeout)
 
     async def create(self, spec: Document) -> Document:
         """Make it; raises AlreadyExists."""
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self._name}, "spec": spec}
-        request = self._objects.create_namespaced_custom_object_without_preload_content
-        return await ask("create leases", request(*self._where, body, _request_timeout=self._timeout))
+        return await ask(self._api, "create leases", "POST", self._all, body=body, timeout_seconds=self._timeout)
 
     async def replace(self, lease: Document) -> Document:
         """Write exactly this version of it; raises Conflict."""
-        request = self._objects.replace_namespaced_custom_object_without_preload_content
-        return await ask("update leases", request(*self._where, self._name, lease, _request_timeout=self._timeout))
+        return await ask(self._api, "update leases", "PUT", self._one, body=lease, timeout_seconds=self._timeout)
 
 
 class Leadership:
