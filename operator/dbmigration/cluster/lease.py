@@ -123,9 +123,8 @@ class Leadership:
             try:
                 async with asyncio.timeout(remaining):
                     await self._renew()
-            except Conflict:
-                if await self._was_taken(remaining):
-                    break
+            except LeadershipLost:
+                break
             except (ClusterError, TimeoutError) as error:
                 logger.warning("The Lease could not be renewed: %s", str(error) or type(error).__name__)
         self._held = None
@@ -170,24 +169,23 @@ class Leadership:
         return self._clock() >= self._seen[1] + float(spec.get("leaseDurationSeconds") or self._terms.duration)
 
     async def _renew(self) -> None:
+        """Raises LeadershipLost where another has it."""
         held = self._held
         if held is None:
             return
-        begun = self._clock()
-        self._hold(await self._store.replace(held | {"spec": held["spec"] | {"renewTime": _now()}}), begun)
-
-    async def _was_taken(self, remaining: float) -> bool:
-        """A conflict may also be our own write whose answer was lost; then we go on from it."""
-        begun = self._clock()
         try:
-            async with asyncio.timeout(remaining):
-                lease = await self._store.read()
-        except (ClusterError, TimeoutError):
-            return False
-        if (lease.get("spec") or {}).get("holderIdentity") != self._identity:
-            return True
-        self._hold(lease, begun)
-        return False
+            await self._replace(held)
+        except Conflict:
+            # Another took it, or a renewal of ours was done whose answer was lost. The latter is no hold from now on, for
+            # others count from when it was done: it only tells on top of which version the next one is.
+            lease = await self._store.read()
+            if (lease.get("spec") or {}).get("holderIdentity") != self._identity:
+                raise LeadershipLost("another process holds the Lease") from None
+            await self._replace(lease)
+
+    async def _replace(self, lease: Document) -> None:
+        begun = self._clock()
+        self._hold(await self._store.replace(lease | {"spec": lease["spec"] | {"renewTime": _now()}}), begun)
 
     def _hold(self, lease: Document, begun: float) -> None:
         """Held from when the request began: the server may have taken it at once."""

@@ -122,6 +122,24 @@ async def test_a_renewal_whose_answer_was_lost_is_no_loss():
     kept.cancel()
 
 
+async def test_reading_that_an_old_renewal_was_done_is_no_new_hold():
+    server = Server()
+    now = [100.0]
+    holder = Leadership(server, "first", Terms(retry=0), clock=lambda: now[0])
+    await holder.acquire()
+    server.loses_answers = True  # others saw the Lease change at 100 and may take it from 115 on
+    kept = asyncio.create_task(holder.keep())
+    await asyncio.sleep(0.05)
+    now[0] = 109.0
+    await asyncio.sleep(0.05)
+
+    assert server.version > 1
+    now[0] = 110.0
+    with pytest.raises(LeadershipLost):
+        holder.check()
+    kept.cancel()
+
+
 async def test_a_lease_that_another_took_is_lost_at_the_next_renewal():
     server = Server()
     holder = Leadership(server, "first", TERMS)
