@@ -46,6 +46,7 @@ class Actions:
     def __init__(self, site: Site, resource: Resource) -> None:
         self._site = site
         self._resource = resource
+        self._decided = resource  # with the spec that was decided on: what is ordered is made of that one
         self._events = 0
 
     async def do(self, action: Action) -> None:
@@ -77,12 +78,12 @@ class Actions:
                 await self._start(known.order)
 
     async def _start(self, order: StartStep) -> None:
-        manifest = job(order, self._resource, self._site.tools)
+        manifest = job(order, self._decided, self._site.tools)
         key = self._job_key(order.ref)
         refused = self._site.memory(self._resource.uid).refused
         try:
             made = await self._create(manifest, key)
-        except (Refused, NotFound) as error:
+        except (Refused, NotFound, Conflict) as error:
             # Nothing was made, that is certain, and somebody else must mend it: a quota, a policy, the template.
             before = refused.get(key)
             tries = before.tries + 1 if before else 1
@@ -102,7 +103,7 @@ class Actions:
                 if owner_uid_of(known) == self._resource.uid:
                     return known
                 return None  # somebody else's: the next look says so
-            except Unavailable:
+            except (Conflict, Unavailable):  # a quota that several count on at once is such a conflict
                 if not remaining:
                     raise
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -138,7 +139,7 @@ class Actions:
         resource = self._resource
         self._events += 1
         # What is told of one version is told once, whoever tells it.
-        name = f"{resource.key.name}.{resource.version:016x}.{self._events}"
+        name = f"{resource.key.name[:200].rstrip('-.')}.{resource.version:016x}.{self._events}"
         regarding = {
             **resource.reference,
             "namespace": resource.key.namespace,
@@ -171,6 +172,8 @@ class Actions:
             try:
                 document = await self._site.gateway.patch_finalizers(*resource.key, str(resource.version), wanted)
             except NotFound:
+                if present:
+                    raise  # nothing may be started for it any more
                 return
             except (Conflict, Unavailable) as error:
                 if not remaining:

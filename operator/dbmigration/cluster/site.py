@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Status
@@ -22,6 +22,7 @@ from dbmigration.cluster.resource import Resource
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.observed import Pace, Waiting
 
+_REMEMBERED = 8
 _CHANGING = re.compile(r"[0-9a-f]*\d[0-9a-f]*")
 
 
@@ -68,7 +69,7 @@ class RefusedOrder:
 
 @dataclass(slots=True)
 class Memory:
-    """What is remembered of one resource between two looks."""
+    """What is remembered of one resource between two looks: of its last few Pods, however many there were."""
 
     refused: dict[Key, RefusedOrder] = field(default_factory=dict)
     read_at: dict[str, float] = field(default_factory=dict)  # what was read, and when, on the monotonic clock
@@ -82,6 +83,8 @@ class Memory:
         if now - self.read_at.get(what, -every_seconds) < every_seconds:
             return False
         self.read_at[what] = now
+        for known in (self.read_at, self.progress, self.events):
+            _forget_oldest(known)
         return True
 
     def steady(self, hindrance: Waiting) -> Waiting:
@@ -102,6 +105,11 @@ def _waits(resource: Resource) -> bool:
     return any(
         condition.type == "Ready" and condition.reason == Reason.WAITING_FOR_TURN.value for condition in conditions
     )
+
+
+def _forget_oldest(known: dict[str, Any]) -> None:
+    for name in tuple(known)[:-_REMEMBERED]:
+        del known[name]
 
 
 def _shape(message: str) -> str:
