@@ -1,9 +1,10 @@
 """Scenarios: folders that a user could have sent, read here and played elsewhere (without a cluster, or on one).
 
-    README.md                   three sentences: what happens, what must be seen, why it matters
-    manifests/migration.yaml    one DatabaseMigration; its Secret, image and claims are whoever plays it to supply
-    application/                the Alembic project, with alembic.ini at its root
-    expect.yaml                 what must be seen; see `Expectation`
+    README.md       three sentences: what happens, what must be seen, why it matters
+    manifests/      one DatabaseMigration a file, applied in the order of their names; each but the last must succeed.
+                    Its Secret, its ConfigMap (which is application/) and its claims are its player's to supply
+    application/    the Alembic project
+    expect.yaml     what must be seen in the end; see `Expectation`
 
 Whoever plays a scenario gives back what was seen, and `differences` tells what of it was not expected.
 """
@@ -33,22 +34,27 @@ class Expectation:
     """What must be seen in the end.
 
     `outcome` is the run's. `status` is a part of the status: a mapping holds at least these keys, a list is the whole
-    list in its order, `~` means absent, and conditions are looked up by their type. `events` (their reasons) must appear
-    in this order, others may stand between them.
+    list in its order, `~` means absent, and conditions are looked up by their type. Ready's message must hold all of
+    `words`. `events` (their reasons, since the first manifest) must appear in this order, others may stand between them.
     """
 
     outcome: str
     status: dict[str, Any]
+    words: tuple[str, ...]
     events: tuple[str, ...]
     queries: tuple[Query, ...]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One folder."""
+    """One folder. It is the same on all of its `engines` and in all of its `worlds`.
+
+    Where playing is dear, on a cluster, it is played on the first of its engines only.
+    """
 
     folder: Path
     engines: tuple[str, ...]
+    worlds: tuple[str, ...]
     expected: Expectation
 
     @property
@@ -56,8 +62,8 @@ class Scenario:
         return self.folder.name
 
     @property
-    def manifest(self) -> Path:
-        return self.folder / "manifests" / "migration.yaml"
+    def manifests(self) -> list[Path]:
+        return sorted((self.folder / "manifests").iterdir())
 
     @property
     def application(self) -> Path:
@@ -73,24 +79,30 @@ class Seen:
     answers: tuple[tuple[tuple[Any, ...], ...], ...]
 
 
-def scenarios() -> list[Scenario]:
-    """Every scenario, by name."""
-    return [read(path.parent) for path in sorted(FOLDER.glob("*/expect.yaml"))]
+WORLDS = ("local", "cluster")
+
+
+def scenarios(world: str | None = None) -> list[Scenario]:
+    """Every scenario, or those that are played in this world, by name."""
+    found = [read(path.parent) for path in sorted(FOLDER.glob("*/expect.yaml"))]
+    return [scenario for scenario in found if world is None or world in scenario.worlds]
 
 
 def read(folder: Path) -> Scenario:
     """Read one; a key that is not known is a mistake in the scenario."""
     document = yaml.safe_load((folder / "expect.yaml").read_text(encoding="utf-8"))
     engines = tuple(document.pop("engines", ("postgresql", "sqlite")))
+    worlds = tuple(document.pop("worlds", WORLDS))
     queries = tuple(Query(item["sql"], tuple(map(tuple, item["rows"]))) for item in document.pop("database", ()))
     expected = Expectation(
         outcome=document.pop("outcome"),
         status=document.pop("status", {}),
+        words=tuple(document.pop("words", ())),
         events=tuple(document.pop("events", ())),
         queries=queries,
     )
     assert not document, f"{folder.name}: unknown in expect.yaml: {', '.join(document)}"
-    return Scenario(folder, engines, expected)
+    return Scenario(folder, engines, worlds, expected)
 
 
 def differences(expected: Expectation, seen: Seen) -> list[str]:
@@ -98,6 +110,7 @@ def differences(expected: Expectation, seen: Seen) -> list[str]:
     outcome = seen.status.get("run", {}).get("outcome")
     found = [] if outcome == expected.outcome else [f"outcome: {outcome!r}, not {expected.outcome!r}"]
     found += _compare(expected.status, seen.status, "status")
+    found += _missing(expected.words, seen.status)
     if not _in_order(expected.events, seen.events):
         found.append(f"events: {list(seen.events)} do not hold {list(expected.events)} in this order")
     for query, answer in zip(expected.queries, seen.answers, strict=True):
@@ -117,6 +130,13 @@ def _compare(expected: Any, seen: Any, place: str) -> Iterator[str]:
             yield from _compare(value, given, f"{place}.{number}")
     elif expected != seen:
         yield f"{place}: {seen!r}, not {expected!r}"
+
+
+def _missing(words: tuple[str, ...], status: dict[str, Any]) -> Iterator[str]:
+    message = next((item["message"] for item in status.get("conditions", ()) if item["type"] == "Ready"), "")
+    for word in words:
+        if word not in message:
+            yield f"message: {word!r} is not in {message!r}"
 
 
 def _in_order(wanted: tuple[str, ...], given: tuple[str, ...]) -> bool:

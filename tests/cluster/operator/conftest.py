@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.access import Namespace, eventually
+from tests.cluster.operator.recorder import VARIABLE, Recorder
 from tests.cluster.operator.stage import Server, Stage
 
 
@@ -25,10 +28,12 @@ def bare_stage(namespace: Namespace, postgresql: Server) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def stage(operator: Namespace, bare_stage: Stage) -> Stage:
-    """A stage with the installed operator."""
+def stage(operator: Namespace, bare_stage: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A stage with the installed operator; what it says is recorded where that is asked for."""
     eventually(
         lambda: operator.kubectl("get", "deploy", "--output", "jsonpath={.items[0].status.readyReplicas}") == "1",
         "The operator",
     )
-    return bare_stage
+    asked = os.environ.get(VARIABLE)
+    with Recorder(bare_stage, request.node.name) if asked else contextlib.nullcontext():
+        yield bare_stage
