@@ -14,6 +14,7 @@ from typing import Any
 import zstandard
 
 from dbmigration_runner.checks.backup import Written, back_up, write_dump
+from dbmigration_runner.checks.backup_progress import BackupProgress
 from dbmigration_runner.checks.manifest import Manifest, read_manifests
 from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.contract.task import (
@@ -64,12 +65,19 @@ class Backups:
     def admin_url_file(self) -> Path:
         return self.directory.with_name("admin-url")
 
-    def take(self, name: str = "first", *, alive: Callable[[], None] = lambda: None, **wanted: Any) -> BackupReport:
+    def take(
+        self,
+        name: str = "first",
+        *,
+        alive: Callable[[], None] = lambda: None,
+        far: BackupProgress | None = None,
+        **wanted: Any,
+    ) -> BackupReport:
         engine = engine_for(self.url)
         admin = engine_for(self.admin_url) if self.admin_url else None
         lock = engine.lock(exclusive=True, should_stop=lambda: None, wait_seconds=5)
         try:
-            return back_up(self.task(name, **wanted), engine, lock=lock, alive=alive, admin=admin)
+            return back_up(self.task(name, **wanted), engine, lock=lock, alive=alive, admin=admin, far=far)
         finally:
             lock.release()
 
@@ -125,6 +133,21 @@ def restore(server: Server, dump: Path, database: str) -> None:
         subprocess.run(command, env={**os.environ, **address}, check=True)
     finally:
         archive.unlink()
+
+
+class Listener:
+    """Hears how far a backup is, without its usual pauses: what is done, how many bytes, and of how many."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, int | None]] = []
+        self.far = BackupProgress(self._hear, period_seconds=0)
+
+    def of(self, doing: str) -> list[tuple[int, int | None]]:
+        return [(count, of) for known, count, of in self.heard if known == doing]
+
+    def _hear(self, event: str, *, doing: str, bytes: int, of: int | None) -> None:  # noqa: A002  # as the log has it
+        assert event == "backup-progress"
+        self.heard.append((doing, bytes, of))
 
 
 def contents(server: Server, database: str, table: str) -> list[tuple[Any, ...]]:

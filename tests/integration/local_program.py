@@ -78,7 +78,7 @@ class Program:
 
     def command(self, command: str, *options: str) -> list[str]:
         what = ["--filename", str(self.manifest), "--project", str(self.project.path), "--state", str(self.state)]
-        where = [] if command == "status" else ["--backups", str(self.backups)]
+        where = ["--backups", str(self.backups)] if command == "run" else []
         return [sys.executable, "-m", "dbmigration", command, *what, *where, *options]
 
     @property

@@ -68,7 +68,7 @@ def test_a_revision_that_fails_leaves_a_report_of_where_the_database_really_stan
     assert said.code == 3, said.err
     assert database.tables() == set()
     assert "Failed (MigrationFailed)" in said.out
-    assert "stands at   nothing (empty)" in said.out
+    assert "stands at   <base>" in said.out
     for row in ("pending  a1", "FAILED   a2", "pending  a3"):
         assert row in said.out
 
@@ -109,6 +109,17 @@ def test_a_plan_alone_changes_nothing_and_keeps_no_run(program, database):
     assert "CREATE TABLE t2" in said.out
     assert database.tables() == set()
     assert program.written() == {}
+
+
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+aiosqlite"])
+def test_a_plan_alone_does_not_make_a_database_file_that_is_not_there(project, tmp_path, driver):
+    environment = "asynchronous" if driver.endswith("aiosqlite") else "url_in_the_ini"
+    program = Program(project(environment, f"{driver}:///{tmp_path / 'shop.db'}"), tmp_path)
+    program.project.three_revisions()
+    said = program.run("run", "--plan-only")
+    assert said.code == 0, said.err
+    assert "pending     3 revision(s)" in said.out
+    assert not list(tmp_path.glob("shop.db*"))
 
 
 def test_a_plan_that_is_refused_says_why_and_fails(on_sqlite):
@@ -198,6 +209,18 @@ def test_a_wanted_backup_without_a_folder_for_it_starts_nothing(on_sqlite):
     done = subprocess.run(command, env=on_sqlite.environment, check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert "give --backups the folder" in done.stderr
+
+
+def test_what_is_wrong_is_told_in_the_words_of_this_machine(program, database):
+    """Nobody here has a Secret, a Pod or an annotation."""
+    program.project.three_revisions()
+    address, _, rest = program.project.url.rpartition("@")
+    program.project.url = f"{address.rpartition(':')[0]}:wrong@{rest}"
+    said = program.run("run", "--max-wait", "1s")
+    assert (said.code, program.status()["conditions"][0]["reason"]) == (6, "AuthenticationFailed")
+    assert "Mend user and password in the URL" in said.err
+    assert "Mend user and password in the URL" in said.out
+    assert "Secret" not in said.err + said.out
 
 
 def test_a_damaged_backup_is_told_from_a_whole_one(on_sqlite):

@@ -64,7 +64,10 @@ def test_ctrl_c_stops_the_step_on_the_server_and_the_next_start_goes_on(program,
     assert database.ask(AT_WORK) == []
     assert not is_alive(program.runner())
     assert "stands at   a1" in said.out
-    assert "the run is open" in said.out
+    assert "interrupted: the run is open" in said.out
+    assert "to go on    start the same command again" in said.out
+    assert "stopped  a2" in said.out
+    assert "FAILED" not in said.out
     gate.touch()
     said = program.run()
     assert said.code == 0, said.err
@@ -132,6 +135,16 @@ def test_a_second_program_on_the_same_resource_is_refused_by_the_pid_of_the_firs
     gate.touch()
     assert first.wait().code == 0
     assert database.ask(TRACES) == [(3,)]
+
+
+def test_a_run_is_cancelled_without_saying_again_where_its_backups_go(program, database):
+    program.spec["backup"] = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
+    started = in_mid_migration(program, database)
+    started.interrupt()
+    assert started.wait().code == 5
+    said = program.run("cancel")
+    assert (said.code, program.status()["phase"]) == (4, "Cancelled"), said.err
+    assert len(program.status()["backups"]) == 1
 
 
 def test_an_interrupted_run_can_be_cancelled_and_the_report_says_where_the_database_stands(program, database, gate):

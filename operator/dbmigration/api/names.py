@@ -23,5 +23,12 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 
 ANNOTATION_RETRY = f"{GROUP}/retry"
 ANNOTATION_CANCEL = f"{GROUP}/cancel"
+# What a user may set on a resource, and what it does.
+ANNOTATIONS = {
+    ANNOTATION_RETRY: "Any text that was not there before, such as the time, starts a new run once the present one is over.",
+    ANNOTATION_CANCEL: "Any text that was not there before ends the present run: what runs is stopped on the server, and the database is read.",
+}
+
+# What the operator notes on its Jobs.
 ANNOTATION_NONCE = f"{GROUP}/nonce"
 ANNOTATION_DEADLINE = f"{GROUP}/deadline-seconds"

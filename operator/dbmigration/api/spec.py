@@ -72,6 +72,12 @@ class LocalReference(SpecModel):
     name: Name = Field(description="Name of the object, in the same namespace.")
 
 
+class ClaimReference(SpecModel):
+    """A PersistentVolumeClaim, by name."""
+
+    claim_name: Name = Field(description="Name of the PersistentVolumeClaim, in the same namespace.")
+
+
 class Tls(SpecModel):
     """Certificates for the connection."""
 
@@ -130,7 +136,7 @@ class Source(SpecModel):
         default=None,
         description="A ConfigMap with the project's files, a path's slashes written as two underscores; run in the tools image.",
     )
-    persistent_volume_claim: LocalReference | None = Field(
+    persistent_volume_claim: ClaimReference | None = Field(
         default=None, description="A volume with the Alembic project at its root; run in the tools image."
     )
 

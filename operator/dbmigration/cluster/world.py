@@ -21,12 +21,13 @@ from dbmigration.cluster.hindrances import refused
 from dbmigration.cluster.manifests.pod import RUNNER, step_labels
 from dbmigration.cluster.manifests.volumes import places
 from dbmigration.cluster.objects import Document, Key, labels_of, owner_uid_of, uid_of
-from dbmigration.cluster.progress import last_progress
 from dbmigration.cluster.reading import Sight, events_that_may_tell, program_runs_in, read_step
+from dbmigration.cluster.redaction import short
 from dbmigration.cluster.resource import Resource
 from dbmigration.cluster.site import Site
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Ended, Observed, Running, StepRef, StepView, Waiting
+from dbmigration.lifecycle.progress import CHARACTERS, progress
 from dbmigration.lifecycle.tasks import nonce
 from dbmigration_runner.contract.task import StepKind
 
@@ -166,7 +167,8 @@ class ClusterWorld:
             except ClusterError as error:
                 logger.debug("The log of Pod %s could not be read: %s", pod, error)
             else:
-                self._memory.progress[pod] = last_progress(log) or self._memory.progress.get(pod, "")
+                if told := progress(log.splitlines()):
+                    self._memory.progress[pod] = short(str(told), CHARACTERS)
         return self._memory.progress.get(pod, "")
 
     def _labels(self, ref: StepRef) -> dict[str, str]:

@@ -130,11 +130,14 @@ def retry_later(seen: Observed, kind: StepKind, reason: Reason, message: str) ->
     message = message if remedy in message else f"{sentence(message)} {remedy}"
     run = seen.open_run
     assert run is not None  # noqa: S101  # steps belong to an open run
-    failures = sum(1 for step in seen.status.steps if step.name == kind.value)
-    at = seen.now + delay(seen.pace, failures, f"{seen.uid}/{run.number}/{kind.value}")
+    failures = [step for step in seen.status.steps if step.name == kind.value]
+    at = seen.now + delay(seen.pace, len(failures), f"{seen.uid}/{run.number}/{kind.value}")
     status = replace(seen.status, next_retry_time=at)
     status = standing(seen, status, Standing.RETRYING, reason, message)
-    return Decision(status, news(seen, status, reason, message, warning=True), at)
+    # Told once: a message may name the Pod or the container of the attempt, and another word for it is no news.
+    before = failures[-2].reason if len(failures) > 1 else ""
+    told = () if before == reason.value else news(seen, status, reason, message, warning=True)
+    return Decision(status, told, at)
 
 
 def rest(seen: Observed, how: Standing, reason: Reason, message: str) -> Decision:

@@ -28,7 +28,8 @@ def succeed(seen: Observed) -> Decision:
     if plan.count == 0:
         reason, message = Reason.UP_TO_DATE, f"The database is at {where}; nothing was pending."
     else:
-        backup = f" Backup: {run.backup}." if run.backup else ""
+        skip = seen.spec.backup.skip
+        backup = f" Backup: {run.backup}." if run.backup else f" No backup: {sentence(skip.reason)}" if skip else ""
         count = len(run.applied_revisions)
         others = "" if count >= plan.count else f" of {plan.count}"
         message = f"{count}{others} revision(s) applied; the database was read back at {where}.{backup}"

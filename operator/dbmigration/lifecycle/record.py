@@ -22,6 +22,7 @@ from dbmigration.api.status import (
     Step,
     StepState,
 )
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.result import BackupReport, PlanReport, Result
 
 N = TypeVar("N", int, float)
@@ -52,7 +53,7 @@ def heads_read(status: Status, heads: Iterable[str] | None, now: datetime) -> St
     if heads is None:
         return status
     current = tuple(sorted(heads))
-    return replace(status, current_revisions=current, revision=", ".join(current) or "<base>", observed_at=now)
+    return replace(status, current_revisions=current, revision=named(current), observed_at=now)
 
 
 def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status:

@@ -13,6 +13,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Phase, Status, StepState
 from dbmigration.lifecycle.decision import Emit
 from dbmigration.lifecycle.observed import Ended, Observed
+from dbmigration_runner.contract.heads import named
 
 
 def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what
@@ -58,7 +59,7 @@ def heads(revisions: Iterable[str] | None) -> str:
     """Heads for a sentence."""
     if revisions is None:
         return "an unknown revision"
-    return ", ".join(sorted(revisions)) or "no revision (an empty version table)"
+    return named(revisions)
 
 
 def position(status: Status) -> str:

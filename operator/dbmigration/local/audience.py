@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from dbmigration.api.status import Status
-from dbmigration.local.journal import progress
+from dbmigration.local.journal import far
 from dbmigration.local.narration import news
+from dbmigration.local.wording import of_resource
 from dbmigration.local.world import LocalWorld
 from dbmigration_runner.contract.task import StepKind
 
@@ -38,7 +39,7 @@ class Lines:
 
     def show(self, world: LocalWorld) -> None:
         """Say what is new."""
-        status = world.resource.parsed_status
+        status = of_resource(world.resource).parsed_status
         if status != self._before:
             for line in news(self._before, status):
                 self.say(line)
@@ -80,7 +81,8 @@ class Live(Lines):
         super().show(world)
         status = world.resource.parsed_status
         total = status.plan.count if status.plan else None
-        self._progress.update(self._task, description=status.phase.value, total=total, completed=applied(world, status))
+        doing = f"{status.phase.value}: {status.progress}" if status.progress else status.phase.value
+        self._progress.update(self._task, description=doing, total=total, completed=applied(world, status))
 
     def say(self, message: str) -> None:
         """One line above the bar."""
@@ -92,7 +94,7 @@ def applied(world: LocalWorld, status: Status) -> int:
     """How many revisions of the plan are done, as far as it is known by now."""
     done = len(status.run.applied_revisions) if status.run else 0
     ref = world.running()
-    here = progress(world.steps.log(ref)) if ref is not None and ref.kind is StepKind.MIGRATE else None
+    here = far(world.steps.log(ref)) if ref is not None and ref.kind is StepKind.MIGRATE else None
     return done + (here.done if here else 0)
 
 

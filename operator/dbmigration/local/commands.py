@@ -21,7 +21,7 @@ from typing import Any
 
 from dbmigration.api.names import API_VERSION
 from dbmigration.api.reasons import ReasonClass, classify
-from dbmigration.local import journal, surroundings
+from dbmigration.local import journal, surroundings, wording
 from dbmigration.local.archive import look_through
 from dbmigration.local.audience import audience
 from dbmigration.local.driving import Exit, drive_to_its_end
@@ -75,8 +75,9 @@ class Options:
 
 def run(options: Options) -> Exit:
     """Take the database to where the manifest wants it; an open run is gone on with."""
-    with _opened(options) as opened:
-        fresh = opened.resource
+    manifest, around = _manifest(options), _surroundings(options)
+    with _opened(options, manifest, around) as opened:
+        fresh = opened.resource.wished(wish_of(manifest, around))
         # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
         # the same as before, and what is waited for is tried at once.
         if fresh.run_is_open:
@@ -88,7 +89,9 @@ def run(options: Options) -> Exit:
 
 def cancel(options: Options) -> Exit:
     """End an open run; a migration that has begun is stopped on the server, and the database is looked at."""
-    with _opened(options) as opened:
+    manifest, around = _manifest(options), _surroundings(options)
+    # What is wished stays as it was: whoever wants an end need not repeat how the run was begun.
+    with _opened(options, _without_backup(manifest), around) as opened:
         if not opened.resource.run_is_open:
             sys.stderr.write("No run is open; there is nothing to cancel.\n")
             return Exit.SUCCEEDED
@@ -100,20 +103,15 @@ def plan(options: Options) -> Exit:
     manifest, around = _manifest(options), _surroundings(options)
     folder = options.root / folder_name(manifest.namespace, manifest.name, around.database)
     steps = _steps(manifest, around, folder)
-    # A plan writes no backup: whether there is a place for one is the run's concern.
-    without = replace(
-        manifest,
-        spec=manifest.spec.model_copy(update={"backup": manifest.spec.backup.model_copy(update={"storage": None})}),
-    )
     private = folder.with_name(f"{folder.name}.plan-{os.getpid()}")
     try:
         with (
-            surroundings.places(without, around, private) as places,
+            surroundings.places(_without_backup(manifest), around, private) as places,
             planned(manifest.namespace, manifest.name, manifest.spec, places, steps) as told,
         ):
             sql = journal.statements(told.log) if options.sql else None
-            text = _json(told.result) if options.as_json else plan_report(told.result, sql, _width())
-            sys.stdout.write(text + "\n")
+            shown = wording.of_result(told.result)
+            sys.stdout.write((_json(shown) if options.as_json else plan_report(shown, sql, _width())) + "\n")
             return _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -126,7 +124,7 @@ def status(options: Options) -> Exit:
     if not known:
         sys.stderr.write(f"Nothing was run for {manifest.namespace}/{manifest.name}; looked in {options.root}.\n")
         return Exit.INVALID
-    found = [(folder, resource) for folder in known if (resource := read(folder)) is not None]
+    found = [(folder, wording.of_resource(resource)) for folder in known if (resource := read(folder)) is not None]
     if options.as_json:
         documents = [document(resource) for _, resource in found]
         sys.stdout.write(json.dumps(documents if len(documents) > 1 else documents[0], indent=2) + "\n")
@@ -135,8 +133,9 @@ def status(options: Options) -> Exit:
     for folder, resource in found:
         pid = holder(folder)
         at_work = f"\nat work     pid {pid}" if pid else ""
-        results = results_of(resource, Steps(folder / "steps", "", {}))
-        texts.append(report(resource, results, str(folder / "steps"), None, _width()) + at_work)
+        results = [wording.of_result(result) for result in results_of(resource, Steps(folder / "steps", "", {}))]
+        ending = Exit.INTERRUPTED if resource.run_is_open and pid is None else None
+        texts.append(report(resource, results, str(folder / "steps"), ending, _width()) + at_work)
     sys.stdout.write("\n\n".join(texts) + "\n")
     return Exit.SUCCEEDED
 
@@ -164,13 +163,18 @@ class _Opened:
 
 
 @contextmanager
-def _opened(options: Options) -> Iterator[_Opened]:
-    manifest, around = _manifest(options), _surroundings(options)
+def _opened(options: Options, manifest: Manifest, around: Surroundings) -> Iterator[_Opened]:
     name = folder_name(manifest.namespace, manifest.name, around.database)
     steps = _steps(manifest, around, options.root / name)
     with open_store(options.root, name) as store, surroundings.places(manifest, around, store.folder) as places:
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
-        yield _Opened(store, steps, places, resource.wished(wish_of(manifest, around)))
+        yield _Opened(store, steps, places, resource)
+
+
+def _without_backup(manifest: Manifest) -> Manifest:
+    """For what writes none, a plan or an end: whether there is a place for backups is the run's concern."""
+    backup = manifest.spec.backup.model_copy(update={"storage": None})
+    return replace(manifest, spec=manifest.spec.model_copy(update={"backup": backup}))
 
 
 def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
@@ -178,12 +182,12 @@ def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     world = LocalWorld(opened.store, opened.steps, opened.places, resource)
     with audience(before, terminal=sys.stderr.isatty()) as watching:
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
+    shown = wording.of_resource(world.resource)
     if options.as_json:
-        sys.stdout.write(json.dumps(document(world.resource), indent=2) + "\n")
+        sys.stdout.write(json.dumps(document(shown), indent=2) + "\n")
     else:
-        sys.stdout.write(
-            "\n" + report(world.resource, world.results(), str(opened.store.steps), ending, _width()) + "\n"
-        )
+        results = [wording.of_result(result) for result in world.results()]
+        sys.stdout.write("\n" + report(shown, results, str(opened.store.steps), ending, _width()) + "\n")
     return ending
 
 

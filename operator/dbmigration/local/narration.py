@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from dbmigration.api.status import Backup, ConditionStatus, Plan, Status, Step, StepState
+from dbmigration.lifecycle.progress import size
 from dbmigration.lifecycle.telling import heads
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.task import StepKind
 
 _BEGINNINGS = {
@@ -18,8 +20,6 @@ _BEGINNINGS = {
     StepKind.MIGRATE: "Upgrading and verifying",
     StepKind.LOOK: "Looking at the database after a loss",
 }
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_UNIT = 1024
 
 
 def news(before: Status, now: Status) -> Iterator[str]:
@@ -103,15 +103,7 @@ def short_heads(revisions: tuple[str, ...] | None) -> str:
     """Heads for a table; what nobody could read is said to be so."""
     if revisions is None:
         return "unknown"
-    return ", ".join(sorted(revisions)) or "nothing (empty)"
-
-
-def size(count: int) -> str:
-    """Bytes for humans."""
-    value, unit = float(count), 0
-    while value >= _UNIT and unit < len(_UNITS) - 1:
-        value, unit = value / _UNIT, unit + 1
-    return f"{count} B" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+    return named(revisions)
 
 
 def span(length: timedelta) -> str:

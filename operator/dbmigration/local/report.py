@@ -9,11 +9,13 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dbmigration.api.status import Status, StepState
+from dbmigration.api.status import ConditionStatus, Status, StepState
+from dbmigration.lifecycle.progress import size
 from dbmigration.local.archive import Found
 from dbmigration.local.driving import Exit, ready
-from dbmigration.local.narration import restorable, short_heads, size, span
+from dbmigration.local.narration import restorable, short_heads, span
 from dbmigration.local.store import Resource
+from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Result
 
 _LABEL = 12
@@ -44,8 +46,14 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     elif run.outcome is not None:
         yield "outcome", f"{run.outcome.value} ({condition.reason if condition else 'unknown'})"
     else:
-        yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open, the same command goes on with it"
-    if condition is not None and ending is not Exit.INTERRUPTED:
+        yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open"
+        if ending is not None:
+            yield (
+                "to go on",
+                "start the same command again; dbmigration cancel, with the same options, ends the run instead",
+            )
+    # What a step was doing when it was interrupted is no news; what it waits for is.
+    if condition is not None and (ending is not Exit.INTERRUPTED or condition.status is ConditionStatus.FALSE):
         yield "message", condition.message
     yield "resource", f"{resource.namespace}/{resource.name}{f', run {run.number}' if run else ''}"
     if resource.database:
@@ -71,10 +79,14 @@ def _revisions(status: Status, results: list[Result]) -> Iterator[Row]:
     arrived = status.current_revisions is not None and set(status.current_revisions) == set(plan.target)
     reports = [result.migrate for result in results if result.migrate is not None]
     applied = {*run.applied_revisions, *(revision for report in reports for revision in report.applied)}
-    failed = {report.failed_revision for report in reports if report.failed_revision is not None}
+    failed = {
+        result.migrate.failed_revision: "stopped" if result.reason == RunnerReason.CANCELLED.value else "FAILED"
+        for result in results
+        if result.migrate is not None and result.migrate.failed_revision is not None
+    }
     label = "revisions"
     for revision in plan.revisions:
-        mark = "applied" if arrived or revision.id in applied else "FAILED" if revision.id in failed else "pending"
+        mark = "applied" if arrived or revision.id in applied else failed.get(revision.id, "pending")
         yield label, f"{mark:<8} {revision.id}  {revision.title}"
         label = ""
     if plan.count > len(plan.revisions):

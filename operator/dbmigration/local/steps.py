@@ -24,7 +24,7 @@ import psutil
 import dbmigration_runner
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Running, StepRef, StepView, Stopping
 from dbmigration.local.errors import LocalError
-from dbmigration.local.journal import progress
+from dbmigration.local.journal import far
 from dbmigration.local.store import replace_file
 from dbmigration_runner.contract.codec import DecodeError
 from dbmigration_runner.contract.result import Result
@@ -145,7 +145,7 @@ class Steps:
         try:
             asked = (folder / "stopping").stat().st_mtime
         except FileNotFoundError:
-            return Running(str(progress(folder / "log") or ""))
+            return Running(str(far(folder / "log") or ""))
         if time.time() > asked + self.stop_grace.total_seconds():
             self._end_strays(folder)
         return Stopping()

@@ -79,7 +79,7 @@ def manifest_of_options(name: str, config: str, target: str, no_backup: str | No
     )
     spec = {
         "database": {"urlFrom": {"secretKeyRef": {"name": "local", "key": "url"}}},
-        "migrations": {"source": {"persistentVolumeClaim": {"name": "local"}}, "config": config},
+        "migrations": {"source": {"persistentVolumeClaim": {"claimName": "local"}}, "config": config},
         "targetRevision": target,
         "backup": backup,
     }

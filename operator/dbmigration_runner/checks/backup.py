@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.checks.backup_progress import BackupProgress
 from dbmigration_runner.checks.manifest import (
     PARTIAL,
     SUFFIX,
@@ -31,6 +32,7 @@ from dbmigration_runner.checks.manifest import (
     write_manifest,
 )
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
 from dbmigration_runner.engines import engine_for
@@ -78,7 +80,8 @@ def backup(step: Step) -> Result:
                 step.check()
                 heartbeat.check()
 
-            report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin)
+            far = BackupProgress(step.log.say)
+            report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin, far=far)
         lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
         seen = step.look()
     finally:
@@ -103,27 +106,33 @@ def _admin(step: Step) -> Engine | None:
 
 
 def back_up(
-    task: Task, engine: Engine, *, lock: Lock, alive: Callable[[], None], admin: Engine | None = None
+    task: Task,
+    engine: Engine,
+    *,
+    lock: Lock,
+    alive: Callable[[], None],
+    admin: Engine | None = None,
+    far: BackupProgress | None = None,
 ) -> BackupReport:
     """Take and verify the task's backup; the caller holds `lock` until this returns.
 
     `alive` is called at least twice a second, and raises Stopped where the step is to end or the lock is lost. `admin` is
-    the same database by a URL that leads past a pooler and may create databases.
+    the same database by a URL that leads past a pooler and may create databases. `far` is told how far it is.
 
     Raises RunnerError: DatabaseMoved, BackupFailed, BackupCorrupt, BackupVolumeFull, BackupNotRestorable,
     ClientToolsTooOld and what an engine's sessions raise. Then there is no new backup, and no old one within retention is
     gone.
     """
-    order = _order(task)
+    order, far = _order(task), far or BackupProgress()
     directory = Path(order.directory)
     with _said_of(directory):
         _prepare(directory)
         # Retention may have been lowered because the volume is full: what it gives up makes room for this one.
         give_up(directory, order.keep_last)
         dump = dump_for(engine, admin, lock)
-        written = write_dump(task, dump, directory / f"{order.name}{dump.suffix}{PARTIAL}", alive)
+        written = write_dump(task, dump, directory / f"{order.name}{dump.suffix}{PARTIAL}", alive, far)
         try:
-            decoded = verify_dump(dump, written, alive)
+            decoded = verify_dump(dump, written, alive, far)
             probe = dump.probe(written.path, written.snapshot, alive)
             manifest = _manifest(task, dump, written, decoded, probe)
             _publish(written.path, directory, manifest)
@@ -148,18 +157,25 @@ def back_up(
     )
 
 
-def write_dump(task: Task, dump: Dump, path: Path, alive: Callable[[], None]) -> Written:
+def write_dump(
+    task: Task, dump: Dump, path: Path, alive: Callable[[], None], far: BackupProgress | None = None
+) -> Written:
     """Dump one snapshot of the database to a new file, and sync it; nothing is left of a dump that failed.
 
     Raises Refusal (DatabaseMoved, BackupVolumeFull) before anything is written.
     """
-    order = _order(task)
+    order, told = _order(task), far or BackupProgress()
+
+    def alive_and_told() -> None:
+        alive()
+        told("writing", lambda: path.stat().st_size)
+
     with dump.snapshot(order.version_table) as snapshot:
         taken_at = now()
         _refuse_moved(task, snapshot)
         _refuse_small_volume(path.parent, snapshot)
         try:
-            stored = dump.write(path, alive)
+            stored = dump.write(path, alive_and_told)
         except BaseException:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -168,12 +184,13 @@ def write_dump(task: Task, dump: Dump, path: Path, alive: Callable[[], None]) ->
     return Written(path, stored, snapshot, taken_at)
 
 
-def verify_dump(dump: Dump, written: Written, alive: Callable[[], None]) -> Decoded:
+def verify_dump(dump: Dump, written: Written, alive: Callable[[], None], far: BackupProgress | None = None) -> Decoded:
     """Read the dump back from the disk and decode it to its last row; what is not whole is set aside as `.corrupt`.
 
     Raises RunnerError (BackupCorrupt).
     """
-    decoded = dump.decode(written.path, alive)
+    told, size = far or BackupProgress(), written.stored.size_bytes
+    decoded = dump.decode(written.path, alive, lambda count: told("reading back", lambda: count, size))
     fault = _fault(written, decoded)
     if fault:
         aside = written.path.with_name(written.path.name[: -len(PARTIAL)] + CORRUPT)
@@ -235,13 +252,9 @@ def _refuse_moved(task: Task, snapshot: Snapshot) -> None:
     if task.expected is not None and sorted(snapshot.heads) != sorted(task.expected.start):
         raise Refusal(
             RunnerReason.DATABASE_MOVED,
-            f"The database is at {_named(snapshot.heads)}, the plan starts at {_named(task.expected.start)}: "
+            f"The database is at {named(snapshot.heads)}, the plan starts at {named(task.expected.start)}: "
             "somebody else migrated it. A new plan is needed.",
         )
-
-
-def _named(heads: tuple[str, ...]) -> str:
-    return ", ".join(sorted(heads)) or "no revision"
 
 
 def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:

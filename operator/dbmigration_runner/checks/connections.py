@@ -7,6 +7,7 @@ no revision; must leave no transaction open on a connection, for Alembic would t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import threading
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import GuestOrder, Guests
 
 INFO_KEY = "dbmigration.adopted"
+_STAND_IN_KEY = "dbmigration.stand-in"  # opened in the place of the manifest's database, which is not there yet
 _TRANSACTION_KEY = "dbmigration.transaction"  # the one in which a statement began that may end it
 
 
@@ -40,6 +42,7 @@ class Connections:
 
     def install(self) -> None:
         """From here on; nothing of the application may be imported before."""
+        event.listen(Engine, "do_connect", self._open)
         event.listen(Engine, "connect", self._connect)
         event.listen(Engine, "before_cursor_execute", self._before_statement)
         event.listen(Engine, "after_cursor_execute", self._after_statement)
@@ -71,6 +74,17 @@ class Connections:
         """Ask a method of interface.Guests about a connection of SQLAlchemy's."""
         return getattr(self._guests, question)(_driver(connection), *arguments)
 
+    def _open(self, dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        """A connection, or None for SQLAlchemy to open it as it would."""
+        record.info.pop(_STAND_IN_KEY, None)
+        if not dialect.name.startswith(self._order.engine):
+            return None
+        instead = self._guests.stand_in(arguments, self._order)
+        if instead is None:
+            return None
+        record.info[_STAND_IN_KEY] = True
+        return dialect.connect(*instead, **options)
+
     def _connect(self, dbapi_connection: Any, record: Any) -> None:
         record.info.pop(INFO_KEY, None)
         try:
@@ -79,6 +93,8 @@ class Connections:
             with contextlib.suppress(Exception):
                 dbapi_connection.rollback()
             return
+        if _STAND_IN_KEY in record.info:
+            adopted = dataclasses.replace(adopted, proven=True)
         record.info[INFO_KEY] = adopted
         self._tell(Opened(adopted.session, adopted.proven))
 

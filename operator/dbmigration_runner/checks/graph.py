@@ -16,6 +16,7 @@ from alembic.runtime.migration import HeadMaintainer, MigrationStep
 from alembic.script import revision as revisions
 from alembic.util import CommandError
 
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.errors import Refusal
 
@@ -65,7 +66,7 @@ def way(script: ScriptDirectory, heads: tuple[str, ...], target: str) -> Way:
             _refuse_unrunnable(found)
         steps = script._upgrade_revs(target, heads)  # type: ignore[arg-type]  # noqa: SLF001  # what `upgrade` calls
     except (CommandError, revisions.RevisionError) as error:
-        raise Refusal(RunnerReason.UNKNOWN_TARGET, f"{target} cannot be reached from {shown(heads)}: {error}") from None
+        raise Refusal(RunnerReason.UNKNOWN_TARGET, f"{target} cannot be reached from {named(heads)}: {error}") from None
     ledger = _Ledger(None, heads)  # type: ignore[arg-type]  # the context would only be used to write
     for step in steps:
         ledger.update_to_step(step)
@@ -88,7 +89,7 @@ def agree(
     if first_attempt and set(heads) != set(expected.start):
         raise Refusal(
             RunnerReason.DATABASE_MOVED,
-            f"The database is at {shown(heads)} and not at {shown(expected.start)}, where it was planned and backed up: "
+            f"The database is at {named(heads)} and not at {named(expected.start)}, where it was planned and backed up: "
             "somebody else moved it. Plan again.",
         )
     whole = way(script, expected.start, target)
@@ -99,7 +100,7 @@ def agree(
     if strangers or unplanned or (rest.final != whole.final):
         raise Refusal(
             RunnerReason.DATABASE_MOVED,
-            f"The database is at {shown(heads)}, which is not on the way from {shown(expected.start)} to {shown(whole.final)} "
+            f"The database is at {named(heads)}, which is not on the way from {named(expected.start)} to {named(whole.final)} "
             "that was planned and backed up: somebody else moved it. Plan again.",
         )
     return whole
@@ -117,11 +118,6 @@ def plan_hash(script: ScriptDirectory, path: Way, config_file: str, image: str) 
         "image": image,
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def shown(heads: tuple[str, ...]) -> str:
-    """Heads for a sentence."""
-    return ", ".join(heads) or "no revision"
 
 
 def _refuse_unknown_heads(script: ScriptDirectory, heads: tuple[str, ...]) -> None:
@@ -172,7 +168,7 @@ def _refuse_downgrade(script: ScriptDirectory, heads: tuple[str, ...], wanted: t
     if past:
         raise Refusal(
             RunnerReason.DOWNGRADE_NOT_ALLOWED,
-            f"The database is at {shown(heads)}, ahead of the target {shown(tuple(past))}. Set targetRevision to where it shall be.",
+            f"The database is at {named(heads)}, ahead of the target {named(tuple(past))}. Set targetRevision to where it shall be.",
         )
 
 

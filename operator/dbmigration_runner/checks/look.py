@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
 
@@ -38,7 +39,7 @@ def look(step: Step) -> Result:
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
-        f"The database is at {', '.join(seen.heads) or 'no revision'}.",
+        f"The database is at {named(seen.heads)}.",
         changed=False,
         heads=seen.heads,
         catalog=seen.catalog,

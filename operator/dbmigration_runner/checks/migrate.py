@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
 from dbmigration_runner.checks import after, before
+from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
 from dbmigration_runner.errors import Stopped
@@ -117,8 +118,8 @@ def _result(step: Step, attempt: _Attempt) -> Result:
         return _failed(step, attempt, reason, error.message + reached)
     if not attempt.heads_at_target:
         planned = attempt.story.planned
-        target = ", ".join(planned.target) if planned is not None else "the target"
-        found = "unreadable" if attempt.after.heads is None else ", ".join(attempt.after.heads) or "no revision"
+        target = named(planned.target) if planned is not None else "the target"
+        found = "unreadable" if attempt.after.heads is None else named(attempt.after.heads)
         return _failed(
             step,
             attempt,

@@ -107,8 +107,8 @@ class Dump(Protocol):
         """
         ...
 
-    def decode(self, path: Path, alive: Callable[[], None]) -> Decoded:
-        """Read the file from the disk, not from memory, and decode all of it."""
+    def decode(self, path: Path, alive: Callable[[], None], read: Callable[[int], None] = lambda _: None) -> Decoded:
+        """Read the file from the disk, not from memory, and decode all of it. `read` is often told how many bytes were read."""
         ...
 
     def probe(self, path: Path, snapshot: Snapshot, alive: Callable[[], None]) -> Probe:

@@ -14,7 +14,7 @@ from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
 from dbmigration_runner.contract.task import ChecksBefore, LockBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.engine import URL
 
@@ -88,6 +88,10 @@ class Guests(Protocol):
 
     Nothing here may leave a transaction open: Alembic would take it for the application's own and never commit.
     """
+
+    def stand_in(self, arguments: Sequence[Any], order: GuestOrder) -> Sequence[Any] | None:
+        """The driver's arguments for another database to be looked at, where opening the one that is meant would make it."""
+        ...
 
     def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
         """Dress a connection just opened. Raises whatever the driver raises where it is another engine's."""

@@ -147,10 +147,10 @@ class PostgreSQLDump:
                 raise _failed(complaints(), code)
         return stored
 
-    def decode(self, path: Path, alive: Callable[[], None]) -> Decoded:
+    def decode(self, path: Path, alive: Callable[[], None], read: Callable[[int], None] = lambda _: None) -> Decoded:
         """See dump.Dump. Only the rows: all the rest of an archive stands in its head, which is read for them too."""
         counter = CopyCounter(self._codec)
-        archive, fault = self._restore(path, ["--data-only", "--file=-"], alive, counter.feed)
+        archive, fault = self._restore(path, ["--data-only", "--file=-"], alive, counter.feed, read)
         if not fault and not counter.is_complete:
             fault = "the rows of the last table do not end"
         return Decoded(archive.size_bytes, archive.sha256, counter.size_bytes, counter.rows, short(fault))
@@ -165,7 +165,12 @@ class PostgreSQLDump:
         return postgresql_probe.probe(self._source, snapshot, restore)
 
     def _restore(
-        self, path: Path, options: list[str], alive: Callable[[], None], text: Callable[[bytes], None]
+        self,
+        path: Path,
+        options: list[str],
+        alive: Callable[[], None],
+        text: Callable[[bytes], None],
+        read: Callable[[int], None] = lambda _: None,
     ) -> tuple[StoredFile, str]:
         """Run pg_restore over the file. What was read from the disk, and pg_restore's complaints where it failed."""
         archive = StoredFile(path, compressed=not self._tools.has_zstd)
@@ -178,11 +183,13 @@ class PostgreSQLDump:
                 try:
                     while wait(flows, POLL_SECONDS, FIRST_EXCEPTION).not_done:
                         alive()
+                        read(archive.size_bytes)
                 except BaseException:
                     process.kill()  # its pipes end, and with the file so do the threads
                     archive.stop()
                     raise
                 faults = [flow.result() for flow in flows]
+                read(archive.size_bytes)
             code = process.wait()
             if code != 0:
                 # Killed it has no words of its own, and what it did not do must not pass for done.

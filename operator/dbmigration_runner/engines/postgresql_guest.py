@@ -13,6 +13,8 @@ from dbmigration_runner.engines.interface import Adopted, Rights
 from dbmigration_runner.engines.postgresql_names import GUEST_KEY, quoted, text_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dbmigration_runner.engines.interface import GuestOrder
 
 # CONCURRENTLY waits for old transactions by taking locks on them: a lock timeout would end it and leave an invalid index.
@@ -41,6 +43,10 @@ _NOTICE_DEATH = {"client_connection_check_interval": "5s", "tcp_keepalives_idle"
 
 class PostgreSQLGuests:
     """See interface.Guests."""
+
+    def stand_in(self, arguments: Sequence[Any], order: GuestOrder) -> None:
+        """A server makes no database because somebody asks for it."""
+        del arguments, order
 
     def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
         """See interface.Guests."""

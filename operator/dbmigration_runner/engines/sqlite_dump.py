@@ -93,11 +93,12 @@ class SQLiteDump:
                 size += len(chunk)
         return Stored(size, digest.hexdigest())
 
-    def decode(self, path: Path, alive: Callable[[], None]) -> Decoded:
+    def decode(self, path: Path, alive: Callable[[], None], read: Callable[[int], None] = lambda _: None) -> Decoded:
         """See dump.Dump."""
         with StoredFile(path) as file:
             for _ in file.chunks():
                 alive()
+                read(file.size_bytes)
         try:
             with _copy(path, alive) as session:
                 faults = [str(row[0]) for row in session.rows("PRAGMA integrity_check")]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.engines.interface import Adopted, Rights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dbmigration_runner.engines.interface import GuestOrder
 
 _READS = ("SELECT", "PRAGMA", "EXPLAIN", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELEASE")
@@ -16,8 +19,16 @@ _READS = ("SELECT", "PRAGMA", "EXPLAIN", "BEGIN", "ROLLBACK", "SAVEPOINT", "RELE
 class SQLiteGuests:
     """See interface.Guests."""
 
+    def stand_in(self, arguments: Sequence[Any], order: GuestOrder) -> Sequence[Any] | None:
+        """SQLite makes a file at the first look where there was none: an empty database in memory is looked at instead."""
+        if not order.read_only or not arguments:
+            return None
+        path = str(arguments[0])
+        meant = os.path.realpath(path) == os.path.realpath(order.proof["path"])
+        return [":memory:", *arguments[1:]] if meant and not Path(path).exists() else None
+
     def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
-        """See interface.Guests. The proof is the file: SQLite makes it at the first look where there was none."""
+        """See interface.Guests. The proof is the file."""
         rows = _rows(connection, "PRAGMA database_list")
         path = next((str(row[2]) for row in rows if row[1] == "main"), "")
         proven = bool(path) and os.path.realpath(path) == os.path.realpath(order.proof["path"])

@@ -15,6 +15,7 @@ from dbmigration.cluster.manifests.volumes import places
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.observed import StepRef
 from dbmigration_runner.contract.task import BackupOrder, DatabaseAccess, Migrations, RunIdentity, StepKind, Task
+from tests.pod_security import restricted_violations
 from tests.unit.cluster.documents import UID, resource
 
 TOOLS = Tools("registry.example/tools:0.1.0", "IfNotPresent")
@@ -22,7 +23,7 @@ IMAGE = {"source": {"image": {"reference": "registry.example/shop:1.1", "pullPol
 SOURCES = {
     "image": IMAGE,
     "configMap": {"source": {"configMap": {"name": "scripts"}}},
-    "volume": {"source": {"persistentVolumeClaim": {"name": "scripts"}}},
+    "volume": {"source": {"persistentVolumeClaim": {"claimName": "scripts"}}},
 }
 EVERYTHING = {
     "metadata": {"labels": {"team": "shop", names.LABEL_UID: "forged"}, "annotations": {"mesh": "off"}},
@@ -73,33 +74,6 @@ def containers_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 def runner_of(manifest: dict[str, Any]) -> dict[str, Any]:
     (runner,) = pod_of(manifest)["containers"]
     return runner
-
-
-def restricted_violations(pod: dict[str, Any]) -> list[str]:
-    """Pod Security's level "restricted", as its standard words it."""
-    wrong = [f"host{kind}" for kind in ("Network", "PID", "IPC") if pod.get(f"host{kind}")]
-    own = pod.get("securityContext", {})
-    allowed = {
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    }
-    wrong += [f"volume {volume['name']}" for volume in pod["volumes"] if (volume.keys() - {"name"}) - allowed]
-    for container in [*pod.get("initContainers", []), *pod["containers"]]:
-        context = {**own, **container.get("securityContext", {})}
-        wrong += [f"{container['name']}: {what}" for what, holds in {
-            "may gain privileges": context.get("allowPrivilegeEscalation") is False,
-            "has capabilities": context.get("capabilities") == {"drop": ["ALL"]},
-            "may be root": context.get("runAsNonRoot") is True and context.get("runAsUser") != 0,
-            "has no seccomp profile": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
-            "is privileged": not context.get("privileged"),
-        }.items() if not holds]  # fmt: skip
-    return wrong
 
 
 @pytest.mark.parametrize("template", [{}, EVERYTHING], ids=["bare", "everything"])

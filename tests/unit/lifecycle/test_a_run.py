@@ -9,7 +9,7 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase, StepState
-from dbmigration.lifecycle.observed import Waiting
+from dbmigration.lifecycle.observed import Gone, Waiting
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import FACTS, HISTORY, Laboratory, manifest
@@ -169,6 +169,20 @@ def test_what_can_be_mended_outside_is_tried_again_for_ever(lab, said, shown):
     lab.turn()
     assert lab.status.phase is Phase.BACKING_UP
     assert lab.status.next_retry_time is None
+
+
+def test_what_is_tried_again_is_told_once_and_another_trouble_is_told_again(lab):
+    """A message may name what is another one at each try, such as the container that could not be started."""
+    for attempt in range(1, 6):
+        lab.turn()
+        lab.steps[lab.running] = Gone(f"container {attempt} could not be started", Reason.CONTAINER_NOT_STARTED)
+        lab.wait(lab.turn())
+    for _ in range(3):
+        lab.turn()
+        lab.fail(RunnerReason.AUTHENTICATION_FAILED)
+        lab.wait(lab.turn())
+    warnings = [event.reason for event in lab.events if event.warning]
+    assert warnings == [Reason.CONTAINER_NOT_STARTED, Reason.AUTHENTICATION_FAILED]
 
 
 def test_the_waits_grow_and_are_capped(lab):

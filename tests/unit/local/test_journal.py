@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from dbmigration.local.journal import progress, statements
+from dbmigration.local.journal import far, statements
 
 
 def write(path, *lines):
@@ -22,17 +22,17 @@ def applied(revision, done, of=3):
     return {"event": "revision-applied", "revision": revision, "done": done, "of": of}
 
 
-def test_no_log_is_no_progress(tmp_path):
-    assert progress(tmp_path / "log") is None
+def test_no_log_is_no_far(tmp_path):
+    assert far(tmp_path / "log") is None
 
 
 def test_the_revision_that_runs_and_how_many_are_done(tmp_path):
-    assert str(progress(write(tmp_path / "log", started("a1")))) == "a1 is running"
+    assert str(far(write(tmp_path / "log", started("a1")))) == "a1 is running"
     assert (
-        str(progress(write(tmp_path / "log", started("a1"), applied("a1", 1), started("a2"))))
+        str(far(write(tmp_path / "log", started("a1"), applied("a1", 1), started("a2"))))
         == "a2 is running, 1 of 3 done"
     )
-    assert str(progress(write(tmp_path / "log", started("a1"), applied("a1", 1)))) == "a1 is done, 1 of 3 done"
+    assert str(far(write(tmp_path / "log", started("a1"), applied("a1", 1)))) == "a1 is done, 1 of 3 done"
 
 
 def test_lines_of_others_and_broken_ones_are_passed_over(tmp_path):
@@ -46,17 +46,17 @@ def test_lines_of_others_and_broken_ones_are_passed_over(tmp_path):
         '{"event": 3}',
         "{" * 9000,
     )
-    assert str(progress(log)) == "a1 is running"
+    assert str(far(log)) == "a1 is running"
 
 
 def test_a_line_of_bytes_that_are_no_text_is_passed_over(tmp_path):
     (tmp_path / "log").write_bytes(b'{"event": "\xff\xfe"}\n\xff\n' + json.dumps(started("a1")).encode() + b"\n")
-    assert str(progress(tmp_path / "log")) == "a1 is running"
+    assert str(far(tmp_path / "log")) == "a1 is running"
 
 
 def test_only_the_end_of_a_long_log_is_read_and_it_is_enough(tmp_path):
     log = write(tmp_path / "log", *("x" * 200 for _ in range(2000)), applied("a1", 1), started("a2"))
-    assert str(progress(log)) == "a2 is running, 1 of 3 done"
+    assert str(far(log)) == "a2 is running, 1 of 3 done"
 
 
 def test_the_sql_is_given_by_revision_and_what_has_none_says_why(tmp_path):

@@ -108,7 +108,7 @@ def _in_the_tools(spec: MigrationSpec, tools: Tools) -> Document:
     container = _tools_container(RUNNER, tools.image, tools.pull_policy)
     container |= {"command": ["python3", _INJECTED], "workingDir": PROJECT_DIRECTORY}
     if source.persistent_volume_claim is not None:
-        made.add_claim(source.persistent_volume_claim.name, PROJECT_DIRECTORY, read_only=True)
+        made.add_claim(source.persistent_volume_claim.claim_name, PROJECT_DIRECTORY, read_only=True)
         return _with(_wished(container, made, spec), made)
     assert source.config_map is not None  # noqa: S101  # the API server's rule: exactly one source
     made.add("project", {"emptyDir": {}}, PROJECT_DIRECTORY)

@@ -1,0 +1,68 @@
+"""Messages that were written for a cluster, as they are said to somebody without one.
+
+Lifecycle and runner name Secrets, Pods and annotations, for that is where they mostly are; what is stored stays in their
+words, so that the same run tells the same in both worlds. Only what is shown passes through here. It must not change what a
+message means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dbmigration.local.store import Resource
+from dbmigration_runner.contract.result import Result
+
+# What is said there, and what it is here; the first that fits is taken first. A test holds each of them current.
+PHRASES: tuple[tuple[str, str], ...] = (
+    ("Set the retry annotation, or change the spec, to run again", "The same command runs again"),
+    ("then set the retry annotation", "then run again"),
+    ("Set the retry annotation", "Run again"),
+    ("Mend the Secret", "Mend user and password in the URL"),
+    ("mend the Secret", "mend the URL"),
+    ("the URL in the Secret", "the URL"),
+    ("Neither its Job nor its Pod is there any more", "Nothing of its process is there any more"),
+    ("in its Pod's log", "in its log"),
+    ("the Pod's log", "its log"),
+    ("raise podTemplate.resources", "give this machine more"),
+    ("mount it writable, or set podTemplate.fsGroup", "make it writable for this user"),
+    ("Mount it writable, or set podTemplate.fsGroup", "Make it writable for this user"),
+    ("mount the claim there", "make the folder"),
+    ("set migrations.path and migrations.config to where the image has it", "give --project and --config where it is"),
+    ("set migrations.python to the interpreter", "give --python the interpreter"),
+    ("Set migrations.python to the interpreter", "Give --python the interpreter"),
+    ("ahead of this image", "ahead of this project"),
+    ("Use the image that knows it", "Use the release that knows it"),
+    ("install one of them in the image", "install one of them for it"),
+    ("client programs of this image", "client programs of this machine"),
+    ("this image has no pg_dump", "this machine has no pg_dump"),
+    ("set backup.image to one that has them", "install them"),
+    ("the configuration or the image are", "or the configuration are"),
+    ("operator and runner are of different releases", "dbmigration and its runner are of different releases"),
+)
+
+
+def here(text: str) -> str:
+    """A message for somebody at this machine."""
+    for there, said in PHRASES:
+        text = text.replace(there, said)
+    return text
+
+
+def of_resource(resource: Resource) -> Resource:
+    """The resource with every message of its status said so."""
+    return replace(resource, status=_messages(resource.status))
+
+
+def of_result(result: Result) -> Result:
+    """A step's answer with its message and warnings said so."""
+    return replace(result, message=here(result.message), warnings=tuple(map(here, result.warnings)))
+
+
+def _messages(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: here(value) if key == "message" and isinstance(value, str) else _messages(value)
+            for key, value in node.items()
+        }
+    return [_messages(item) for item in node] if isinstance(node, list) else node
