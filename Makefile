@@ -62,6 +62,11 @@ cluster-down: ## Takes it away, whatever is left of it.
 generate: ## Renders the CRD and the reference pages from the code.
 	@$(IN_ENV) python scripts/generate.py
 
+.PHONY: statuses
+statuses: ## Records anew what the operator says of a resource, state by state, on a real Kubernetes; a packaging test reads it.
+	@rm -rf tests/packaging/statuses/recorded
+	@$(IN_ENV) DBMIGRATION_RECORD_STATUSES=1 pytest tests/cluster/operator/test_scenarios.py tests/cluster/operator/test_wishes.py tests/cluster/operator/test_what_goes_wrong.py
+
 .PHONY: lock
 lock: ## Locks the requirements anew: versions and hashes, no addresses.
 	@$(IN_ENV) scripts/lock

@@ -66,6 +66,8 @@ def _resource(schema: dict[str, Any]) -> str:
         "",
         f"`{names.API_VERSION}`, short name `{names.SHORT_NAME}`, namespaced.",
     ]
+    lines += ["", "## annotations", "", "| annotation | what it does |", "| --- | --- |"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in names.ANNOTATIONS.items()]
     for part in ("spec", "status"):
         lines += ["", f"## {part}", "", "| field | type | default | what it is |", "| --- | --- | --- | --- |"]
         lines += list(_rows(schema["properties"][part], ""))

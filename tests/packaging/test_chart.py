@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from tests.packaging.conftest import CHART, PROJECT
-from tests.packaging.rendered import Documents, of_kind, one, restricted_violations, rights
+from tests.packaging.rendered import Documents, of_kind, one, rights
+from tests.pod_security import restricted_violations
 
 Render = Callable[..., Documents]
 

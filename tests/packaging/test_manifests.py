@@ -10,7 +10,8 @@ import yaml
 
 from dbmigration.api.spec import MigrationSpec
 from tests.packaging.conftest import PROJECT
-from tests.packaging.rendered import Documents, of_kind, one, restricted_violations, rights
+from tests.packaging.rendered import Documents, of_kind, one, rights
+from tests.pod_security import restricted_violations
 
 Build = Callable[[Path], Documents]
 

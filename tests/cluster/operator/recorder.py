@@ -73,6 +73,8 @@ class Recorder:
                     self._write(item)
 
     def _write(self, document: Mapping[str, Any]) -> None:
+        if document["status"]["observedGeneration"] not in {-1, document["metadata"]["generation"]}:
+            return  # it speaks of what was wished before
         RECORDED.mkdir(exist_ok=True)
         path = RECORDED / f"{state_of(document)}.yaml"
         if not path.exists():
