@@ -1,10 +1,12 @@
 """Writes what is generated: the CRD, and the pages of the reference. `make generate` runs it, a test holds it current.
 
-Pure but for the writing: every page is made of the classes in dbmigration.api. It must not hold a fact of its own.
+Pure but for the writing: every page is made of the classes in dbmigration.api, or of the command line. It must not hold a
+fact of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import yaml
 from dbmigration.api import names
 from dbmigration.api.crd import custom_resource_definition
 from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
+from dbmigration.cli import command_line
 
 ROOT = Path(__file__).resolve().parent.parent
 CRD = f"crds/{names.GROUP}_{names.PLURAL}.yaml"
@@ -43,6 +46,7 @@ def documents() -> dict[str, str]:
         CRD: text,
         CHART_CRD: text,
         "docs/reference/reasons.md": _reasons(),
+        "docs/reference/cli.md": _command_line(command_line("dbmigration")),
         "docs/reference/databasemigration.md": _resource(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]),
     }
 
@@ -57,6 +61,36 @@ def _reasons() -> str:
             if explanation.kind is kind:
                 lines.append(f"| `{reason.value}` | {explanation.meaning} | {explanation.remedy} |")
     return "\n".join(lines) + "\n"
+
+
+def _command_line(parser: argparse.ArgumentParser) -> str:
+    lines = [f"<!-- {HEADER} -->", "# dbmigration", "", parser.description or ""]
+    lines.append("As `kubectl-dbmigration` on the PATH it is also a plugin: `kubectl dbmigration`.")
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
+    for name, command in commands.choices.items():
+        lines += ["", f"## {name}", "", *_prose(command.description or "")][:-1]
+        options = [action for action in command._actions if action.dest != "help"]  # noqa: SLF001
+        if options:
+            lines += ["", "| option | what it is |", "| --- | --- |"]
+            lines += [f"| {_option(action)} | {action.help} |" for action in options]
+    return "\n".join(lines) + "\n"
+
+
+def _option(action: argparse.Action) -> str:
+    value = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    if not action.option_strings:
+        return f"`{value}`"
+    return ", ".join(f"`{word} {value}`".replace(" `", "`") for word in action.option_strings)
+
+
+def _prose(text: str) -> Iterator[str]:
+    """A help text's paragraphs; what is indented there stands as it is here."""
+    for part in text.strip().split("\n\n"):
+        head, _, rest = part.partition("\n")
+        if rest.startswith("  "):
+            yield from (f"{head[0].upper()}{head[1:]}", "", "```", *(line[2:] for line in rest.splitlines()), "```", "")
+        else:
+            yield from (part, "")
 
 
 def _resource(schema: dict[str, Any]) -> str:

@@ -45,10 +45,21 @@ examples:
 
 {_EXIT_CODES}"""
 
+_CANCEL = f"""\
+Ends a run on this machine that was interrupted. A migration that has begun is stopped on the server, and the database is
+read. The project and the URL say which run; the other options of `run` may stand, and need not.
+
+{_EXIT_CODES}"""
+
+_WAIT = f"""\
+Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile.
+
+{_EXIT_CODES}"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
-    parser = _parser(Path(sys.argv[0]).name)
+    parser = command_line(Path(sys.argv[0]).name)
     options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "command", None)
     if command is None:
@@ -66,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
+def command_line(name: str) -> argparse.ArgumentParser:
+    """Everything that may stand on it; `name` is what the program was called by. The reference page is made of it."""
     program = "kubectl dbmigration" if name == "kubectl-dbmigration" else "dbmigration"
     parser = argparse.ArgumentParser(
         prog=program,
@@ -88,7 +100,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     )
     _add_json(run, "print the final status, or the plan, as JSON")
 
-    cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", _EXIT_CODES)
+    cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", _CANCEL)
     _add_manifest(cancel)
     _add_place(cancel)
     _add_json(cancel, "print the final status as JSON")
@@ -110,7 +122,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     _add_json(backups, "print them as JSON")
 
     wait = _command(
-        commands, "wait", _wait, "follow a migration on a cluster until it is Ready, Failed or Cancelled", _EXIT_CODES
+        commands, "wait", _wait, "follow a migration on a cluster until it is Ready, Failed or Cancelled", _WAIT
     )
     _add_name(wait, None)
     wait.add_argument(

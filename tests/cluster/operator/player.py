@@ -19,6 +19,7 @@ from tests.cluster.operator.stage import Stage
 from tests.cluster.providers import Volume
 from tests.scenarios.loader import Scenario, Seen
 
+CLAIM = "PersistentVolumeClaim"
 SQLITE_FILE = "library.db"
 SQLITE_CLAIM = {"claimName": "data", "mountPath": "/data"}
 
@@ -40,10 +41,12 @@ class Player:
         for path in self.scenario.manifests:
             assert status.get("phase", "Succeeded") == "Succeeded", f"before {path.name}: {status}"
             document = self._document(path)
-            for kind, name in self._wanted(document["spec"]) - supplied:
+            # Claims first: they take a moment to be bound.
+            for kind, name in sorted(self._wanted(document["spec"]) - supplied, key=lambda item: item[0] != CLAIM):
                 self._supply(kind, name)
                 supplied.add((kind, name))
-            self.stage.namespace.apply(document)
+            # Not as YAML again: "0009" is a text to who writes it there, and a number to who reads it.
+            self.stage.namespace.kubectl("apply", "--filename", "-", input=json.dumps(document))
             status = self._end(document["metadata"]["name"])
         events = tuple(event.partition(":")[0] for event in self.stage.events())
         return Seen(status, events, tuple(self._answer(query.sql) for query in self.scenario.expected.queries))
@@ -58,7 +61,7 @@ class Player:
         wanted = {("Secret", spec["database"]["urlFrom"]["secretKeyRef"]["name"])}
         wanted.add(("ConfigMap", spec["migrations"]["source"]["configMap"]["name"]))
         if "storage" in spec["backup"]:
-            wanted.add(("claim", spec["backup"]["storage"]["persistentVolumeClaim"]["claimName"]))
+            wanted.add((CLAIM, spec["backup"]["storage"]["persistentVolumeClaim"]["claimName"]))
         return wanted
 
     def _supply(self, kind: str, name: str) -> None:
@@ -66,8 +69,6 @@ class Player:
             case "Secret":
                 url = None if self.data is None else f"sqlite:///{SQLITE_CLAIM['mountPath']}/{SQLITE_FILE}"
                 self.stage.secret(url, name=name)
-            case "claim":
-                self.stage.namespace.volume(name)
             case "ConfigMap":
                 data = {
                     str(file.relative_to(self.scenario.application)).replace("/", "__"): file.read_text("utf-8")
@@ -76,6 +77,8 @@ class Player:
                 }
                 manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
                 self.stage.namespace.apply(manifest)
+            case _:
+                self.stage.namespace.volume(name)
 
     def _end(self, name: str) -> dict[str, Any]:
         """The status once it is Ready or Stalled at the newest generation."""
