@@ -54,4 +54,5 @@ CREATE_ORDERS = 'op.create_table("orders", sa.Column("id", sa.Integer, primary_k
 ADD_TOTAL = 'op.add_column("orders", sa.Column("total", sa.Numeric))'
 INDEX_NOTE = 'op.create_index("ix_orders_note", "orders", ["note"])'
 FAIL = 'op.execute("SELECT 1 / 0")'
+SLOW = CREATE_ORDERS + '\nop.execute("SELECT pg_sleep(8)")'  # long enough to do something meanwhile
 GOOD = (CREATE_ORDERS, ADD_TOTAL, INDEX_NOTE)

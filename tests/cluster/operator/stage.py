@@ -147,6 +147,18 @@ class Stage:
         """Wait until the resource is done and well."""
         return self.until("Succeeded", name, timeout=timeout)
 
+    @property
+    def sleeping(self) -> str:
+        """The condition on pg_stat_activity for a session of this database in a statement that sleeps."""
+        return (
+            f"datname = '{self.database}' AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+        )
+
+    def falls_asleep(self) -> None:
+        """Wait until a statement that sleeps runs on the server: a slow revision's, or a test's own."""
+        count = f"SELECT count(*) FROM pg_stat_activity WHERE {self.sleeping}"
+        eventually(lambda: self.server.psql(count) != "0", "A statement that sleeps", timeout=90)
+
     def psql(self, sql: str) -> str:
         """As the superuser, in this stage's database."""
         return self.server.psql(sql, self.database)
