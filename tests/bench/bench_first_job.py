@@ -9,6 +9,7 @@ Job. The sides take turns, twenty resources each, on one API server; no node tak
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 import sys
 import tempfile
@@ -77,7 +78,8 @@ def nowhere(name: str) -> dict[str, object]:
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+    """The smallest of them that so many do not exceed."""
+    return ordered[max(math.ceil(len(ordered) * share) - 1, 0)]
 
 
 def main() -> None:
@@ -89,7 +91,7 @@ def main() -> None:
         quiet_cluster.namespace("floor") as other,
         # As many runs as the operator allows at once would be none of its first Job's business.
         listeners.ours(one, "none", Path(folder), DBMIGRATION_MAX_RUNS="1000"),
-        listeners.program("least_operator", other, Path(folder)),
+        listeners.program("least_operator", other, Path(folder), "floor"),
     ):
         before = quiet_cluster.load()
         sides = asyncio.run(measure(one.cluster.kubeconfig, count, Side("ours", one.name), Side("floor", other.name)))

@@ -26,6 +26,7 @@ from tests.cluster.audit import Write
 RESOURCES = 1000
 MINUTES = 3
 SETTLING_SECONDS = 15
+GOAL = 2.0
 AT_ONCE = 20
 
 Sides = tuple[Listener, Listener]
@@ -35,6 +36,7 @@ def main() -> None:
     """Print memory, CPU and writes of both sides, and the ratios."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else RESOURCES
     minutes = int(sys.argv[2]) if len(sys.argv) > 2 else MINUTES
+    audit = quiet_cluster.cluster().audit
     with quiet_cluster.namespace("idle") as namespace, tempfile.TemporaryDirectory() as folder:
         with listening(namespace, Path(folder)) as sides:
             empty = [side.memory() for side in sides]
@@ -42,24 +44,34 @@ def main() -> None:
         with listening(namespace, Path(folder)) as sides:
             full = [side.memory() for side in sides]
             begun = [side.cpu_seconds() for side in sides]
-            audit, since = namespace.cluster.audit, namespace.cluster.audit.moment()
+            since = audit.moment()
             spent = [minute(sides) for _ in range(minutes)]
             writes = audit.writes(since, audit.moment(), namespace=namespace.name)
+    idle = [sorted(side) for side in zip(*spent, strict=True)]
     print(f"{count} finished resources, {minutes} minutes; {quiet_cluster.load()}")
-    for side, (rss, uss), before, start, idle in zip(sides, full, empty, begun, zip(*spent, strict=True), strict=True):
-        print(
-            f"{side.name:22} RSS {rss:6.1f} MiB   USS {uss:6.1f} MiB   {(uss - before[1]) * 1024 / count:5.1f} KiB a resource"
-            f"   listens after {side.started_in:4.1f} s   start {start:5.2f} s of CPU"
-            f"   idle {statistics.median(idle):6.3f} s of CPU a minute ({min(idle):.3f} to {max(idle):.3f})"
-        )
-    ours, nothing = full
-    cpu = [statistics.median(side) for side in zip(*spent, strict=True)]
     print(
-        f"    ours / nothing   RSS {ours[0] / nothing[0]:5.2f}   USS {ours[1] / nothing[1]:5.2f}   CPU {cpu[0] / cpu[1]:5.2f}"
-        f"   ours adds {(cpu[0] - cpu[1]) / 60:.2%} of a core"
+        f"{'':8} {'RSS':>9} {'USS':>9} {'a resource':>11} {'listens after':>14} {'CPU till then':>14}   CPU a minute, idle"
     )
+    for side, (rss, uss), before, start, cpu in zip(sides, full, empty, begun, idle, strict=True):
+        print(
+            f"{side.name:8} {rss:5.0f} MiB {uss:5.0f} MiB {(uss - before[1]) * 1024 / count:7.0f} KiB"
+            f" {side.started_in:12.1f} s {start:12.1f} s   {statistics.median(cpu):.3f} s ({cpu[0]:.3f} to {cpu[-1]:.3f})"
+        )
+    memory = [one / other for one, other in zip(*full, strict=True)]
     lease, others = told(writes)
-    print(f"    writes while idle   {others}, and {lease} renewals of the Lease")
+    added = statistics.median(idle[0]) - statistics.median(idle[1])
+    print(
+        f"    ours / nothing   RSS {memory[0]:.2f}   USS {memory[1]:.2f}   goal <= {GOAL:.0f}: {verdict(holds=max(memory) <= GOAL)}"
+    )
+    print(
+        f"    ours - nothing   {added / 60:.2%} of a core, {added * minutes / max(lease, 1) * 1000:.1f} ms for each of"
+        f" {lease} renewals of the Lease; a ratio to nothing ({statistics.median(idle[1]):.3f} s) says nothing"
+    )
+    print(f"    writes while idle, besides the Lease   {others}   goal 0: {verdict(holds=others == 0)}")
+
+
+def verdict(*, holds: bool) -> str:
+    return "holds" if holds else "missed"
 
 
 @contextmanager
@@ -67,7 +79,7 @@ def listening(namespace: Namespace, folder: Path) -> Iterator[Sides]:
     """Both, when they have come to rest."""
     with (
         listeners.ours(namespace, "none", folder) as ours,
-        listeners.program("kopf_that_does_nothing", namespace, folder) as nothing,
+        listeners.program("kopf_that_does_nothing", namespace, folder, "nothing") as nothing,
     ):
         time.sleep(SETTLING_SECONDS)
         yield ours, nothing

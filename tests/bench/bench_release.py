@@ -21,7 +21,7 @@ from dbmigration.api import names
 from tests.bench import listeners, quiet_cluster
 from tests.cluster.access import Namespace
 from tests.cluster.embedded import catalog
-from tests.cluster.operator.stage import Stage, server
+from tests.cluster.operator.stage import Server, Stage, server
 
 ROUNDS = 5
 CUSTOMERS = 1000
@@ -61,17 +61,23 @@ def small_database(namespace: Namespace, image: str) -> Iterator[Stage]:
     stage = Stage(
         namespace, server(cluster, cluster.image(catalog.POSTGRESQL)), f"bench_{suffix}", f"bench_role_{suffix}"
     )
-    stage.prepare()
+    remove_databases(stage.server)
     try:
+        stage.prepare()
         command = f"alembic upgrade head && python3 seed.py --customers {CUSTOMERS}"
         namespace.apply(job("shop", image, "database", ["sh", "-c", command]))
         namespace.kubectl("wait", "job/shop", "--for=condition=Complete", "--timeout=120s")
         yield stage
     finally:
-        copies = f"SELECT datname FROM pg_database WHERE datname LIKE '{stage.database}_%'"
-        for database in stage.server.psql(copies).splitlines():
-            stage.server.psql(f"DROP DATABASE {database} WITH (FORCE)")
-        stage.remove()
+        remove_databases(stage.server)
+
+
+def remove_databases(server: Server) -> None:
+    """This benchmark's and a killed one's: whoever holds the cluster is alone."""
+    for database in server.psql("SELECT datname FROM pg_database WHERE datname LIKE 'bench\\_%'").splitlines():
+        server.psql(f"DROP DATABASE {database} WITH (FORCE)")
+    for role in server.psql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'bench\\_%'").splitlines():
+        server.psql(f"DROP ROLE {role}")
 
 
 def by_the_operator(stage: Stage, name: str, image: str) -> float:

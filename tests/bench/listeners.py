@@ -96,7 +96,7 @@ def ours(namespace: Namespace, tools_image: str, folder: Path, **more: str) -> L
     return Listener("ours", command, "the workers start", environment | more, folder)
 
 
-def program(name: str, namespace: Namespace, folder: Path) -> Listener:
+def program(module: str, namespace: Namespace, folder: Path, name: str) -> Listener:
     """A program of this folder; ready when it says "listening"."""
     environment = {"KUBECONFIG": str(namespace.cluster.kubeconfig), "NAMESPACE": namespace.name}
-    return Listener(name, ["-m", f"tests.bench.{name}"], "listening", environment, folder)
+    return Listener(name, ["-m", f"tests.bench.{module}"], "listening", environment, folder)
