@@ -1,4 +1,4 @@
-"""What the API server was asked to write, read from its audit log: by whom, what, and how often."""
+"""What the API server was asked, read from its audit log: by whom, what, and how often."""
 
 import json
 import time
@@ -19,6 +19,17 @@ class Write:
     user_agent: str  # up to its first space or slash: "kubectl", "kubelet", "OpenAPI-Generator"
     verb: str  # create | update | patch | delete | deletecollection
     resource: str  # "jobs", "databasemigrations/status"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One kind of request about objects, as the rules of access see it."""
+
+    group: str  # "" for the core
+    resource: str  # "jobs", "databasemigrations/status"
+    verb: str  # also get | list | watch
+    namespace: str  # "" for all of them at once
+    allowed: bool  # by the rules; a quota or a policy may still have refused it
 
 
 class AuditLog:
@@ -56,6 +67,20 @@ class AuditLog:
             and namespace in {None, event.get("objectRef", {}).get("namespace")}
             and user in {None, event["user"].get("username")}
         )
+
+    def asked(self, since: int, until: int, *, user: str) -> set[Asked]:
+        """What a user asked for between two moments, reads and open watches included, discovery left out."""
+        return {
+            Asked(
+                event["objectRef"].get("apiGroup", ""),
+                _resource(event),
+                event["verb"],
+                event["objectRef"].get("namespace", ""),
+                event.get("annotations", {}).get("authorization.k8s.io/decision") != "forbid",
+            )
+            for event in self._events(since, until)
+            if "objectRef" in event and user == event["user"].get("username")
+        }
 
     def _events(self, since: int, until: int) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as log:

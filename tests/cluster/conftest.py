@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
-from tests.cluster.installation import QUICK, install, operator_log
+from tests.cluster.installation import ACCOUNT, QUICK, install, operator_log
 from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, server
 from tests.cluster.providers import chosen
 
@@ -44,9 +44,13 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
 
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Iterator[Namespace]:
-    """The installed operator; its log is searched for tracebacks and passwords at the end."""
+    """The installed operator; at the end its log is searched for tracebacks and passwords, and the audit log for refusals."""
+    begin = cluster.audit.moment() if cluster.audit_log else 0
     namespace = install(cluster, *QUICK)
     yield namespace
+    if cluster.audit_log:
+        asked = cluster.audit.asked(begin, cluster.audit.moment(), user=ACCOUNT)
+        assert not [request for request in asked if not request.allowed]
     log = operator_log(namespace)
     assert "Traceback" not in log, log[max(log.index("Traceback") - 500, 0) :][:4000]
     assert QUOTED_PASSWORD not in log

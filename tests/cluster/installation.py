@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.access import Cluster, Namespace
+from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
 
 ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "dbmigration-operator"
 SYSTEM = "dbmigration-system"
+RELEASE = "dbmigration"
+NAME = f"{RELEASE}-dbmigration-operator"  # of the Deployment, the service account, the Lease
+ACCOUNT = f"system:serviceaccount:{SYSTEM}:{NAME}"
 
 
 def helm(cluster: Cluster, *arguments: str) -> str:
@@ -29,23 +35,26 @@ def image_values(key: str, reference: str) -> list[str]:
     return ["--set", f"{key}.repository={repository}", "--set", f"{key}.tag={tag}"]
 
 
-def install(cluster: Cluster, *values: str) -> Namespace:
-    """Install the operator by its chart for the whole cluster, under Pod Security "restricted"."""
-    images = [
+def chart_images(cluster: Cluster) -> list[str]:
+    """The chart's values for the images of this tree."""
+    return [
         *image_values("image", cluster.image(catalog.CONTROLLER)),
         *image_values("tools.image", cluster.image(catalog.TOOLS)),
     ]
+
+
+def install(cluster: Cluster, *values: str, chart: Path = CHART) -> Namespace:
+    """Install the operator by its chart for the whole cluster, under Pod Security "restricted"; or upgrade it."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}})
-    chart = str(ROOT / "helm" / "dbmigration-operator")
     # A kept cluster's Pod would go on with the image that it was started with, whatever its tag means now.
-    images += ["--set-string", f"podAnnotations.installed={uuid.uuid4().hex}"]
+    images = [*chart_images(cluster), "--set-string", f"podAnnotations.installed={uuid.uuid4().hex}"]
     helm(
         cluster,
         "upgrade",
         "--install",
-        "dbmigration",
-        chart,
+        RELEASE,
+        str(chart),
         "--namespace",
         SYSTEM,
         "--wait",
@@ -55,6 +64,19 @@ def install(cluster: Cluster, *values: str) -> Namespace:
         *values,
     )
     return Namespace(SYSTEM, cluster)
+
+
+@contextmanager
+def at_rest(operator: Namespace) -> Iterator[None]:
+    """The installed operator works on no namespace meanwhile."""
+    deployment = operator.kubectl("get", "deployments", "--output", "name").strip()
+    operator.kubectl("scale", deployment, "--replicas=0")
+    eventually(lambda: not operator.kubectl("get", "pods", "--output", "name"), "The installed operator's end")
+    try:
+        yield
+    finally:
+        operator.kubectl("scale", deployment, "--replicas=1")
+        operator.kubectl("rollout", "status", deployment, "--timeout=120s")
 
 
 # Retries as they are would make a test wait for minutes; everything else is as a user installs it.

@@ -50,7 +50,7 @@ def _run(command: str, cluster: EmbeddedCluster, *, bare: bool) -> int:
             print(binaries.build(binaries.COREDNS))
         case "images":
             for image, archive in images.archives_of(catalog.ALL).items():
-                print(f"{image.reference}\t{archive}")
+                print(f"{image.reference}\t{archive.stat().st_size / 1e6:.0f} MB\t{archive}")
         case "kubeconfig":
             if not cluster.is_up:
                 raise ClusterError("No cluster is up. Start one: python -m tests.cluster.embedded up")

@@ -15,6 +15,7 @@ from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.faults.operator_process import OperatorProcess
 from tests.cluster.faults.proxy import Proxy
+from tests.cluster.installation import at_rest
 from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, Stage
 
 
@@ -43,12 +44,8 @@ class OpenOperator(Protocol):
 @pytest.fixture(scope="module", autouse=True)
 def _no_installed_operator(operator: Namespace) -> Iterator[None]:
     """The installed operator brings the resource's definition; it would work on our namespaces too, so it rests meanwhile."""
-    deployment = operator.kubectl("get", "deployments", "--output", "name").strip()
-    operator.kubectl("scale", deployment, "--replicas=0")
-    eventually(lambda: not operator.kubectl("get", "pods", "--output", "name"), "The installed operator's end")
-    yield
-    operator.kubectl("scale", deployment, "--replicas=1")
-    operator.kubectl("rollout", "status", deployment, "--timeout=120s")
+    with at_rest(operator):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,68 @@
+"""The operator's rights are what it uses: nothing that it asks for is refused, and nothing is granted that it never asks for."""
+
+from __future__ import annotations
+
+import yaml
+
+from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.audit import Asked
+from tests.cluster.installation import ACCOUNT, NAME, RELEASE, SYSTEM, at_rest, helm
+from tests.cluster.operator.history import CREATE_ORDERS, FAIL, chain
+from tests.cluster.operator.stage import Stage
+from tests.packaging.rendered import rights
+
+SLOW = CREATE_ORDERS + '\nop.execute("SELECT pg_sleep(12)")'
+
+
+def granted(cluster: Cluster) -> set[tuple[str, str, str]]:
+    """API group, resource and verb of every rule that the installed chart gives to the operator."""
+    rendered = helm(cluster, "get", "manifest", RELEASE, "--namespace", SYSTEM)
+    documents = [document for document in yaml.safe_load_all(rendered) if document]
+    return {(group, resource, verb) for _where, group, resource, verb in rights(documents, f"{SYSTEM}/{NAME}")}
+
+
+def asked_since(cluster: Cluster, begin: int) -> set[Asked]:
+    return cluster.audit.asked(begin, cluster.audit.moment(), user=ACCOUNT)
+
+
+def test_every_right_is_used_and_none_is_missed(cluster: Cluster, operator: Namespace, stage: Stage):
+    begin = cluster.audit.moment()
+
+    # An operator that finds no Lease makes it; one that takes over from another finds it.
+    with at_rest(operator):
+        operator.kubectl("delete", "lease", NAME)
+
+    # Why a Pod does not start is told by Events alone.
+    stage.scripts(*chain(SLOW))
+    stage.namespace.kubectl("delete", "secret", "database")
+    stage.apply()
+    stage.until("SecretNotFound")
+
+    # An edit supersedes the run, whose Job goes.
+    stage.secret(name="another")
+    stage.apply(database={"urlFrom": {"secretKeyRef": {"name": "another", "key": "url"}}})
+
+    # A migration that is deleted meanwhile is held by a finalizer, and read along in its log; its Jobs are no owner's.
+    eventually(lambda: stage.status().get("progress"), "The migration's progress", timeout=90)
+    stage.until("Migrating")
+    eventually(
+        lambda: any(asked.resource == "pods/log" for asked in asked_since(cluster, begin)),
+        "A look at the migration's log",
+    )
+    stage.namespace.kubectl("delete", "dbm/shop", "--wait=false")
+    eventually(lambda: not stage.namespace.kubectl("get", "dbm,jobs", "--output", "name"), "The end of it all")
+
+    # A failure, and a wish to try again.
+    stage.scripts(*chain("pass", FAIL), name="broken")
+    stage.psql("DROP TABLE IF EXISTS orders, alembic_version")
+    stage.secret()
+    stage.apply("broken", migrations={"source": {"configMap": {"name": "broken"}}})
+    stage.until("MigrationFailed", "broken")
+    stage.namespace.kubectl("annotate", "dbm/broken", "dbmigration.io/retry=again")
+    stage.until("MigrationFailed", "broken")
+
+    asked = asked_since(cluster, begin)
+    assert {request for request in asked if not request.allowed} == set()
+    used = {(request.group, request.resource, request.verb) for request in asked}
+    assert granted(cluster) - used == set()
+    assert used - granted(cluster) == set()
