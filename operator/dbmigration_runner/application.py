@@ -10,14 +10,12 @@ import contextlib
 import json
 import os
 import selectors
-import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+from dbmigration_runner import process
 from dbmigration_runner.contract.codec import encode
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.interface import Guest, GuestOrder
@@ -48,7 +46,6 @@ PATIENCE_SECONDS = 10  # for a child that told its end, and does not end
 CANCEL_SECONDS = 5  # for a child whose statement was cancelled, then for one whose session was terminated
 DRAIN_SECONDS = 1
 LINE_BYTES = 1 << 20
-FOLDER = Path(__file__).parent
 
 
 @dataclass
@@ -111,35 +108,16 @@ class _Child:
     def __init__(self, step: Step, lock: Lock, order: ChildOrder) -> None:
         self.story = Story()
         self._step = step
-        self._buffers: dict[int, bytes] = {}
         self._ended_at: float | None = None
-        control_read, self._control = os.pipe()
-        self._events, events_write = os.pipe()
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        environment.setdefault("PYTHONFAULTHANDLER", "1")
-        environment.pop("DBMIGRATION_RESULT", None)
-        self._process = subprocess.Popen(
-            [sys.executable, str(FOLDER), "child", str(control_read), str(events_write)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(control_read, events_write, *lock.files),
-            start_new_session=True,  # what env.py starts ends with it
-            env=environment,
-        )
-        os.close(control_read)
-        os.close(events_write)
+        self._process = step.take_child() or process.start()
+        self._buffers = dict.fromkeys((self._process.events, self._process.stdout, self._process.stderr), b"")
+        self._streams = {self._process.stdout: sys.stdout, self._process.stderr: sys.stderr}
         self._selector = selectors.DefaultSelector()
-        self._streams: dict[int, TextIO] = {}
-        for pipe, stream in ((self._process.stdout, sys.stdout), (self._process.stderr, sys.stderr)):
-            if pipe is not None:
-                self._streams[pipe.fileno()] = stream
-        for file in (self._events, *self._streams):
+        for file in self._buffers:
             os.set_blocking(file, False)
-            self._buffers[file] = b""
             self._selector.register(file, selectors.EVENT_READ)
         with contextlib.suppress(OSError):  # a child that died at once is noticed by watching it
-            self._tell(json.dumps(encode(order)))
+            self._process.tell(json.dumps(encode(order)), lock.files)
 
     def watch(self, heartbeat: Heartbeat) -> None:
         """Until the child has ended."""
@@ -154,15 +132,8 @@ class _Child:
 
     def settle(self) -> None:
         """Close everything, and see that no session of the child's works on."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # what env.py started and left behind
-        for file in (self._control, self._events):
-            os.close(file)
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
         self._selector.close()
-        self.story.end = _end(self._process.returncode)
+        self.story.end = self._process.close()
         if self._guests():
             self._end_sessions()
 
@@ -173,21 +144,21 @@ class _Child:
         if self.story.finished or self.story.failed is not None:
             self._ended_at = self._ended_at or time.monotonic()
             if time.monotonic() - self._ended_at > PATIENCE_SECONDS:
-                self._kill()
+                self._process.kill()
                 return False
         return True
 
     def _stop(self) -> None:
         """First the server's work, then the process: a killed client's statement would run on."""
         with contextlib.suppress(OSError):
-            self._tell("stop")
+            self._process.tell("stop")
         for end in (self._step.engine.cancel, self._step.engine.terminate):
             guests = self._guests()
             with contextlib.suppress(RunnerError), self._step.engine.connect() as session:
                 end(session, guests)
             if self._wait(CANCEL_SECONDS if guests else 1):
                 return
-        self._kill()
+        self._process.kill()
 
     def _wait(self, seconds: float) -> bool:
         until = time.monotonic() + seconds
@@ -199,15 +170,7 @@ class _Child:
 
     def _has_ended(self) -> bool:
         """With all its pipes closed there is nothing to read, and so nothing to wait for but the end itself."""
-        if not self._selector.get_map():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(TICK_SECONDS)
-        return self._process.poll() is not None
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        return self._process.has_ended(0 if self._selector.get_map() else TICK_SECONDS)
 
     def _guests(self) -> tuple[Guest, ...]:
         return tuple(Guest(session, self._step.application_name) for session in self.story.sessions if session)
@@ -216,7 +179,7 @@ class _Child:
         """A look at the database is only true when nobody of ours works there any more."""
         ours = set(self.story.sessions)
         until = time.monotonic() + CANCEL_SECONDS
-        asked = False
+        asked, pause = False, 0.005  # a server needs a moment to see that its client is gone
         with contextlib.suppress(RunnerError), self._step.engine.connect() as session:
             while left := tuple(guest for guest in self._step.engine.guests(session) if guest.session in ours):
                 if time.monotonic() >= until:
@@ -224,7 +187,8 @@ class _Child:
                         return
                     self._step.engine.terminate(session, left)
                     asked, until = True, time.monotonic() + CANCEL_SECONDS
-                time.sleep(TICK_SECONDS)
+                time.sleep(pause)
+                pause = min(2 * pause, TICK_SECONDS)
 
     def _drain(self) -> None:
         """The last words; what env.py started may hold the pipes open, so not for ever."""
@@ -288,17 +252,3 @@ class _Child:
             case Failed():
                 story.failed = event
                 say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
-
-    def _tell(self, line: str) -> None:
-        data = line.encode() + b"\n"
-        while data:
-            data = data[os.write(self._control, data) :]
-
-
-def _end(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"ended by signal {-code}"

@@ -6,8 +6,11 @@ here about locks, time or results; no secret is written anywhere.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -30,40 +33,61 @@ if TYPE_CHECKING:
     from dbmigration_runner.checks.graph import Way
 
 PARENT_GONE = 70
+MOST_FILES = 16
 OLDEST_ALEMBIC = (1, 13)
 OLDEST_SQLALCHEMY = (1, 4)
 
 
 def main(control: int, events: int) -> int:
-    """Do what stands in the control pipe's first line; `events` is the pipe to the parent."""
-    for pipe in (control, events):
-        os.set_inheritable(pipe, False)  # noqa: FBT003  # what env.py starts must hold neither pipe open
+    """Do what stands in the control socket's first line; `events` is the pipe to the parent."""
+    for end in (control, events):
+        os.set_inheritable(end, False)  # noqa: FBT003  # what env.py starts must hold neither open
     tell = EventWriter(events)
     parent = _Parent(control)
-    order = decode(ChildOrder, json.loads(parent.line()))
+    line = parent.line()
+    if not line:  # the parent had no use for us
+        return PARENT_GONE
+    order = decode(ChildOrder, json.loads(line))
     _Child(Task.from_json(order.task), order, tell).run(parent)
     return 0
+
+
+def load(engine: str) -> None:
+    """Load what will be needed while the parent looks at the database; what cannot be loaded is told when it is needed."""
+    with contextlib.suppress(Exception, SystemExit):
+        from dbmigration_runner.checks import connections, environment, faults, graph, render, rights  # noqa: F401
+
+        importlib.import_module(f"dbmigration_runner.engines.{engine}_guest")
 
 
 class _Parent:
     """The parent's words, read without a buffered file: its lock, held by a thread, would break the interpreter's end."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, control: int) -> None:
+        self._socket = socket.socket(fileno=control)
         self._rest = b""
+        self._files: list[int] = []  # the lock's: held until this process ends, whatever becomes of the parent
 
     def line(self) -> bytes:
         """The next line; b"" where there will be none."""
-        while b"\n" not in self._rest:
-            data = os.read(self._file, 1 << 16)
+        while True:
+            line, found, rest = self._rest.partition(b"\n")
+            if found:
+                self._rest = rest
+                if line:
+                    return line
+                continue
+            try:
+                data, files, _, _ = socket.recv_fds(self._socket, 1 << 16, MOST_FILES)
+            except OSError:
+                return b""
             if not data:
                 return b""
+            self._files += files
             self._rest += data
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
 
     def obey(self, connections: Connections) -> None:
-        """Wait for the word to stop. The pipe ends when the parent dies: then nobody holds the lock for us any more."""
+        """Wait for the word to stop. The socket ends when the parent dies: then nobody holds the lock for us any more."""
         while self.line() == b"stop":
             connections.stop()
         os._exit(PARENT_GONE)

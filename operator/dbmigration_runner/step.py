@@ -5,6 +5,7 @@ The report is true because of `look`: what a result says about the database was 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import signal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.contract.task import RunIdentity, Task
     from dbmigration_runner.engines.interface import Engine, Session
     from dbmigration_runner.log import Log
+    from dbmigration_runner.process import Process
 
 DEFAULT_VERSION_TABLE = "alembic_version"
 POLL_SECONDS = 0.25
@@ -48,6 +50,16 @@ class Step:
         self.warnings: list[str] = []
         self._deadline = time.monotonic() + task.timeout_seconds
         self._signalled = threading.Event()
+        self._child: Process | None = None
+
+    def keep_child(self, child: Process) -> None:
+        """A process that waits to run env.py, made while this one had nothing opened."""
+        self._child = child
+
+    def take_child(self) -> Process | None:
+        """That process, for the first who asks."""
+        child, self._child = self._child, None
+        return child
 
     def obey_signals(self) -> None:
         """From now on SIGTERM and SIGINT end the step in good order."""
@@ -95,35 +107,32 @@ class Step:
                 "The URL now leads to another database than was planned; it is planned again.",
             )
 
-    def look(self, version_table: str | None = None) -> Seen:
-        """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""
+    def look(self, version_table: str | None = None, *, within: Session | None = None) -> Seen:
+        """Read heads and catalog, on a session of its own if none is given; never raises: what cannot be read is None."""
         heads: tuple[str, ...] | None = None
         catalog: str | None = None
         try:
-            with self.engine.connect() as session:
+            with contextlib.nullcontext(within) if within is not None else self.engine.connect() as session:
                 heads = self.engine.heads(session, version_table or self.version_table)
                 catalog = catalog_digest(self.engine, session)
         except RunnerError as error:
             self.warnings.append(f"The database could not be read: {error.message}")
         return Seen(heads, catalog)
 
-    def await_guests(self) -> None:
+    def await_guests(self, session: Session) -> None:
         """Wait for sessions that outlived an earlier attempt; after the grace period end them.
 
         Only under the run's lock: without it they could be somebody's who is at work.
         """
         grace = time.monotonic() + self.task.locks.grace_seconds
-        with self.engine.connect() as session:
-            while guests := self.engine.guests(session):
-                if time.monotonic() >= grace:
-                    names = ", ".join(
-                        f"{guest.application_name or 'unnamed'} (pid {guest.session})" for guest in guests
-                    )
-                    self.warnings.append(f"Sessions left over from an earlier attempt were ended: {names}.")
-                    self.engine.terminate(session, guests)
-                    self._await_end(session)
-                    return
-                self.sleep(POLL_SECONDS)
+        while guests := self.engine.guests(session):
+            if time.monotonic() >= grace:
+                names = ", ".join(f"{guest.application_name or 'unnamed'} (pid {guest.session})" for guest in guests)
+                self.warnings.append(f"Sessions left over from an earlier attempt were ended: {names}.")
+                self.engine.terminate(session, guests)
+                self._await_end(session)
+                return
+            self.sleep(POLL_SECONDS)
 
     def result(self, outcome: Outcome, reason: RunnerReason, message: str, **facts: Any) -> Result:
         """An answer to this task."""

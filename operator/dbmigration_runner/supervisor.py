@@ -7,11 +7,13 @@ decision about databases or revisions.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import sys
 import traceback
 from pathlib import Path
 
+from dbmigration_runner import child, process
 from dbmigration_runner.contract.codec import DecodeError
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result, fit
@@ -23,7 +25,6 @@ from dbmigration_runner.monitor import Monitor
 from dbmigration_runner.redaction import Redactor, without_secrets
 from dbmigration_runner.step import Step, application_name
 
-RESULT_VARIABLE = "DBMIGRATION_RESULT"
 DEFAULT_RESULT = "/dev/termination-log"
 # Facts that decide, and hold no secret by their nature: a password like "1234" must not punch holes into a hash.
 FACTS = (
@@ -44,11 +45,19 @@ def main() -> int:
         )
         return 1
     monitor = Monitor(_disk_of(task))
+    started_in = Path.cwd()
+    step = _ready(task, log)
+    if isinstance(step, Step):
+        ends = _fork(step, started_in)
+        if ends is not None:
+            child.load(step.engine.name)
+            return child.main(ends.control, ends.events)
     monitor.start()
-    result = _do(task, log)
+    result = _do(step) if isinstance(step, Step) else step
     resources = monitor.stop()
     result = dataclasses.replace(result, resources=resources, warnings=(*result.warnings, *monitor.warnings))
     _write(without_secrets(result, log.redact, keep=FACTS), log)
+    gc.freeze()  # the end of the interpreter would otherwise look through everything once more
     return 0 if result.outcome is Outcome.SUCCEEDED else 1
 
 
@@ -59,9 +68,8 @@ def _disk_of(task: Task) -> str:
     return task.migrations.path if task.migrations is not None else str(Path.cwd())
 
 
-def _do(task: Task, log: Log) -> Result:
-    """The step's own result, or one about why there is none."""
-    step: Step | None = None
+def _ready(task: Task, log: Log) -> Step | Result:
+    """The step with everything loaded and nothing opened, or the result about why there is none."""
     try:
         url = _read(task.database.url_file)
         admin = _read(task.database.admin_url_file) if task.database.admin_url_file is not None else None
@@ -70,19 +78,47 @@ def _do(task: Task, log: Log) -> Result:
             os.chdir(task.migrations.path)
         step = _step(task, url, admin, log)
         step.obey_signals()
-        log.say("started", step=task.kind.value, run=task.run.number, attempt=task.run.attempt)
+    except Exception as error:  # noqa: BLE001  # the outermost: a report must leave whatever happened
+        return _refused(task, _as_ours(error, log), None)
+    return step
+
+
+def _fork(step: Step, started_in: Path) -> process.Ends | None:
+    """Make the process that will run env.py, while there is nothing in this one that it must not have; not None in there."""
+    runs = step.task.migrations is not None and step.task.kind is not StepKind.BACKUP
+    if not runs or not process.may_fork(started_in):
+        return None
+    try:
+        made = process.fork()
+    except OSError:
+        return None  # a new interpreter will have the same trouble, at a place where it is reported
+    if isinstance(made, process.Process):
+        step.keep_child(made)
+        return None
+    return made
+
+
+def _do(step: Step) -> Result:
+    """The step's own result, or one about why there is none."""
+    step.log.say("started", step=step.task.kind.value, run=step.task.run.number, attempt=step.task.run.attempt)
+    try:
         result = _dispatch(step)
     except RunnerError as error:
         # Every error that reaches this place was raised before anything was begun.
-        result = _refused(task, error, step)
+        result = _refused(step.task, error, step)
     except Exception as error:  # noqa: BLE001  # the outermost: a report must leave whatever happened
-        log.say("internal-error", detail=traceback.format_tb(error.__traceback__))
-        broken = RunnerError(
-            RunnerReason.INTERNAL_ERROR, f"The runner itself failed: {type(error).__name__}. See its log."
-        )
-        result = dataclasses.replace(_refused(task, broken, step), changed=None)
-    warnings = tuple(dict.fromkeys(step.warnings)) if step is not None else ()
-    return dataclasses.replace(result, warnings=warnings)
+        result = dataclasses.replace(_refused(step.task, _as_ours(error, step.log), step), changed=None)
+    unused = step.take_child()
+    if unused is not None:
+        unused.close()
+    return dataclasses.replace(result, warnings=tuple(dict.fromkeys(step.warnings)))
+
+
+def _as_ours(error: Exception, log: Log) -> RunnerError:
+    if isinstance(error, RunnerError):
+        return error
+    log.say("internal-error", detail=traceback.format_tb(error.__traceback__))
+    return RunnerError(RunnerReason.INTERNAL_ERROR, f"The runner itself failed: {type(error).__name__}. See its log.")
 
 
 def _step(task: Task, url: str, admin: str | None, log: Log) -> Step:
@@ -134,7 +170,7 @@ def _write(result: Result, log: Log) -> None:
     small = fit(result)
     if small.truncated:
         log.whole(result)
-    path = os.environ.get(RESULT_VARIABLE) or DEFAULT_RESULT
+    path = os.environ.get(process.RESULT_VARIABLE) or DEFAULT_RESULT
     try:
         Path(path).write_text(small.to_json(), encoding="utf-8")
     except OSError as error:

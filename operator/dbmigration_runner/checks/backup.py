@@ -73,7 +73,8 @@ def backup(step: Step) -> Result:
         step.meet(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
-        step.await_guests()
+        with step.engine.connect() as session:
+            step.await_guests(session)
         with Heartbeat(lock) as heartbeat:
 
             def alive() -> None:

@@ -23,7 +23,8 @@ def look(step: Step) -> Result:
         step.recognise(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
-        step.await_guests()
+        with step.engine.connect() as session:
+            step.await_guests(session)
         version_table = _version_table(step, lock)
         seen = step.look(version_table)
     finally:

@@ -67,17 +67,18 @@ def migrate(step: Step) -> Result:
         step.meet(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
-        step.await_guests()
-        before.require(step)
-        attempt = _upgrade(step, lock)
+        with step.engine.connect() as session:
+            step.await_guests(session)
+            before.require(step, session)
+            start = step.look(within=session)
+        attempt = _upgrade(step, lock, start)
         return _result(step, attempt)
     finally:
         lock.release()
 
 
-def _upgrade(step: Step, lock: Lock) -> _Attempt:
+def _upgrade(step: Step, lock: Lock, start: Seen) -> _Attempt:
     """Run env.py until it did its work, failed, or the lock budget is gone."""
-    start = step.look()
     waits, pause = 0, 0.5
     until = time.monotonic() + step.task.locks.retry_for_seconds
     while True:

@@ -27,7 +27,7 @@ def plan(step: Step) -> Result:
     writes = step.task.policy.plan_writes
     with step.engine.connect() as session:
         step.meet(session)
-    before = step.look()
+        before = step.look(within=session)
     lock = step.engine.lock(exclusive=False, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
         story = application.run(step, lock, read_only=not writes, limit_locks=writes)

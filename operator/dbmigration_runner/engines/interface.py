@@ -8,13 +8,14 @@ connections). This module must not import a driver.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
 from dbmigration_runner.contract.task import ChecksBefore, LockBudget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from sqlalchemy.engine import URL
 

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import NoSuchModuleError
-
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
 from dbmigration_runner.engines import postgresql_checks
 from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
-from dbmigration_runner.engines.messages import SqlError, describe, sql_error
+from dbmigration_runner.engines.postgresql_drivers import ASYNCHRONOUS, for_driver, importable_driver, not_opened
 from dbmigration_runner.engines.postgresql_names import (
     ADVISORY,
     RUN_KEY,
@@ -31,38 +28,21 @@ from dbmigration_runner.engines.postgresql_names import (
     quoted,
     text_literal,
 )
-from dbmigration_runner.engines.session import AlchemySession
-from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, StatementRefused, Stopped
+from dbmigration_runner.engines.session import AlchemySession, sessions
+from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import URL
+    from sqlalchemy.engine import Engine as SQLAlchemyEngine
 
     from dbmigration_runner.contract.task import ChecksBefore, LockBudget
 
 POLL_SECONDS = 0.5
 AFTER_TERMINATE_SECONDS = 10
-CONNECT_SECONDS = 10
-_DRIVERS = ("psycopg", "psycopg2", "asyncpg")
-_ASYNCHRONOUS = "asyncpg"
-# A dead peer is noticed within half a minute in both directions: an idle lock session must not hang for two hours.
-_LIBPQ: dict[str, Any] = {
-    "connect_timeout": CONNECT_SECONDS,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 4,
-    "tcp_user_timeout": 30_000,
-}
 # The same from the server's side: the lock of a Pod whose node is gone must not be held for hours.
-_SERVER_SIDE = ("SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3")
-_ASYNCPG_ONLY = (
-    "prepared_statement_cache_size",
-    "prepared_statement_name_func",
-    "statement_cache_size",
-    "command_timeout",
-)
+_SERVER_SIDE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 _OTHERS = ("CockroachDB", "YugabyteDB", "Redshift")
 
 
@@ -74,30 +54,28 @@ class PostgreSQL:
     def __init__(self, url: URL, application_name: str) -> None:
         self.url = url
         self._application_name = application_name[:63]
-        self._driver = _importable_driver(url)
+        self._driver = importable_driver(url)
+        self._pools: dict[str, SQLAlchemyEngine] = {}
 
     def connect(
         self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
     ) -> AlchemySession:
         """See interface.Engine."""
-        first = [
-            "SET search_path = pg_catalog, pg_temp",
-            f"SET application_name = {text_literal(self._application_name)}",
-            *_SERVER_SIDE,
-        ]
+        first = {
+            "search_path": "pg_catalog, pg_temp",
+            "application_name": self._application_name,
+            **_SERVER_SIDE,
+        }
         if read_only:
-            first.append("SET default_transaction_read_only = on")
+            first["default_transaction_read_only"] = "on"
         if statement_timeout_seconds is not None:
-            first.append(f"SET statement_timeout = {max(int(statement_timeout_seconds * 1000), 1)}")
-        url, arguments = _for_driver(self.url, self._driver)
+            first["statement_timeout"] = str(max(int(statement_timeout_seconds * 1000), 1))
         try:
-            session = AlchemySession(
-                url, connect_args=arguments, first=first, asynchronous=self._driver == _ASYNCHRONOUS
-            )
+            session = AlchemySession(self._sessions(first), asynchronous=self._driver == ASYNCHRONOUS)
             if not pinned:
                 session.run("RESET search_path")
         except Exception as error:  # noqa: BLE001  # a driver may raise anything here: OSError, TimeoutError, its own
-            raise _not_opened(error) from None
+            raise not_opened(error) from None
         return session
 
     def tls(self, directory: str) -> dict[str, str]:
@@ -224,6 +202,17 @@ class PostgreSQL:
         """See interface.Engine."""
         return max(locks.timeout_milliseconds, 1)
 
+    def _sessions(self, settings: dict[str, str]) -> SQLAlchemyEngine:
+        """What opens sessions with these settings: all of them in one round trip, by a function that nobody can stand in for."""
+        wanted = ", ".join(
+            f"pg_catalog.set_config({text_literal(name)}, {text_literal(value)}, false)"
+            for name, value in settings.items()
+        )
+        if wanted not in self._pools:
+            url, arguments = for_driver(self.url, self._driver)
+            self._pools[wanted] = sessions(url, connect_args=arguments, first=[f"SELECT {wanted}"])
+        return self._pools[wanted]
+
     def _wait(self, lock: PostgreSQLLock, should_stop: Callable[[], None], until: float) -> None:
         """Poll: a blocking wait holds a snapshot, and CREATE INDEX CONCURRENTLY waits for that one: a deadlock.
 
@@ -330,67 +319,3 @@ class PostgreSQLLock:
         with contextlib.suppress(Exception):  # ending the session gives it back too
             self._session.value("SELECT pg_catalog.pg_advisory_unlock_all()")
         self._session.close()
-
-
-def _importable_driver(url: URL) -> str:
-    """The driver for our own sessions: the URL's where it can be had, else whichever the application has."""
-    wanted = url.drivername.partition("+")[2].removesuffix("_async")
-    for name in dict.fromkeys((wanted, *_DRIVERS)):
-        if name not in _DRIVERS:
-            continue
-        with contextlib.suppress(ImportError, NoSuchModuleError):  # SQLAlchemy 1.4 has no dialect for psycopg
-            importlib.import_module(name)
-            url.set(drivername=f"postgresql+{name}").get_dialect()
-            return name
-    raise SessionNotOpened(
-        RunnerReason.DRIVER_MISSING,
-        f"None of the PostgreSQL drivers {', '.join(_DRIVERS)} can be imported by this interpreter: "
-        "install one of them in the image, or set migrations.python to the interpreter that has it.",
-    )
-
-
-def _for_driver(url: URL, driver: str) -> tuple[URL, dict[str, Any]]:
-    """The URL and connect arguments in this driver's words; options of another driver are translated or left out."""
-    query = {name: value for name, value in url.query.items() if name not in {"application_name", "async_fallback"}}
-    if driver == _ASYNCHRONOUS:
-        mode = query.pop("sslmode", None)
-        kept: dict[str, Any] = {
-            name: query[name] for name in ("ssl", "target_session_attrs", "host", "port", "direct_tls") if name in query
-        }
-        if mode is not None:
-            kept.setdefault("ssl", mode)
-        arguments: dict[str, Any] = {"timeout": CONNECT_SECONDS, "statement_cache_size": 0}
-        query = dict(kept)
-    else:
-        mode = query.pop("ssl", None)
-        for name in _ASYNCPG_ONLY:
-            query.pop(name, None)
-        if isinstance(mode, str):
-            query.setdefault("sslmode", {"true": "require", "True": "require"}.get(mode, mode))
-        arguments = {name: value for name, value in _LIBPQ.items() if name not in query}
-        if driver == "psycopg":
-            arguments["prepare_threshold"] = None
-    return url.set(drivername=f"postgresql+{driver}", query=query), arguments
-
-
-_CONNECT_FAILURES = (
-    (
-        RunnerReason.AUTHENTICATION_FAILED,
-        ("28P01", "28000"),
-        ("password authentication failed", "no pg_hba.conf entry", "no password supplied"),
-    ),
-    (RunnerReason.DATABASE_NOT_FOUND, ("3D000",), ()),
-    (RunnerReason.INSUFFICIENT_PRIVILEGE, ("42501",), ("permission denied for database",)),
-)
-
-
-def _not_opened(error: BaseException) -> SessionNotOpened:
-    found = sql_error(error) or SqlError("", describe(error))
-    for reason, codes, words in _CONNECT_FAILURES:
-        if found.code in codes or any(word in found.message for word in words):
-            return SessionNotOpened(reason, f"The server refused the session: {found.message}")
-    if "does not exist" in found.message:
-        missing_role = 'role "' in found.message
-        reason = RunnerReason.AUTHENTICATION_FAILED if missing_role else RunnerReason.DATABASE_NOT_FOUND
-        return SessionNotOpened(reason, f"The server refused the session: {found.message}")
-    return SessionNotOpened(RunnerReason.DATABASE_UNREACHABLE, f"The database cannot be reached: {found}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -19,8 +19,9 @@ from dbmigration_runner.errors import SessionLost, StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
-    from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.engine import URL, Connection, Engine
 
 T = TypeVar("T")
 S = TypeVar("S", bound="AlchemySession")
@@ -29,30 +30,35 @@ _AS_WRITTEN = {"no_parameters": True}
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 
 
+def sessions(url: URL, *, connect_args: dict[str, Any], first: Sequence[str]) -> Engine:
+    """What opens sessions of one kind: made once, for SQLAlchemy asks a server about itself once for each.
+
+    `first` is said on the driver's connection before SQLAlchemy asks anything there: its own questions at connect call
+    functions by unqualified names, which the search_path of a hostile database leads to functions of its own.
+    """
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args)
+
+    @event.listens_for(engine, "connect", insert=True)
+    def say_first(driver: Any, record: Any) -> None:
+        del record
+        cursor = driver.cursor()
+        for statement in first:
+            cursor.execute(statement)
+        cursor.close()
+        driver.commit()
+
+    return engine
+
+
 class AlchemySession:
     """See interface.AskingSession."""
 
-    def __init__(self, url: URL, *, connect_args: dict[str, Any], first: Sequence[str], asynchronous: bool) -> None:
-        """Connect; driver errors come out as they are, for the engine to translate.
-
-        `first` is said on the driver's connection before SQLAlchemy asks anything there: its own questions at connect call
-        functions by unqualified names, which the search_path of a hostile database leads to functions of its own.
-        """
+    def __init__(self, pool: Engine, *, asynchronous: bool) -> None:
+        """Connect; driver errors come out as they are, for the engine to translate."""
         self._loop = asyncio.new_event_loop() if asynchronous else None
         self._connection: Connection | None = None
         try:
-            engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args)
-
-            @event.listens_for(engine, "connect", insert=True)
-            def say_first(driver: Any, record: Any) -> None:
-                del record
-                cursor = driver.cursor()
-                for statement in first:
-                    cursor.execute(statement)
-                cursor.close()
-                driver.commit()
-
-            self._connection = self._drive(engine.connect)
+            self._connection = self._drive(pool.connect)
         except BaseException:
             self.close()
             raise

@@ -18,7 +18,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
 from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
 from dbmigration_runner.engines.messages import describe
-from dbmigration_runner.engines.session import AlchemySession
+from dbmigration_runner.engines.session import AlchemySession, sessions
 from dbmigration_runner.errors import Refusal, SessionNotOpened, Stopped
 
 if TYPE_CHECKING:
@@ -78,12 +78,10 @@ class SQLite:
         database = str(self.path) if self.path.exists() else ":memory:"
         first = ["PRAGMA query_only = ON"] if read_only else []
         try:
-            session = AlchemySession(
-                URL.create("sqlite", database=database),
-                connect_args={"timeout": BUSY_SECONDS},
-                first=first,
-                asynchronous=False,
+            pool = sessions(
+                URL.create("sqlite", database=database), connect_args={"timeout": BUSY_SECONDS}, first=first
             )
+            session = AlchemySession(pool, asynchronous=False)
             session.rows("SELECT count(*) FROM sqlite_master")
         except Exception as error:  # noqa: BLE001  # unreadable, no database, locked: all mean that it cannot be opened
             raise SessionNotOpened(
