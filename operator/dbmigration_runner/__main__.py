@@ -4,6 +4,7 @@ Loads this package by its place and leaves sys.path to the application: nothing 
 by it. Must be readable by interpreters that are too old to run the rest, to say so.
 """
 
+import gc
 import json
 import os
 import sys
@@ -66,6 +67,7 @@ def main() -> int:
     if sys.version_info < OLDEST:
         found = ".".join(str(part) for part in sys.version_info[:3])
         return refuse_interpreter(f"{sys.executable} is Python {found}; 3.10 or newer is needed. {remedy}")
+    gc.disable()  # until all is loaded: a third of the time of loading SQLAlchemy went into looking for garbage
     leave_path_to_application()
     load_by_place()
     if len(sys.argv) == CHILD_ARGUMENTS and sys.argv[1] == "child":

@@ -7,7 +7,7 @@ here about locks, time or results; no secret is written anywhere.
 from __future__ import annotations
 
 import contextlib
-import importlib
+import gc
 import json
 import os
 import socket
@@ -42,6 +42,9 @@ def main(control: int, events: int) -> int:
     """Do what stands in the control socket's first line; `events` is the pipe to the parent."""
     for end in (control, events):
         os.set_inheritable(end, False)  # noqa: FBT003  # what env.py starts must hold neither open
+    _load()
+    gc.freeze()
+    gc.enable()  # the application's code finds it as it is elsewhere
     tell = EventWriter(events)
     parent = _Parent(control)
     line = parent.line()
@@ -52,12 +55,10 @@ def main(control: int, events: int) -> int:
     return 0
 
 
-def load(engine: str) -> None:
+def _load() -> None:
     """Load what will be needed while the parent looks at the database; what cannot be loaded is told when it is needed."""
     with contextlib.suppress(Exception, SystemExit):
         from dbmigration_runner.checks import connections, environment, faults, graph, render, rights  # noqa: F401
-
-        importlib.import_module(f"dbmigration_runner.engines.{engine}_guest")
 
 
 class _Parent:

@@ -41,12 +41,7 @@ class Monitor:
 
     def start(self) -> None:
         """Begin to sample."""
-        try:
-            psutil: Any = importlib.import_module("psutil")
-            own = psutil.Process()
-        except Exception:  # noqa: BLE001  # absent, or built for another interpreter: both mean without
-            return
-        self._thread = threading.Thread(target=self._watch, args=(psutil, own), name="monitor", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
         self._thread.start()
 
     def stop(self) -> Resources:
@@ -71,7 +66,12 @@ class Monitor:
             found.append(f"The disk of {self._disk} is {self._disk_percent:.0f} % full.")
         return tuple(found)
 
-    def _watch(self, psutil: Any, own: Any) -> None:
+    def _watch(self) -> None:
+        try:
+            psutil: Any = importlib.import_module("psutil")
+            own = psutil.Process()
+        except Exception:  # noqa: BLE001  # absent, or built for another interpreter: both mean without
+            return
         limit = _read(_MEMORY_LIMITS)
         if limit is None or limit > _NO_LIMIT_BYTES:
             limit = int(psutil.virtual_memory().total)

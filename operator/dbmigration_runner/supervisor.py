@@ -50,8 +50,8 @@ def main() -> int:
     if isinstance(step, Step):
         ends = _fork(step, started_in)
         if ends is not None:
-            child.load(step.engine.name)
             return child.main(ends.control, ends.events)
+    gc.enable()
     monitor.start()
     result = _do(step) if isinstance(step, Step) else step
     resources = monitor.stop()

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from dbmigration_runner.contract.task import DatabaseAccess
 from tests.integration.projects import RUNNER
 
@@ -64,3 +66,44 @@ def test_what_a_step_costs_is_counted(project, tmp_path):
     resources = shop.run("plan").result.resources
     assert resources.duration_seconds > 0
     assert resources.peak_memory_bytes > 1 << 20
+
+
+AGENT = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+
+
+@pytest.mark.parametrize(("at_start", "is_new"), [("", False), (AGENT, True)])
+def test_a_process_with_a_thread_is_not_forked_for_its_locks_would_stay_held(project, tmp_path, at_start, is_new):
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/sitecustomize.py").write_text(at_start)
+    shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db")
+    shop.variables["PYTHONPATH"] = str(tmp_path / "agents")
+    env = shop.path / "migrations/env.py"
+    env.write_text("import sys\nprint('STARTED WITH', sys.orig_argv[1:])\n" + env.read_text())
+    shop.three_revisions()
+    ran = shop.run("migrate")
+    assert ran.result.heads == ("a3",)
+    said = next(line for line in ran.stdout.splitlines() if line.startswith("STARTED WITH"))
+    assert ("'child'" in said) is is_new
+
+
+def test_the_process_that_holds_the_lock_never_loads_the_application_nor_alembic(project, tmp_path):
+    noted = tmp_path / "noted"
+    noted.mkdir()
+    (noted / "sitecustomize.py").write_text(
+        "import atexit, os, pathlib, sys\n"
+        "def note():\n"
+        "    loaded = [name for name in ('alembic', 'shop_models') if name in sys.modules]\n"
+        f"    pathlib.Path({str(noted)!r}, f'{{os.getpid()}}.loaded').write_text(' '.join(loaded))\n"
+        "atexit.register(note)\n"
+    )
+    shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db")
+    shop.variables["PYTHONPATH"] = str(noted)
+    (shop.path / "shop_models.py").write_text("")
+    env = shop.path / "migrations/env.py"
+    env.write_text("import shop_models\n" + env.read_text())
+    shop.three_revisions()
+    running = shop.start("migrate")
+    assert running.wait().result.heads == ("a3",)
+    loaded = {int(file.stem): file.read_text() for file in noted.glob("*.loaded")}
+    assert loaded.pop(running.process.pid) == ""
+    assert list(loaded.values()) == ["alembic shop_models"]
