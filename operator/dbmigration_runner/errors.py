@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dbmigration_runner.contract.reasons import RunnerReason
 
+LOCK_TIMEOUTS = frozenset({"55P03", "SQLITE_BUSY", "SQLITE_LOCKED"})
+
 
 class RunnerError(Exception):
     """A step cannot go on; `reason` is for machines, `message` names cause and remedy."""
@@ -45,6 +47,11 @@ class StatementRefused(RunnerError):  # noqa: N818  # the tree says what happene
     def __init__(self, code: str, message: str) -> None:
         super().__init__(RunnerReason.INTERNAL_ERROR, message)
         self.code = code
+
+    @property
+    def is_lock_timeout(self) -> bool:
+        """Somebody else's lock was in the way for longer than the session waits."""
+        return self.code in LOCK_TIMEOUTS
 
 
 class Stopped(RunnerError):  # noqa: N818  # the tree says what happened

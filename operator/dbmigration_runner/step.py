@@ -5,7 +5,6 @@ The report is true because of `look`: what a result says about the database was 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import random
 import signal
@@ -17,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result
 from dbmigration_runner.engines import catalog_digest
-from dbmigration_runner.errors import Refusal, RunnerError, Stopped
+from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from dbmigration_runner.contract.task import RunIdentity, Task
-    from dbmigration_runner.engines.interface import Engine, Session
+    from dbmigration_runner.engines.interface import AskingSession, Engine, Session
     from dbmigration_runner.log import Log
     from dbmigration_runner.process import Process
 
 DEFAULT_VERSION_TABLE = "alembic_version"
 POLL_SECONDS = 0.25
+FIRST_LOOK_SECONDS = 5
 TERMINATED_SECONDS = 10  # how long a terminated session may take to vanish
 
 
@@ -73,6 +73,11 @@ class Step:
         if time.monotonic() >= self._deadline:
             raise Stopped(RunnerReason.TIMED_OUT, f"The step was not done within {self.task.timeout_seconds} s.")
 
+    @property
+    def seconds_left(self) -> float:
+        """Until the step's time is over."""
+        return max(self._deadline - time.monotonic(), 0)
+
     def sleep(self, seconds: float) -> None:
         """Wait, but not when told to stop."""
         until = time.monotonic() + seconds
@@ -107,17 +112,32 @@ class Step:
                 "The URL now leads to another database than was planned; it is planned again.",
             )
 
-    def look(self, version_table: str | None = None, *, within: Session | None = None) -> Seen:
-        """Read heads and catalog, on a session of its own if none is given; never raises: what cannot be read is None."""
+    def first_session(self) -> AskingSession:
+        """A session for what is asked before anything is begun: it need not outwait anybody, for the step can come again."""
+        return self.engine.connect(lock_timeout_seconds=FIRST_LOOK_SECONDS)
+
+    def first_look(self, session: Session) -> Seen:
+        """As `look`, before anything is begun. Raises Refusal (LockHeld) where somebody's lock keeps even readers out."""
         heads: tuple[str, ...] | None = None
-        catalog: str | None = None
         try:
-            with contextlib.nullcontext(within) if within is not None else self.engine.connect() as session:
-                heads = self.engine.heads(session, version_table or self.version_table)
-                catalog = catalog_digest(self.engine, session)
+            heads = self.engine.heads(session, self.version_table)
+            return Seen(heads, catalog_digest(self.engine, session))
+        except StatementRefused as error:
+            if error.is_lock_timeout:
+                raise self._kept_out(session) from None
+            return self._unread(heads, error)
         except RunnerError as error:
-            self.warnings.append(f"The database could not be read: {error.message}")
-        return Seen(heads, catalog)
+            return self._unread(heads, error)
+
+    def look(self, version_table: str | None = None) -> Seen:
+        """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""
+        heads: tuple[str, ...] | None = None
+        try:
+            with self.engine.connect() as session:
+                heads = self.engine.heads(session, version_table or self.version_table)
+                return Seen(heads, catalog_digest(self.engine, session))
+        except RunnerError as error:
+            return self._unread(heads, error)
 
     def await_guests(self, session: Session) -> None:
         """Wait for sessions that outlived an earlier attempt; after the grace period end them.
@@ -149,6 +169,18 @@ class Step:
     def failed(self, error: RunnerError, **facts: Any) -> Result:
         """The answer to an error of ours."""
         return self.result(Outcome.FAILED, error.reason, error.message, **facts)
+
+    def _unread(self, heads: tuple[str, ...] | None, error: RunnerError) -> Seen:
+        self.warnings.append(f"The database could not be read: {error.message}")
+        return Seen(heads)
+
+    def _kept_out(self, session: Session) -> Refusal:
+        holders = ", ".join(self.engine.in_the_way(session)) or "another session"
+        return Refusal(
+            RunnerReason.LOCK_HELD,
+            f"Heads and schema could not be read within {FIRST_LOOK_SECONDS} s, for somebody holds an exclusive lock: {holders}. "
+            "It is tried again; end the session if it is stuck.",
+        )
 
     def _await_end(self, session: Session) -> None:
         until = time.monotonic() + TERMINATED_SECONDS

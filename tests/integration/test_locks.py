@@ -75,6 +75,23 @@ def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(project, dat
     assert result.migrate.lock_waits >= 1
 
 
+@pytest.mark.parametrize("kind", ["plan", "migrate"])
+def test_a_table_that_somebody_holds_for_himself_is_not_waited_for_before_anything_is_begun(project, database, kind):
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    shop.run("migrate", migrations={"target": "a2"})
+    database.ask("CREATE VIEW v1 AS SELECT id FROM t1")  # its text cannot be read without a reader's lock on the table
+    with database.server.superuser(database.name) as holder:
+        holder.execute("SET application_name = 'vacuum full by hand'")
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE t1 IN ACCESS EXCLUSIVE MODE")
+        result = shop.run(kind).result
+        assert f"vacuum full by hand (pid {holder.info.backend_pid}) that of t1" in result.message
+        holder.execute("COMMIT")
+    assert (result.outcome.value, result.reason, result.changed) == ("Failed", "LockHeld", False)
+    assert shop.run(kind).result.outcome.value == "Succeeded"
+
+
 def test_an_exhausted_lock_budget_changed_nothing_and_says_so(project, database):
     shop = project("url_in_the_ini", database.url)
     shop.three_revisions()

@@ -271,7 +271,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.LOCK_HELD: Explanation(
         _M,
-        "Another session holds the migration lock of this database.",
+        "Another session holds the migration lock of this database, or one that keeps even readers out of a table.",
         "It is tried again; the message names the holder.",
     ),
     Reason.LONG_TRANSACTION: Explanation(

@@ -67,10 +67,10 @@ def migrate(step: Step) -> Result:
         step.meet(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
-        with step.engine.connect() as session:
+        with step.first_session() as session:
             step.await_guests(session)
             before.require(step, session)
-            start = step.look(within=session)
+            start = step.first_look(session)
         attempt = _upgrade(step, lock, start)
         return _result(step, attempt)
     finally:

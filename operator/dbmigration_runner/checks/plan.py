@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def plan(step: Step) -> Result:
     """Raises RunnerError where the database cannot be reached or worked on."""
     writes = step.task.policy.plan_writes
-    with step.engine.connect() as session:
+    with step.first_session() as session:
         step.meet(session)
-        before = step.look(within=session)
+        before = step.first_look(session)
     lock = step.engine.lock(exclusive=False, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
         story = application.run(step, lock, read_only=not writes, limit_locks=writes)

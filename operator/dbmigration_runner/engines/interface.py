@@ -189,12 +189,18 @@ class Engine(Protocol):
     url: URL  # the manifest's, normalised; holds the password: for connecting and for redaction only
 
     def connect(
-        self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
+        self,
+        *,
+        read_only: bool = True,
+        pinned: bool = True,
+        statement_timeout_seconds: float | None = 60,
+        lock_timeout_seconds: float | None = None,
     ) -> AskingSession:
         """Open a session of ours.
 
         `pinned` sets search_path to the catalog alone (all our own queries qualify their names); unpinned it is the
-        user's own. Raises SessionNotOpened.
+        user's own. `lock_timeout_seconds` is how long a question waits for somebody else's lock, None for as long as the
+        statement may take. Raises SessionNotOpened.
         """
         ...
 
@@ -256,6 +262,10 @@ class Engine(Protocol):
 
     def unfinished(self, session: Session) -> tuple[str, ...]:
         """What a migration may have left half built, as sentences; cheap, and asked after every migration."""
+        ...
+
+    def in_the_way(self, session: Session) -> tuple[str, ...]:
+        """Who holds a lock that keeps even readers out, and of what; () where nobody is seen to."""
         ...
 
     def lock_timeout_of(self, locks: LockBudget) -> int | None:

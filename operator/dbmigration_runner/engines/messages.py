@@ -13,11 +13,12 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dbmigration_runner.errors import LOCK_TIMEOUTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "sqlite3", "aiosqlite")
-LOCK_NOT_AVAILABLE = "55P03"
 READ_ONLY_TRANSACTION = "25006"
 MESSAGE_CHARACTERS = 400
 # A value may hold quotes and ends of lines itself: so from the first quote to the last, or to the end.
@@ -50,7 +51,7 @@ class SqlError:
     @property
     def is_lock_timeout(self) -> bool:
         """A lock was not to be had in time; nothing is wrong with the statement."""
-        return self.code in {LOCK_NOT_AVAILABLE, "SQLITE_BUSY", "SQLITE_LOCKED"}
+        return self.code in LOCK_TIMEOUTS
 
     @property
     def is_write_refused(self) -> bool:

@@ -58,7 +58,12 @@ class PostgreSQL:
         self._pools: dict[str, SQLAlchemyEngine] = {}
 
     def connect(
-        self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
+        self,
+        *,
+        read_only: bool = True,
+        pinned: bool = True,
+        statement_timeout_seconds: float | None = 60,
+        lock_timeout_seconds: float | None = None,
     ) -> AlchemySession:
         """See interface.Engine."""
         first = {
@@ -72,6 +77,8 @@ class PostgreSQL:
             first["statement_timeout"] = str(max(int(statement_timeout_seconds * 1000), 1))
         try:
             session = AlchemySession(self._sessions(first), asynchronous=self._driver == ASYNCHRONOUS)
+            if lock_timeout_seconds is not None:
+                session.run(f"SET lock_timeout = {max(int(lock_timeout_seconds * 1000), 1)}")
             if not pinned:
                 session.run("RESET search_path")
         except Exception as error:  # noqa: BLE001  # a driver may raise anything here: OSError, TimeoutError, its own
@@ -197,6 +204,10 @@ class PostgreSQL:
     def unfinished(self, session: Session) -> tuple[str, ...]:
         """See interface.Engine."""
         return postgresql_checks.unfinished(session)
+
+    def in_the_way(self, session: Session) -> tuple[str, ...]:
+        """See interface.Engine."""
+        return postgresql_checks.in_the_way(session)
 
     def lock_timeout_of(self, locks: LockBudget) -> int | None:
         """See interface.Engine."""

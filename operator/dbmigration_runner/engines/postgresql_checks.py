@@ -136,6 +136,22 @@ def unfinished(session: Session) -> tuple[str, ...]:
     return (f"Indexes: {indexes}",) if indexes else ()
 
 
+def in_the_way(session: Session) -> tuple[str, ...]:
+    """See interface.Engine. The deparser of views and defaults locks what they are of as a reader does."""
+    found = session.rows(
+        "SELECT DISTINCT l.pid, a.application_name, c.relname FROM pg_catalog.pg_locks l"
+        " JOIN pg_catalog.pg_class c ON c.oid = l.relation LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+        " WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND c.relkind <> 'i' AND l.database ="
+        " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY l.pid, c.relname"
+    )
+    return tuple(
+        f"{name or 'unnamed'} (pid {pid}) that of {table}"
+        if pid is not None
+        else f"a prepared transaction that of {table}"
+        for pid, name, table in found[:_SHOWN]
+    )
+
+
 def _invalid_indexes(session: Session) -> str:
     """Which, and the remedy; "" where there is none. That of a partitioned table only waits for its partitions'."""
     indexes = session.rows(

@@ -66,10 +66,15 @@ class SQLite:
         self.path = _path(url)
 
     def connect(
-        self, *, read_only: bool = True, pinned: bool = True, statement_timeout_seconds: float | None = 60
+        self,
+        *,
+        read_only: bool = True,
+        pinned: bool = True,
+        statement_timeout_seconds: float | None = 60,
+        lock_timeout_seconds: float | None = None,
     ) -> AlchemySession:
         """See interface.Engine. A file that is not there yet is read as what it is, an empty database, and not made."""
-        del pinned, statement_timeout_seconds
+        del pinned, statement_timeout_seconds, lock_timeout_seconds
         if not self.path.parent.is_dir():
             raise SessionNotOpened(
                 RunnerReason.DATABASE_NOT_FOUND,
@@ -210,6 +215,11 @@ class SQLite:
 
     def unfinished(self, session: Session) -> tuple[str, ...]:
         """See interface.Engine. An index is built within its statement, or is not there."""
+        del session
+        return ()
+
+    def in_the_way(self, session: Session) -> tuple[str, ...]:
+        """SQLite does not tell who holds a file."""
         del session
         return ()
 
