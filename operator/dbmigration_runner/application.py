@@ -86,8 +86,11 @@ class Story:
         return running[-1] if running and not self.finished else None
 
 
-def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool) -> Story:
-    """Run env.py once, to its end or until the step must stop. Raises nothing that env.py could cause."""
+def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool, rendering_seconds: float | None = None) -> Story:
+    """Run env.py once, to its end or until the step must stop. Raises nothing that env.py could cause.
+
+    `rendering_seconds` is given where the child is superfluous once the plan is told: how long it may take from there on.
+    """
     guests = GuestOrder(
         engine=step.engine.name,
         application_name=step.application_name,
@@ -95,7 +98,7 @@ def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool) -> Story:
         lock_timeout_milliseconds=step.engine.lock_timeout_of(step.task.locks) if limit_locks else None,
         proof=lock.proof,
     )
-    child = _Child(step, lock, ChildOrder(step.task.to_json(), guests))
+    child = _Child(step, lock, ChildOrder(step.task.to_json(), guests), rendering_seconds)
     with Heartbeat(lock) as heartbeat:
         child.watch(heartbeat)
     child.settle()
@@ -105,9 +108,11 @@ def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool) -> Story:
 class _Child:
     """The process, its three pipes to us and the one from us."""
 
-    def __init__(self, step: Step, lock: Lock, order: ChildOrder) -> None:
+    def __init__(self, step: Step, lock: Lock, order: ChildOrder, rendering_seconds: float | None) -> None:
         self.story = Story()
         self._step = step
+        self._rendering_seconds = rendering_seconds
+        self._rendered_by: float | None = None
         self._ended_at: float | None = None
         self._process = step.take_child() or process.start()
         self._buffers = dict.fromkeys((self._process.events, self._process.stdout, self._process.stderr), b"")
@@ -133,7 +138,8 @@ class _Child:
     def settle(self) -> None:
         """Close everything, and see that no session of the child's works on."""
         self._selector.close()
-        self.story.end = self._process.close()
+        end = self._process.close()
+        self.story.end = self.story.end or end
         if self._guests():
             self._end_sessions()
 
@@ -146,6 +152,20 @@ class _Child:
             if time.monotonic() - self._ended_at > PATIENCE_SECONDS:
                 self._process.kill()
                 return False
+        if self._is_rendering_for_too_long():
+            self._process.kill()
+            return False
+        return True
+
+    def _is_rendering_for_too_long(self) -> bool:
+        if self._rendering_seconds is None or self.story.planned is None:
+            return False
+        if self._rendered_by is None:
+            self._rendering_seconds = min(self._rendering_seconds, self._step.seconds_left / 2)
+            self._rendered_by = time.monotonic() + self._rendering_seconds
+        if time.monotonic() < self._rendered_by:
+            return False
+        self.story.end = f"which was not done within {self._rendering_seconds:.0f} s"
         return True
 
     def _stop(self) -> None:

@@ -42,6 +42,20 @@ def test_a_revision_that_queries_while_it_renders_is_told_apart_from_those_that_
     assert {event["revision"] for event in ran.events_called("sql")} == {"a1", "a3"}
 
 
+def test_a_revision_that_never_ends_while_it_renders_costs_the_sql_and_not_the_plan(project, database):
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.revision("a2", "a1", "while context.is_offline_mode():", "    pass")
+    shop.revision("a3", "a2", create("t3"))
+    ran = shop.run("plan", timeout_seconds=20)
+    assert ran.result.outcome.value == "Succeeded", ran.result.message
+    assert [found.id for found in ran.result.plan.revisions] == ["a1", "a2", "a3"]
+    (finding,) = ran.result.plan.findings
+    assert (finding.code, finding.revision) == ("NotRenderable", "a2")
+    assert "not done within" in finding.message
+    assert [event["revision"] for event in ran.events_called("sql")] == ["a1"]
+
+
 def test_a_database_at_the_target_has_nothing_pending(project, database):
     shop = project("url_in_the_ini", database.url)
     shop.three_revisions()

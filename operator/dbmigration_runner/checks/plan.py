@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from dbmigration_runner.events import Planned
     from dbmigration_runner.step import Step
 
+# At most, and at most half of what the step has left: the SQL is for eyes, and nothing depends on it.
+RENDERING_SECONDS = 30
+
 
 def plan(step: Step) -> Result:
     """Raises RunnerError where the database cannot be reached or worked on."""
@@ -30,7 +33,9 @@ def plan(step: Step) -> Result:
         before = step.first_look(session)
     lock = step.engine.lock(exclusive=False, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
-        story = application.run(step, lock, read_only=not writes, limit_locks=writes)
+        story = application.run(
+            step, lock, read_only=not writes, limit_locks=writes, rendering_seconds=RENDERING_SECONDS
+        )
     finally:
         lock.release()
     told = story.planned
