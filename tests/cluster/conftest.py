@@ -50,7 +50,8 @@ def operator(cluster: Cluster) -> Iterator[Namespace]:
     yield namespace
     if cluster.audit_log:
         asked = cluster.audit.asked(begin, cluster.audit.moment(), user=ACCOUNT)
-        assert not [request for request in asked if not request.allowed]
+        # An uninstalled operator may ask for its Lease once more: helm takes its rights before its Pod has ended.
+        assert not [request for request in asked if not request.allowed and request.resource != "leases"]
     log = operator_log(namespace)
     assert "Traceback" not in log, log[max(log.index("Traceback") - 500, 0) :][:4000]
     assert QUOTED_PASSWORD not in log

@@ -140,5 +140,6 @@ def _node(schema: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _column(name: str, kind: str, path: str, description: str, priority: int) -> dict[str, Any]:
-    column = {"name": name, "type": kind, "jsonPath": path, "priority": priority}
-    return column | ({"description": description} if description else {})
+    """A printer column. What the API server would drop again is left out, or every second writer would see a difference."""
+    optional = {"priority": priority, "description": description}
+    return {"name": name, "type": kind, "jsonPath": path} | {key: value for key, value in optional.items() if value}

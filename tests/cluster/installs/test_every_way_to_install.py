@@ -46,7 +46,7 @@ def test_a_database_comes_to_its_revision_and_nothing_else_is_touched(
         else:
             assert may == "no"
             assert elsewhere.kubectl("get", "jobs", "--output", "name") == ""
-            assert elsewhere.get("dbm", "other")["status"] == {"observedGeneration": -1}
+            assert elsewhere.get("dbm", "other")["status"] == {"observedGeneration": -1, "phase": "Pending"}
         for namespace in (watched, installed.namespace, elsewhere):
             reader = ("--as", installed.account, "--namespace", namespace.name)
             assert cluster.kubectl("auth", "can-i", "get", "secrets", *reader, check=False).strip() == "no"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import yaml
 
+from dbmigration.lifecycle.workload_names import job_name
+from dbmigration_runner.contract.task import StepKind
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.audit import Asked
 from tests.cluster.installation import ACCOUNT, NAME, RELEASE, SYSTEM, at_rest, helm
@@ -37,6 +39,15 @@ def test_every_right_is_used_and_none_is_missed(cluster: Cluster, operator: Name
     stage.namespace.kubectl("delete", "secret", "database")
     stage.apply()
     stage.until("SecretNotFound")
+
+    # A Job that bears a step's name is read before anything is said of it.
+    stage.apply("taken", suspend=True)
+    stage.until("Suspended", "taken")
+    taken = job_name("taken", stage.resource("taken")["metadata"]["uid"], 1, StepKind.PLAN, 1)
+    stage.namespace.kubectl("create", "job", taken, "--image=registry.invalid/somebody-elses:1")
+    stage.apply("taken")
+    stage.until("PodRejected", "taken")
+    stage.namespace.kubectl("delete", "dbm/taken", f"job/{taken}")
 
     # An edit supersedes the run, whose Job goes.
     stage.secret(name="another")

@@ -61,3 +61,9 @@ def test_nothing_stands_in_it_that_kubernetes_refuses():
 
 def test_a_new_object_is_not_taken_for_a_finished_one():
     assert schema()["properties"]["status"]["default"] == {"observedGeneration": -1}
+
+
+def test_no_column_says_what_the_api_server_would_drop_again():
+    """A second manager that applies the same definition would be told of a conflict, and a GitOps controller of drift."""
+    (version,) = custom_resource_definition()["spec"]["versions"]
+    assert all(column.get("priority") != 0 for column in version["additionalPrinterColumns"])
