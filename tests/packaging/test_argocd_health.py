@@ -4,6 +4,7 @@ The states in statuses/recorded/ are what the operator said on a real cluster (`
 them are what no test of this release brings it to say, or what it must never say.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from dbmigration.api.conditions import Standing
+from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
 from dbmigration.api.status import Phase
 from tests.packaging.conftest import CHART
 from tests.scenarios.loader import scenarios
@@ -66,7 +68,8 @@ def test_argo_cd_sees_each_state_as_what_it_means_for_a_sync(name: str, expected
 def test_argo_cd_sees_what_the_operator_said_as_its_phase_means_it(name: str) -> None:
     resource = _recorded(name)
     expected = OF_A_PHASE[Phase(resource["status"]["phase"])]
-    waits = resource["spec"].get("suspend") and expected == "Progressing"
+    was_seen = resource["status"]["observedGeneration"] == resource["metadata"]["generation"]
+    waits = was_seen and resource["spec"].get("suspend") and expected == "Progressing"
     assert _health(resource)[0] == ("Suspended" if waits else expected)
 
 
@@ -78,6 +81,18 @@ def test_every_standing_was_recorded() -> None:
     assert {_trio(_recorded(name)) for name in RECORDED} == {
         tuple(status.value for status in standing.value) for standing in Standing
     } | {(None, None, None)}
+
+
+def test_every_class_of_reason_was_recorded() -> None:
+    said = {Reason(item["reason"]) for name in RECORDED for item in _recorded(name)["status"].get("conditions", ())}
+    assert {EXPLANATIONS[reason].kind for reason in said} == set(ReasonClass)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_state_names_no_machine(name: str) -> None:
+    text = (STATUSES / "recorded" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\b\d+(?:\.\d+){3}\b", text)) <= {"192.0.2.1"}
+    assert not re.search(r"/(?:tmp|root|home|work)\b", text)
 
 
 def test_the_end_of_every_scenario_was_recorded() -> None:
