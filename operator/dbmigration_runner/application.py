@@ -39,7 +39,7 @@ from dbmigration_runner.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Lock
-    from dbmigration_runner.step import Step
+    from dbmigration_runner.step import Seen, Step
 
 TICK_SECONDS = 0.2
 PATIENCE_SECONDS = 10  # for a child that told its end, and does not end
@@ -59,6 +59,7 @@ class Story:
     applied: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
     committed: bool = False  # since the last place that the heads answer for
+    settled: Seen | None = None  # what was read at the last of those places that others follow
     finished: bool = False
     failed: Failed | None = None
     stopped: Stopped | None = None
@@ -86,10 +87,19 @@ class Story:
         return running[-1] if running and not self.finished else None
 
 
-def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool, rendering_seconds: float | None = None) -> Story:
+def run(
+    step: Step,
+    lock: Lock,
+    *,
+    read_only: bool,
+    limit_locks: bool,
+    rendering_seconds: float | None = None,
+    again: bool = False,
+) -> Story:
     """Run env.py once, to its end or until the step must stop. Raises nothing that env.py could cause.
 
     `rendering_seconds` is given where the child is superfluous once the plan is told: how long it may take from there on.
+    `again` says that this attempt has run it before, so that it may find some of the revisions applied.
     """
     guests = GuestOrder(
         engine=step.engine.name,
@@ -98,7 +108,7 @@ def run(step: Step, lock: Lock, *, read_only: bool, limit_locks: bool, rendering
         lock_timeout_milliseconds=step.engine.lock_timeout_of(step.task.locks) if limit_locks else None,
         proof=lock.proof,
     )
-    child = _Child(step, lock, ChildOrder(step.task.to_json(), guests), rendering_seconds)
+    child = _Child(step, lock, ChildOrder(step.task.to_json(), guests, again), rendering_seconds)
     with Heartbeat(lock) as heartbeat:
         child.watch(heartbeat)
     child.settle()
@@ -114,6 +124,7 @@ class _Child:
         self._rendering_seconds = rendering_seconds
         self._rendered_by: float | None = None
         self._ended_at: float | None = None
+        self._has_settled = False
         self._process = step.take_child() or process.start()
         self._buffers = dict.fromkeys((self._process.events, self._process.stdout, self._process.stderr), b"")
         self._streams = {self._process.stdout: sys.stdout, self._process.stderr: sys.stderr}
@@ -145,6 +156,11 @@ class _Child:
 
     def _is_running(self) -> bool:
         self._read(TICK_SECONDS)
+        if self._has_settled:
+            # The next revision may have begun by now: what it commits of itself is told too, and makes this worth nothing.
+            self._has_settled = False
+            planned = self.story.planned
+            self.story.settled = self._step.quick_look(planned.version_table if planned is not None else None)
         if self._has_ended():
             return False
         if self.story.finished or self.story.failed is not None:
@@ -261,14 +277,22 @@ class _Child:
                 say("revision-started", revision=revision)
             case Applied(revision=revision):
                 story.applied.append(revision)
-                total = len(story.planned.revisions) if story.planned is not None else None
-                say("revision-applied", revision=revision, done=len(story.applied), of=total)
+                say("revision-applied", revision=revision, done=self._done(), of=len(self._whole_way()) or None)
             case Committed():
                 story.committed = True
             case Settled():
-                story.committed = False
+                story.committed, story.settled = False, None
+                self._has_settled = story.applied[-1:] != self._whole_way()[-1:]
             case Finished():
                 story.finished = True
             case Failed():
                 story.failed = event
                 say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
+
+    def _whole_way(self) -> list[str]:
+        return [revision.id for revision in self.story.planned.revisions] if self.story.planned is not None else []
+
+    def _done(self) -> int:
+        """How much of the whole way is behind the last applied revision, also by those who ran before."""
+        way, last = self._whole_way(), self.story.applied[-1]
+        return way.index(last) + 1 if last in way else len(self.story.applied)

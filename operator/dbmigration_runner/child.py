@@ -161,7 +161,7 @@ class _Child:
         rest = graph.way(script, heads, self._migrations.target)
         whole = rest
         if expected is not None:
-            first = self._task.run.attempt == 1
+            first = self._task.run.attempt == 1 and not self._order.again
             whole = graph.agree(script, heads, self._migrations.target, expected, first_attempt=first)
         told = self._tell_plan(heads, whole, migration, script, ())
         if expected is not None and told.hash != expected.hash:

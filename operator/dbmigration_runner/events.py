@@ -20,10 +20,14 @@ from dbmigration_runner.engines.interface import GuestOrder
 
 @dataclass(frozen=True)
 class ChildOrder:
-    """What the parent tells the child, as the first line of the control pipe. `task` is the runner's whole task."""
+    """What the parent tells the child, as the first line of the control pipe.
+
+    `task` is the runner's whole task; `again` says that its revisions were begun before, by an earlier child.
+    """
 
     task: str
     guests: GuestOrder
+    again: bool = False
 
 
 @dataclass(frozen=True)

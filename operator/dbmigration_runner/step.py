@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_VERSION_TABLE = "alembic_version"
 POLL_SECONDS = 0.25
 FIRST_LOOK_SECONDS = 5
+QUICK_LOOK_SECONDS = 2
+QUICK_LOOK_LOCK_SECONDS = 0.1
 TERMINATED_SECONDS = 10  # how long a terminated session may take to vanish
 
 
@@ -128,6 +130,17 @@ class Step:
             return self._unread(heads, error)
         except RunnerError as error:
             return self._unread(heads, error)
+
+    def quick_look(self, version_table: str | None) -> Seen | None:
+        """As `look`, while a migration is at work: None where it would take time, or hold up whoever watches over it."""
+        try:
+            with self.engine.connect(
+                statement_timeout_seconds=QUICK_LOOK_SECONDS, lock_timeout_seconds=QUICK_LOOK_LOCK_SECONDS
+            ) as session:
+                heads = self.engine.heads(session, version_table or self.version_table)
+                return Seen(heads, catalog_digest(self.engine, session))
+        except RunnerError:
+            return None
 
     def look(self, version_table: str | None = None) -> Seen:
         """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""

@@ -106,6 +106,49 @@ def test_an_exhausted_lock_budget_changed_nothing_and_says_so(project, database)
     assert "t3" not in database.tables()
 
 
+@pytest.fixture
+def one_by_one(project, database):
+    """Three revisions, each in a transaction of its own; the first is applied, and the third needs a table of old."""
+    shop = project("url_in_the_ini", database.url)
+    env = shop.path / "migrations" / "env.py"
+    alone = "connection=connection, transaction_per_migration=True"
+    env.write_text(env.read_text().replace("connection=connection", alone))
+    shop.revision("a1", None, create("t1"))
+    shop.run("migrate")
+    shop.revision("a2", "a1", create("t2"))
+    shop.revision("a3", "a2", 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    return shop
+
+
+def test_a_lock_timeout_after_a_revision_of_the_same_run_is_tried_again_from_there(one_by_one, database):
+    plan = one_by_one.planned()
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        locks = LockBudget(timeout_milliseconds=100, retry_for_seconds=60)
+        running = one_by_one.start("migrate", locks=locks, expected=plan)
+        wait_for(lambda: database.ask("SELECT 1 FROM alembic_version WHERE version_num = 'a2'"))
+        time.sleep(1.5)
+        reader.execute("COMMIT")
+    ran = running.wait()
+    assert (ran.result.outcome.value, ran.result.heads) == ("Succeeded", ("a3",))
+    assert ran.result.migrate.applied == ("a2", "a3")
+    assert ran.result.migrate.lock_waits >= 1
+    applied = ran.events_called("revision-applied")
+    assert [(event["revision"], event["done"], event["of"]) for event in applied] == [("a2", 1, 2), ("a3", 2, 2)]
+
+
+def test_a_lock_budget_that_ends_after_a_revision_says_where_the_database_is(one_by_one, database):
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = one_by_one.run("migrate", locks=QUICK).result
+    assert (result.reason, result.changed, result.heads) == ("MigrationFailed", True, ("a2",))
+    assert (result.migrate.applied, result.migrate.failed_revision) == (("a2",), "a3")
+    assert f"{result.migrate.lock_waits} tries" in result.message
+    assert result.migrate.lock_waits >= 2
+
+
 def test_a_lock_timeout_after_a_commit_is_a_failure_and_never_tried_again(project, database):
     shop = project("url_in_the_ini", database.url)
     shop.revision("a1", None, create("t1"), create("rows"))

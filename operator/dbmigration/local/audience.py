@@ -95,7 +95,7 @@ def applied(world: LocalWorld, status: Status) -> int:
     done = len(status.run.applied_revisions) if status.run else 0
     ref = world.running()
     here = far(world.steps.log(ref)) if ref is not None and ref.kind is StepKind.MIGRATE else None
-    return done + (here.done if here else 0)
+    return max(done, here.done if here else 0)
 
 
 def audience(before: Status, *, terminal: bool) -> Lines:

@@ -1,7 +1,8 @@
 """The migrate step: under the run's lock, up to the target, and then the truth about where the database is.
 
 Atomicity is never inferred from the engine or from an exit: after whatever happened heads and schema are read again. A
-lock timeout is tried again only where that reading shows nothing changed.
+lock timeout is tried again only where that reading shows that nothing changed since the last revision that was committed
+together with its place in the version table.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ LONGEST_SLEEP_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class _Attempt:
-    """The last run of env.py, and the database before the first and after the last."""
+    """The last run of env.py, and the database before and after it."""
 
     story: Story
     before: Seen
     after: Seen
     lock_waits: int
+    done: tuple[str, ...] = ()  # by the runs before it, each confirmed by the heads
     budget_gone: bool = False
 
     @property
@@ -43,7 +45,17 @@ class _Attempt:
 
     @property
     def changed(self) -> bool | None:
-        return changed(self.before, self.after, committed=self.story.committed)
+        return True if self.done else changed(self.before, self.after, committed=self.story.committed)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Did a lock stop it before it left anything behind that the heads do not tell?"""
+        if self.story.failed is None or not self.story.failed.lock_timeout or self.story.stopped is not None:
+            return False
+        since = (self.before, self.story.settled)
+        return any(
+            seen is not None and changed(seen, self.after, committed=self.story.committed) is False for seen in since
+        )
 
     @property
     def left_rows(self) -> bool:
@@ -53,12 +65,13 @@ class _Attempt:
     @property
     def applied(self) -> tuple[str, ...]:
         """What the heads confirm of what was told: Alembic tells before it commits."""
-        told = self.story.applied
+        told = tuple(self.story.applied)
         if self.heads_at_target:
-            return tuple(told)
+            return (*self.done, *told)
         heads = self.after.heads or ()
         confirmed = [position for position, revision in enumerate(told) if revision in heads]
-        return tuple(told[: confirmed[-1] + 1]) if confirmed and self.after.heads != self.before.heads else ()
+        moved = confirmed and self.after.heads != self.before.heads
+        return (*self.done, *told[: confirmed[-1] + 1]) if moved else self.done
 
 
 def migrate(step: Step) -> Result:
@@ -80,38 +93,48 @@ def migrate(step: Step) -> Result:
 def _upgrade(step: Step, lock: Lock, start: Seen) -> _Attempt:
     """Run env.py until it did its work, failed, or the lock budget is gone."""
     waits, pause = 0, 0.5
+    done: tuple[str, ...] = ()
     until = time.monotonic() + step.task.locks.retry_for_seconds
     while True:
-        story = application.run(step, lock, read_only=False, limit_locks=True)
+        story = application.run(step, lock, read_only=False, limit_locks=True, again=waits > 0)
         if story.planned is not None:
             start = Seen(start.heads if waits else story.planned.heads, start.catalog)
         now = step.look(story.planned.version_table if story.planned is not None else None)
-        attempt = _Attempt(story, start, now, waits)
-        if story.error is None or story.failed is None or not story.failed.lock_timeout:
-            return attempt
-        if story.stopped is not None or attempt.changed is not False:
+        attempt = _Attempt(story, start, now, waits, done)
+        if not attempt.may_be_repeated:
             return attempt
         waits += 1
         step.log.say("lock-timeout", revision=story.failed_revision, waits=waits)
         if time.monotonic() + pause >= until:
-            return _Attempt(story, start, now, waits, budget_gone=True)
+            return _Attempt(story, start, now, waits, done, budget_gone=True)
         try:
             step.jitter(pause)
         except Stopped as error:
             story.stopped = error
-            return _Attempt(story, start, now, waits)
+            return _Attempt(story, start, now, waits, done)
         pause = min(pause * 1.5, LONGEST_SLEEP_SECONDS)
+        start, done = now, attempt.applied
 
 
 def _result(step: Step, attempt: _Attempt) -> Result:
     error = attempt.story.error
-    if attempt.budget_gone:
+    tries = (
+        f"A lock was not to be had within {step.task.locks.timeout_milliseconds} ms in {attempt.lock_waits} tries over "
+        f"{step.task.locks.retry_for_seconds} s"
+    )
+    if attempt.budget_gone and attempt.changed is False:
         return _failed(
             step,
             attempt,
             RunnerReason.LOCK_BUDGET_EXHAUSTED,
-            f"A lock was not to be had within {step.task.locks.timeout_milliseconds} ms in {attempt.lock_waits} tries over "
-            f"{step.task.locks.retry_for_seconds} s; nothing was changed. Try when the database is quieter, or raise locks.",
+            f"{tries}; nothing was changed. Try when the database is quieter, or raise locks.",
+        )
+    if attempt.budget_gone and error is not None:
+        return _failed(
+            step,
+            attempt,
+            error.reason,
+            f"{error.message} {tries}; the revisions before it are applied. Go on when the database is quieter, or raise locks.",
         )
     if error is not None:
         reached = " The database is at the target nevertheless." if attempt.heads_at_target else ""
