@@ -13,9 +13,11 @@ import pytest
 from tests.cluster.access import eventually
 from tests.cluster.embedded import cache, images
 from tests.cluster.embedded.catalog import Image
+from tests.cluster.embedded.cluster import EmbeddedCluster
 from tests.cluster.embedded.errors import ClusterError
 from tests.cluster.embedded.processes import Processes
 from tests.cluster.embedded.programs import find
+from tests.cluster.embedded.provider import EmbeddedProvider
 
 
 @pytest.fixture
@@ -110,3 +112,17 @@ def _runs(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:
         return False
+
+
+def test_who_never_had_its_turn_takes_no_cluster_down(tmp_path, monkeypatch):
+    monkeypatch.setenv("DBMIGRATION_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("DBMIGRATION_KEEP_CLUSTER", raising=False)
+    done: list[str] = []
+    monkeypatch.setattr(EmbeddedCluster, "up", lambda _: done.append("up"))
+    monkeypatch.setattr(EmbeddedCluster, "down", lambda _: done.append("down"))
+    interrupted, other = EmbeddedProvider(), EmbeddedProvider()
+    other.up()
+    interrupted.down()
+    assert done == ["up"]
+    other.down()
+    assert done == ["up", "down"]

@@ -23,18 +23,22 @@ class EmbeddedProvider:
     def __init__(self) -> None:
         self.cluster = EmbeddedCluster()
         self._turn = ExitStack()
+        self._has_turn = False
         self.kubeconfig: Path = self.cluster.layout.kubeconfig
         self.audit_log: Path | None = self.cluster.layout.audit_log
 
     def up(self) -> None:
         self._turn.enter_context(whole_session())
+        self._has_turn = True
         if os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1" and self.cluster.is_up:
             return
         self.cluster.up()
 
     def down(self) -> None:
-        with self._turn:
-            self.cluster.down()
+        # Who is interrupted while it waits for its turn would take away the cluster of the session that it waits for.
+        if self._has_turn:
+            with self._turn:
+                self.cluster.down()
 
     def provide(self, image: Image) -> str:
         (archive,) = images.archives_of([image]).values()
