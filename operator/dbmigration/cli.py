@@ -51,8 +51,16 @@ read. The project and the URL say which run; the other options of `run` may stan
 
 {_EXIT_CODES}"""
 
+_STATUS = """\
+Prints how a run stands: on a cluster by NAME, on this machine without it (--project or --filename say which).
+
+On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 6 not at its end or not to be read now.
+On this machine it is 0 where there is something to tell, and 2 where nothing was run.
+"""
+
 _WAIT = f"""\
-Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile.
+Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile. Ended by Ctrl-C
+or by --timeout (exit code 6), it leaves the migration as it is.
 
 {_EXIT_CODES}"""
 
@@ -106,7 +114,11 @@ def command_line(name: str) -> argparse.ArgumentParser:
     _add_json(cancel, "print the final status as JSON")
 
     status = _command(
-        commands, "status", _status, "print how a run stands: on a cluster by NAME, on this machine without it"
+        commands,
+        "status",
+        _status,
+        "print how a run stands: on a cluster by NAME, on this machine without it",
+        _STATUS,
     )
     _add_name(status, "?")
     _add_manifest(status)

@@ -46,7 +46,8 @@ def status(name: str, namespace: str | None, *, as_json: bool) -> Exit:
 async def _wait(name: str, namespace: str, limit: timedelta) -> Exit:
     before, document = Status(), None
     try:
-        async with _gateway() as gateway, asyncio.timeout(limit.total_seconds()):
+        # The limit is around the gateway: a TimeoutError is an OSError, which would be told there as a fault of the connection.
+        async with asyncio.timeout(limit.total_seconds()), _gateway() as gateway:
             while True:
                 document = await _read(gateway, namespace, name)
                 now = Status.parse(document.get("status", {}))
@@ -58,14 +59,21 @@ async def _wait(name: str, namespace: str, limit: timedelta) -> Exit:
                 await asyncio.sleep(_PERIOD_SECONDS)
     except TimeoutError:
         ending = Exit.WAITING
+        sys.stderr.write(
+            f"{namespace}/{name} did not come to its end within {limit}; it goes on without being waited for.\n"
+        )
     if document is not None:
         _tell(document)
     return ending
 
 
 async def _status(name: str, namespace: str, *, as_json: bool) -> Exit:
-    async with _gateway() as gateway:
-        document = await _read(gateway, namespace, name)
+    try:
+        async with _gateway() as gateway:
+            document = await gateway.read_resource(namespace, name)
+    except Unavailable as error:
+        sys.stderr.write(f"dbmigration: {error}.\n")
+        return Exit.WAITING
     if as_json:
         document["metadata"].pop("managedFields", None)
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
@@ -79,17 +87,22 @@ async def _gateway() -> AsyncIterator[Gateway]:
     try:
         async with open_client() as api:
             yield Gateway(api, reporter="dbmigration")
+    except Unavailable:
+        raise
     except (ClusterError, OSError) as error:
         raise LocalError(str(error)) from error
 
 
 async def _read(gateway: Gateway, namespace: str, name: str) -> dict[str, Any]:
-    """Read it; an API server that is away for a moment is asked again."""
+    """Read it; an API server that is away for a moment is asked again, and that is told once."""
+    told = ""
     while True:
         try:
             return await gateway.read_resource(namespace, name)
         except Unavailable as error:
-            sys.stderr.write(f"{error}; asking again\n")
+            if str(error) != told:
+                told = str(error)
+                sys.stderr.write(f"{told}; asking again\n")
             await asyncio.sleep(_PERIOD_SECONDS)
 
 

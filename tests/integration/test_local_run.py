@@ -107,6 +107,8 @@ def test_a_plan_alone_changes_nothing_and_keeps_no_run(program, database):
     assert said.code == 0, said.err
     assert "pending     3 revision(s)" in said.out
     assert "CREATE TABLE t2" in said.out
+    as_json = json.loads(program.run("run", "--plan-only", "--sql", "--json").out)
+    assert "CREATE TABLE t2" in "".join(as_json["sql"])
     assert database.tables() == set()
     assert program.written() == {}
 

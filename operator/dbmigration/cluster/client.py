@@ -34,7 +34,9 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
         else:
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
     except config.ConfigException as error:
-        raise ClusterError(f"The kubeconfig cannot be used: {error} Set KUBECONFIG to one that can.") from None
+        raise ClusterError(
+            f"The kubeconfig cannot be used: {str(error).rstrip('.')}. Set KUBECONFIG to one that can."
+        ) from None
     configuration.connection_pool_maxsize = _CONNECTIONS
     # Left to itself the client's HTTP library asks the environment for a proxy, and a .netrc for a password, before every
     # request, each in a thread: more than the request itself takes.

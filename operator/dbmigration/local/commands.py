@@ -111,7 +111,7 @@ def plan(options: Options) -> Exit:
         ):
             sql = journal.statements(told.log) if options.sql else None
             shown = wording.of_result(told.result)
-            sys.stdout.write((_json(shown) if options.as_json else plan_report(shown, sql, _width())) + "\n")
+            sys.stdout.write((_json(shown, sql) if options.as_json else plan_report(shown, sql, _width())) + "\n")
             return _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -262,8 +262,8 @@ def _verdict(result: Result) -> Exit:
     return Exit.WAITING if classify(result.reason)[1] is ReasonClass.MENDABLE else Exit.FAILED
 
 
-def _json(result: Result) -> str:
-    return json.dumps(json.loads(result.to_json()), indent=2)
+def _json(result: Result, sql: list[str] | None) -> str:
+    return json.dumps(json.loads(result.to_json()) | ({} if sql is None else {"sql": sql}), indent=2)
 
 
 def _width() -> int:

@@ -48,8 +48,13 @@ def read_manifest(path: Path) -> Manifest:
     """Read the one DatabaseMigration of a YAML file; other kinds beside it are ignored. Raises ManifestError."""
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} is no YAML: it is not a text in UTF-8.") from error
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ManifestError(f"{path} is no YAML: {place}{error.problem}.") from error
     except yaml.YAMLError as error:
         raise ManifestError(f"{path} is no YAML: {error}") from error
     found = [item for item in documents if isinstance(item, dict) and item.get("kind") == KIND]
@@ -74,12 +79,12 @@ def parse_manifest(document: Node, origin: str) -> Manifest:
     try:
         spec = MigrationSpec.parse(given)
     except ValueError as error:
-        complaints += _complaints(error)
+        complaints += _complaints(error, schema)
     else:
         complaints += _broken_rules(given, schema, "spec")
     if complaints:
         more = f"\n  … and {len(complaints) - _SHOWN} more" if len(complaints) > _SHOWN else ""
-        raise ManifestError(f"{origin} is not valid:\n  " + "\n  ".join(complaints[:_SHOWN]) + more)
+        raise ManifestError(f"{origin}: this is not valid:\n  " + "\n  ".join(complaints[:_SHOWN]) + more)
     return Manifest(str(metadata.get("namespace") or "default"), metadata["name"], given, spec)
 
 
@@ -92,10 +97,28 @@ def schema_rules(schema: Node) -> Iterator[Node]:
         yield from schema_rules(schema["items"])
 
 
-def _complaints(error: ValueError) -> list[str]:
+def _complaints(error: ValueError, schema: Node) -> list[str]:
     """One line a field; what was given is not repeated, for it may be what should stand in a Secret."""
-    details = error.errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error)}]
-    return [f"{'.'.join(map(str, ('spec', *item['loc'])))}: {item['msg']}" for item in details]
+    details = error.errors() if hasattr(error, "errors") else [{"loc": (), "msg": str(error), "type": ""}]
+    return [f"{'.'.join(map(str, ('spec', *item['loc'])))}: {_fault(item, schema)}" for item in details]
+
+
+def _fault(item: Node, schema: Node) -> str:
+    """What is wrong with a field and, where the bare rule would leave one guessing, what the field is."""
+    match item["type"]:
+        case "missing":
+            return f"this is required: {_description(schema, item['loc'])}"
+        case "string_pattern_mismatch":
+            return f"{item['msg']}. It is: {_description(schema, item['loc'])}"
+        case _:
+            return str(item["msg"])
+
+
+def _description(schema: Node, place: tuple[str | int, ...]) -> str:
+    for key in place:
+        inner = schema.get("items") if isinstance(key, int) else schema.get("properties", {}).get(key)
+        schema = inner or schema.get("additionalProperties") or {}
+    return str(schema.get("description", ""))
 
 
 def _unknown(node: Any, schema: Node, place: str) -> Iterator[str]:

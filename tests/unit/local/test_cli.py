@@ -75,7 +75,7 @@ def test_the_crd_that_is_printed_is_the_one_that_is_shipped(capsys):
             ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--python", "nosuchpython"],
             "there is no program nosuchpython",
         ),
-        (["run", "--filename", "{tmp}/nowhere.yaml"], "cannot be read"),
+        (["run", "--filename", "{tmp}/nowhere.yaml"], "nowhere.yaml cannot be read: No such file or directory."),
         (["run", "--project", "{tmp}", "--url-file", "{tmp}/nowhere"], "nowhere cannot be read"),
         (["run", "--filename", "{tmp}/x.yaml", "--no-backup", "small"], "write metadata.name and backup.skip.reason"),
         (["backups", "{tmp}/nowhere"], "There is no folder"),

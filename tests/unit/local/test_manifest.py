@@ -49,8 +49,8 @@ def test_a_valid_manifest_is_read_as_it_was_written():
         ("apiVersion", "dbmigration.io/v9", "apiVersion is 'dbmigration.io/v9'"),
         ("metadata", {}, "metadata.name is missing"),
         ("spec", ..., "spec is missing"),
-        ("spec.database", ..., "spec.database: Field required"),
-        ("spec.targetRevision", "head-1 ", "spec.targetRevision: "),
+        ("spec.database", ..., "spec.database: this is required: Which database."),
+        ("spec.targetRevision", "+1", "It is: head, heads, or a revision id. Relative steps are not a target"),
         ("spec.targetRevison", "head", "spec.targetRevison: there is no such field; known are backup, "),
         (
             "spec.migrations.source.configMap",
@@ -115,7 +115,8 @@ def test_other_kinds_in_the_file_are_ignored(tmp_path):
     [
         ("kind: Secret\n", "holds 0 documents"),
         ("kind: DatabaseMigration\n---\n" * 2, "holds 2"),
-        ("a: [", "is no YAML"),
+        ("a: [", "is no YAML: line 1: "),
+        ("a: \x00", "is no YAML"),
     ],
 )
 def test_a_file_without_exactly_one_migration_is_refused(tmp_path, text, complaint):

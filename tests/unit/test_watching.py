@@ -1,0 +1,66 @@
+"""Following a resource on a cluster whose API server does not answer: told once, and ended in time."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dbmigration.local.driving import Exit
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def silent_cluster(tmp_path: Path) -> Iterator[Path]:
+    """A kubeconfig that leads to a port which is taken, so that nobody else gets it, and on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        path = tmp_path / "kubeconfig"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "a", "cluster": {"server": f"https://127.0.0.1:{taken.getsockname()[1]}"}}],
+            "users": [{"name": "a", "user": {}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            "current-context": "a",
+        }
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        yield path
+
+
+def _said(kubeconfig: Path, *arguments: str) -> tuple[int, str]:
+    """The client reads KUBECONFIG once a process, when it is imported; so each has its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dbmigration", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": f"{ROOT}/operator", "KUBECONFIG": str(kubeconfig)},
+    )
+    return done.returncode, done.stderr
+
+
+def test_waiting_ends_with_its_limit_and_says_what_it_waited_for(silent_cluster: Path):
+    code, said = _said(silent_cluster, "wait", "shop", "--timeout", "5s")
+    assert code == Exit.WAITING
+    assert said.count("asking again") == 1
+    assert "default/shop did not come to its end within 0:00:05" in said
+
+
+def test_a_status_that_cannot_be_read_is_not_waited_for(silent_cluster: Path):
+    code, said = _said(silent_cluster, "status", "shop")
+    assert code == Exit.WAITING
+    assert "no answer from the API server" in said
+
+
+def test_a_kubeconfig_that_leads_nowhere_is_told_with_its_remedy(tmp_path: Path):
+    code, said = _said(tmp_path / "nowhere", "status", "shop")
+    assert code == Exit.INVALID
+    assert said.endswith(". Set KUBECONFIG to one that can.\n")
