@@ -14,7 +14,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.dump import dump_for
 from dbmigration_runner.errors import RunnerError, Stopped
-from tests.integration.backups import Backups
+from tests.integration.backups import Backups, drop
 
 FLIPS = 10
 HUGE = 64 << 30  # sparse: it takes no room
@@ -126,3 +126,37 @@ def test_a_corrupt_dump_is_kept_for_a_look_until_the_next_backup(shop):
     assert shop.manifests == ()
     shop.take("second")
     assert shop.files == {"second.dump.zst", "second.manifest.json"}
+
+
+def test_partitions_whose_rows_are_dumped_as_their_parents_are_not_missed(shop, database):
+    """A hash of an enum differs between servers, so pg_dump lets a restore find the partition anew."""
+    database.ask(
+        "CREATE TYPE state AS ENUM ('open', 'paid'); CREATE TABLE bills (id int, state state) PARTITION BY HASH (state);"
+        "CREATE TABLE bills_0 PARTITION OF bills FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY LIST (id);"
+        "CREATE TABLE bills_0_1 PARTITION OF bills_0 DEFAULT;"
+        "CREATE TABLE bills_1 PARTITION OF bills FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+        "INSERT INTO bills SELECT i, (ARRAY['open', 'paid'])[i % 2 + 1]::state FROM generate_series(1, 100) i;"
+        "GRANT ALL ON bills, bills_0, bills_0_1, bills_1 TO shop; GRANT ALL ON TYPE state TO shop"
+    )
+    shop.take()
+    (manifest,) = shop.manifests
+    assert manifest.rows == {"public.orders": 20000, "public.bills": 100}
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "KOI8R", "LATIN1"])
+def test_a_table_whose_name_cannot_be_compared_is_not_missed(postgres, tmp_path, encoding):
+    """Python knows not all of the encodings that a server may have."""
+    letter = "щ" if encoding == "KOI8R" else "ö"
+    with postgres.superuser() as connection:
+        connection.execute(
+            f"CREATE DATABASE elsewhere OWNER shop ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+    try:
+        with postgres.superuser("elsewhere") as connection:
+            connection.execute("SET client_encoding = 'UTF8'")
+            connection.execute(f"CREATE TABLE {letter} (id int); GRANT ALL ON {letter} TO shop")
+        shop = Backups(postgres.url("elsewhere"), tmp_path / "backups")
+        shop.take()
+        assert len(shop.manifests) == 1
+    finally:
+        drop(postgres, "elsewhere")

@@ -24,6 +24,8 @@ ASYNCHRONOUS = "asyncpg"
 # A dead peer is noticed within half a minute in both directions: an idle lock session must not hang for two hours.
 _LIBPQ: dict[str, Any] = {
     "connect_timeout": CONNECT_SECONDS,
+    # Not the database's own: of an SQL_ASCII one psycopg would give bytes, and Python lacks some that a server has.
+    "client_encoding": "utf8",
     "keepalives": 1,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
