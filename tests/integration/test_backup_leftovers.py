@@ -105,10 +105,11 @@ def test_a_volume_that_is_mounted_read_only_is_waited_for(shop, small_volume):
     assert "Read-only file system. Mount it writable, or set podTemplate.fsGroup" in error.message
 
 
-def test_a_time_limit_for_transactions_does_not_end_the_snapshot(shop, database):
-    """PostgreSQL 17 has one; pg_dump takes it away for itself, but it needs our snapshot until then."""
+@pytest.mark.parametrize("limit", ["transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"])
+def test_a_time_limit_for_sessions_ends_neither_the_snapshot_nor_the_lock(shop, database, limit):
+    """pg_dump takes them away for itself, but it needs our snapshot until then, and our lock to its end."""
     with holding(database, "orders") as held:
-        database.ask("ALTER ROLE shop SET transaction_timeout = '1s'")
+        database.ask(f"ALTER ROLE shop SET {limit} = '1s'")
         running = shop.start()
         until(lambda: waits(database))
         time.sleep(2)
@@ -116,7 +117,7 @@ def test_a_time_limit_for_transactions_does_not_end_the_snapshot(shop, database)
         try:
             assert running.wait().result.reason == "Done"
         finally:
-            database.ask("ALTER ROLE shop RESET transaction_timeout")
+            database.ask(f"ALTER ROLE shop RESET {limit}")
 
 
 def test_a_pg_dump_that_outlived_its_pod_is_ended_by_the_next_attempt(shop, database):

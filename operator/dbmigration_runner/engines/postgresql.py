@@ -43,6 +43,10 @@ POLL_SECONDS = 0.5
 AFTER_TERMINATE_SECONDS = 10
 # The same from the server's side: the lock of a Pod whose node is gone must not be held for hours.
 _SERVER_SIDE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+# Since 14. A session of ours is idle while a program restores or the application's code runs; some hold a lock meanwhile.
+_STAYS = (
+    "(SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout')"
+)
 _OTHERS = ("CockroachDB", "YugabyteDB", "Redshift")
 
 
@@ -221,7 +225,7 @@ class PostgreSQL:
         )
         if wanted not in self._pools:
             url, arguments = for_driver(self.url, self._driver)
-            self._pools[wanted] = sessions(url, connect_args=arguments, first=[f"SELECT {wanted}"])
+            self._pools[wanted] = sessions(url, connect_args=arguments, first=[f"SELECT {wanted}, {_STAYS}"])
         return self._pools[wanted]
 
     def _wait(self, lock: PostgreSQLLock, should_stop: Callable[[], None], until: float) -> None:
