@@ -54,5 +54,5 @@ POSTGRESQL = Image("dbmigration-test/postgresql:17", _TEST_IMAGES / "postgresql"
 ALL = (
     *(CONTROLLER, TOOLS, POSTGRESQL),
     *(shop(release) for release in ("1.0", "1.1", "1.2")),
-    *(application(name) for name in ("oldest", "asyncpg")),
+    *(application(name) for name in ("oldest", "asyncpg", "optuna")),
 )

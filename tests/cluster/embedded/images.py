@@ -139,7 +139,8 @@ def _slug(reference: str) -> str:
 def context_of(image: Image) -> bytes:
     """The build's context as a tar: the same files give the same bytes, whoever owns them and whenever they were written."""
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+    # A link is sent as what it leads to, which may lie outside of the context.
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT, dereference=True) as archive:
         for path in sorted({image.context / "Dockerfile", *_files_of(image)}):
             entry = archive.gettarinfo(path, str(path.relative_to(image.context)))
             entry.uid = entry.gid = 0
