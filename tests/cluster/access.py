@@ -79,6 +79,12 @@ class Namespace:
         """As the cluster's, in this namespace."""
         return self.cluster.kubectl("--namespace", self.name, *arguments, input=input, check=check)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A kubectl that goes on beside the test, in this namespace; its standard input and output are pipes."""
+        program = Path(sys.executable).with_name("kubectl")
+        command = [program, "--kubeconfig", self.cluster.kubeconfig, "--namespace", self.name, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def apply(self, *manifests: Manifest) -> None:
         """Apply manifests that name no namespace into this one."""
         self.kubectl("apply", "--filename", "-", input=yaml.safe_dump_all(manifests))

@@ -6,39 +6,16 @@ it believed to have failed, a revision that was committed at the last moment wou
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.cluster.access import Namespace
 from tests.cluster.faults.conftest import Rig
 from tests.cluster.faults.runs import SLOW, Run
+from tests.cluster.inmates import Inmate, kill
 
 _RUNNER = b"/opt/dbmigration/inject"
-
-
-@dataclass(frozen=True, slots=True)
-class Inmate:
-    """A process of a container, as this machine sees it."""
-
-    pid: int
-    pid_inside: int
-    command: bytes
-
-
-def _inmates(pod_uid: str) -> Iterator[Inmate]:
-    """The processes of a Pod's containers, where this machine is its node."""
-    spellings = (pod_uid, pod_uid.replace("-", "_"))
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if any(spelling in (folder / "cgroup").read_text() for spelling in spellings):
-                inside = next(line for line in (folder / "status").read_text().splitlines() if "NSpid:" in line)
-                yield Inmate(int(folder.name), int(inside.split()[-1]), (folder / "cmdline").read_bytes())
 
 
 def _migrate_pod(namespace: Namespace, field: str) -> str:
@@ -47,11 +24,7 @@ def _migrate_pod(namespace: Namespace, field: str) -> str:
 
 
 def _kill_inside(namespace: Namespace, wanted: Callable[[Inmate], bool]) -> None:
-    inmates = list(_inmates(_migrate_pod(namespace, "uid")))
-    found = [inmate for inmate in inmates if wanted(inmate)]
-    assert found, f"This machine sees no such process of the Pod: {inmates}"
-    for inmate in found:
-        os.kill(inmate.pid, signal.SIGKILL)
+    kill(_migrate_pod(namespace, "uid"), wanted)
 
 
 def delete_the_pod(namespace: Namespace) -> None:

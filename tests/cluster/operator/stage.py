@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,12 @@ from tests.cluster.providers import Volume
 PASSWORD = "C4nary%20\"'$:@/"
 QUOTED_PASSWORD = "C4nary%2520%22%27%24%3A%40%2F"
 ROLE_PASSWORD_SQL = PASSWORD.replace("'", "''")
+
+
+_PSQL = (
+    *("exec", "--stdin", "deploy/postgresql", "--", "psql", "--username", "postgres", "--host", "/tmp"),
+    *("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +40,20 @@ class Server:
 
     def psql(self, sql: str, database: str = "postgres") -> str:
         """Run SQL as the superuser; what psql prints, unaligned and without headers."""
-        arguments = (
-            "--no-psqlrc",
-            "--quiet",
-            "--tuples-only",
-            "--no-align",
-            "--set",
-            "ON_ERROR_STOP=1",
-            "--dbname",
-            database,
-        )
-        return self.namespace.kubectl(
-            "exec",
-            "--stdin",
-            "deploy/postgresql",
-            "--",
-            "psql",
-            "--username",
-            "postgres",
-            "--host",
-            "/tmp",
-            *arguments,
-            input=sql,
-        ).strip()
+        return self.namespace.kubectl(*_PSQL, "--dbname", database, input=sql).strip()
+
+    @contextmanager
+    def holding(self, sql: str, database: str) -> Iterator[None]:
+        """Within the context a transaction of the superuser's stays open: what `sql` locked in it stays locked."""
+        with self.namespace.start(*_PSQL, "--dbname", database) as session:
+            assert session.stdin is not None
+            assert session.stdout is not None
+            session.stdin.write(f"BEGIN;\n{sql};\n\\echo held\n")
+            session.stdin.flush()
+            said = next((line for line in session.stdout if line.strip()), "")
+            assert said.strip() == "held", said
+            yield
+            session.stdin.close()  # psql ends, and with it the transaction
 
 
 @dataclass
@@ -162,6 +160,16 @@ class Stage:
     def psql(self, sql: str) -> str:
         """As the superuser, in this stage's database."""
         return self.server.psql(sql, self.database)
+
+    @contextmanager
+    def dumps_held_up(self) -> Iterator[None]:
+        """Within the context no dump comes to its end; a plan does.
+
+        pg_dump reads large objects behind all rows: while nobody can, it stands with the rows on the disk.
+        """
+        self.psql(f"SELECT lo_from_bytea(4711, 'a photograph'); ALTER LARGE OBJECT 4711 OWNER TO {self.role}")
+        with self.server.holding("LOCK TABLE pg_catalog.pg_largeobject IN ACCESS EXCLUSIVE MODE", self.database):
+            yield
 
     def heads(self) -> list[str]:
         """What stands in the version table."""
