@@ -231,6 +231,8 @@ def _surroundings(options: Options) -> Surroundings:
     python = options.python or sys.executable
     if shutil.which(python) is None:
         raise ManifestError(f"--python: there is no program {python}.")
+    if options.tls is not None and not options.tls.is_dir():
+        raise ManifestError(f"--tls: there is no folder {options.tls.absolute()}.")
     return Surroundings(
         url=absolute_url(url, Path.cwd()),
         admin_url=_url(None, options.admin_url_file, os.environ, surroundings.ADMIN_URL_VARIABLE),

@@ -32,6 +32,7 @@ RULES: dict[str, Callable[[Node], bool]] = {
     ),
 }
 _SHOWN = 8
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ def parse_manifest(document: Node, origin: str) -> Manifest:
     metadata, given = document.get("metadata"), document.get("spec")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
         raise ManifestError(f"{origin}: metadata.name is missing.")
+    if not _NAME.fullmatch(metadata["name"]):
+        raise ManifestError(
+            f"{origin}: metadata.name {metadata['name']!r} is none: lower-case letters, digits, '-' and '.' make one."
+        )
     if not isinstance(given, dict):
         raise ManifestError(f"{origin}: spec is missing.")
     schema = structural(MigrationSpec.model_json_schema(by_alias=True))

@@ -53,7 +53,8 @@ def planned(namespace: str, name: str, spec: MigrationSpec, places: Places, step
             _end(steps)
         if not isinstance(view, Ended):
             text = steps.log(_REF).read_text(encoding="utf-8", errors="replace")[-2000:]
-            raise LocalError(f"The plan ended without an answer. Its last words:\n{text}")
+            said = f"Its last words:\n{text}" if text.strip() else "It said nothing."
+            raise LocalError(f"The plan ended without an answer: is --python an interpreter, 3.10 or newer? {said}")
         yield Told(view.result, steps.log(_REF))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dbmigration.api.status import Status
-from dbmigration.local.errors import StoreBrokenError, StoreHeldError
+from dbmigration.local.errors import ManifestError, StoreBrokenError, StoreHeldError
 
 VERSION = 1
 _EVENTS_KEPT = 100
@@ -126,8 +126,7 @@ def read(folder: Path) -> Resource | None:
 @contextmanager
 def open_store(root: Path, name: str) -> Iterator[Store]:
     """Hold the store of `name` below `root` alone; raises StoreHeldError, which names the pid of the holder."""
-    folder = root / name
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = made(root / name, "--state")
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
@@ -142,6 +141,15 @@ def open_store(root: Path, name: str) -> Iterator[Store]:
         yield Store(folder)
     finally:
         os.close(descriptor)
+
+
+def made(folder: Path, option: str) -> Path:
+    """The folder, there from now on and its owner's alone; raises ManifestError, which names the option that says where."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ManifestError(f"{option}: the folder {folder} cannot be made: {error.strerror}. Name another.") from error
+    return folder
 
 
 def holder(folder: Path) -> int | None:

@@ -23,7 +23,7 @@ from dbmigration.api.names import API_VERSION, KIND
 from dbmigration.lifecycle.observed import Places
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest
-from dbmigration.local.store import folder_name, replace_file
+from dbmigration.local.store import folder_name, made, replace_file
 
 URL_VARIABLE = "DBMIGRATION_URL"
 ADMIN_URL_VARIABLE = "DBMIGRATION_ADMIN_URL"
@@ -107,7 +107,8 @@ def places(manifest: Manifest, around: Surroundings, store: Path) -> Iterator[Pl
     """Where the steps find their things; the files with the URLs exist only within."""
     if not (around.project / manifest.spec.migrations.config).is_file():
         raise ManifestError(
-            f"There is no {manifest.spec.migrations.config} in {around.project}. Give --project the folder of the Alembic project."
+            f"There is no {manifest.spec.migrations.config} in {around.project}. "
+            "Give --project the folder of the Alembic project, and --config the file's name if it has another."
         )
     backups = ""
     if manifest.spec.backup.storage is not None:
@@ -117,10 +118,8 @@ def places(manifest: Manifest, around: Surroundings, store: Path) -> Iterator[Pl
             )
         # As on a cluster's volume, each database has its own folder there: retention counts what is in it.
         own = around.backups / folder_name(manifest.namespace, manifest.name, around.database)
-        own.mkdir(parents=True, exist_ok=True, mode=0o700)
-        backups = str(own)
-    private = _private_folder(store)
-    private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        backups = str(made(own, "--backups"))
+    private = made(_private_folder(store), "--state")
     try:
         replace_file(private / "url", around.url)
         admin = None

@@ -75,6 +75,10 @@ def test_the_crd_that_is_printed_is_the_one_that_is_shipped(capsys):
             ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--python", "nosuchpython"],
             "there is no program nosuchpython",
         ),
+        (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--tls", "{tmp}/nowhere"],
+            "--tls: there is no folder",
+        ),
         (["run", "--filename", "{tmp}/nowhere.yaml"], "nowhere.yaml cannot be read: No such file or directory."),
         (["run", "--project", "{tmp}", "--url-file", "{tmp}/nowhere"], "nowhere cannot be read"),
         (["run", "--filename", "{tmp}/x.yaml", "--no-backup", "small"], "write metadata.name and backup.skip.reason"),
@@ -87,6 +91,25 @@ def test_what_is_missing_is_named_and_nothing_is_started(arguments, complaint, t
     assert main([part.replace("{tmp}", str(tmp_path)) for part in arguments]) == Exit.INVALID
     assert complaint in capsys.readouterr().err
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(("option", "more"), [("--backups", []), ("--state", ["--no-backup", "a test"])])
+def test_a_folder_that_cannot_be_made_is_told_by_its_option(option, more, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "alembic.ini").touch()
+    (tmp_path / "file").touch()
+    given = [
+        "run",
+        "--project",
+        str(tmp_path),
+        "--url",
+        f"sqlite:///{tmp_path}/x.db",
+        option,
+        str(tmp_path / "file"),
+        *more,
+    ]
+    assert main(given) == Exit.INVALID
+    assert f"dbmigration: {option}: the folder {tmp_path / 'file'}/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["5", "m", "5 m", "1.5h"])

@@ -48,6 +48,7 @@ def test_a_valid_manifest_is_read_as_it_was_written():
     [
         ("apiVersion", "dbmigration.io/v9", "apiVersion is 'dbmigration.io/v9'"),
         ("metadata", {}, "metadata.name is missing"),
+        ("metadata", {"name": "Shop_1"}, "metadata.name 'Shop_1' is none: lower-case letters"),
         ("spec", ..., "spec is missing"),
         ("spec.database", ..., "spec.database: this is required: Which database."),
         ("spec.targetRevision", "+1", "It is: head, heads, or a revision id. Relative steps are not a target"),
