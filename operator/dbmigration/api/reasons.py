@@ -293,7 +293,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.BACKUP_NOT_RESTORABLE: Explanation(
         _D,
         "The dump is whole, but its schema does not restore on this server.",
-        "Mend what the message names, or state in backup.skip.reason that no backup is wanted.",
+        "Mend the object that is named, or say in backup.skip.reason that no backup is wanted.",
     ),
     Reason.CLIENT_TOOLS_TOO_OLD: Explanation(
         _D, "The tools image has no client as new as the server.", "Set backup.image."
