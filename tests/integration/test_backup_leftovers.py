@@ -105,7 +105,9 @@ def test_a_volume_that_is_mounted_read_only_is_waited_for(shop, small_volume):
     assert "Read-only file system. Mount it writable, or set podTemplate.fsGroup" in error.message
 
 
-@pytest.mark.parametrize("limit", ["transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"])
+@pytest.mark.parametrize(
+    "limit", ["transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
+)
 def test_a_time_limit_for_sessions_ends_neither_the_snapshot_nor_the_lock(shop, database, limit):
     """pg_dump takes them away for itself, but it needs our snapshot until then, and our lock to its end."""
     with holding(database, "orders") as held:
