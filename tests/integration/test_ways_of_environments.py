@@ -97,6 +97,23 @@ def test_several_version_tables_in_one_run_are_refused_clearly(project, database
     assert database.tables() == set()
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("sqlalchemy.url = postgresql://shop:S3cret@db/shop\n", "MissingSectionHeaderError, line 1"),
+        ("[alembic]\nS3cret\n", "ParsingError, line 2"),
+        ("[alembic]\nscript_location = %(S3cret)s\n", "InterpolationMissingOptionError, option script_location"),
+    ],
+)
+def test_an_ini_that_cannot_be_read_is_told_by_its_line_and_not_by_what_stands_there(project, tmp_path, text, fault):
+    shop = project("url_in_the_ini", f"sqlite:///{tmp_path / 'shop.db'}")
+    (shop.path / "alembic.ini").write_text(text, encoding="utf-8")
+    result = shop.run("plan").result
+    assert result.reason == "ConfigInvalid"
+    assert fault in result.message
+    assert "S3cret" not in result.message
+
+
 @pytest.mark.parametrize("end", ["sys.exit", "abruptly"])
 def test_an_environment_that_ends_the_process_is_told_and_what_it_did_too(project, database, end):
     shop = project("exits_after_its_work", database.url, variables={"SHOP_END": end})

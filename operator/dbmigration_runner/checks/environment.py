@@ -7,6 +7,7 @@ What is overridden is one attribute of one instance (`EnvironmentContext.configu
 from __future__ import annotations
 
 import argparse
+import configparser
 import inspect
 import os
 from collections.abc import Callable, Iterable
@@ -41,7 +42,12 @@ class Environment:
         self._url = url
         self._connections = connections
         os.environ.update(handover.environment(url, migrations.url_to))
-        self.config = _config(migrations, url)
+        try:
+            self.config = _config(migrations, url)
+        except configparser.Error as error:
+            raise Refusal(
+                RunnerReason.CONFIG_INVALID, f"{migrations.config} is no ini file: {_fault(error)}."
+            ) from None
         if migrations.url_to.connection:
             self.config.attributes["connection"] = _fresh_connection(url)
         try:
@@ -50,7 +56,11 @@ class Environment:
             raise Refusal(
                 RunnerReason.CONFIG_INVALID, f"{migrations.config} does not lead to a script directory: {error}"
             ) from None
-        except Exception as error:  # noqa: BLE001  # configparser, tomllib and the template engine each have their own
+        except configparser.Error as error:
+            raise Refusal(
+                RunnerReason.CONFIG_INVALID, f"{migrations.config} cannot be used: {_fault(error)}."
+            ) from None
+        except Exception as error:  # noqa: BLE001  # tomllib and the template engine each have their own
             raise Refusal(RunnerReason.CONFIG_INVALID, f"{migrations.config} cannot be used: {error}") from None
 
     @property
@@ -195,6 +205,13 @@ def _config(migrations: Migrations, url: URL) -> Config:
     if arguments:
         config.cmd_opts = _command_line(arguments, migrations.target)
     return config
+
+
+def _fault(error: configparser.Error) -> str:
+    """What kind of fault, and its line or option; never what stands there, which may be a URL with its password."""
+    first = next(iter(getattr(error, "errors", ())), (None,))[0]
+    places = {"line": getattr(error, "lineno", first), "option": getattr(error, "option", None)}
+    return ", ".join([type(error).__name__, *(f"{kind} {place}" for kind, place in places.items() if place)])
 
 
 def _command_line(x_arguments: list[str], target: str) -> argparse.Namespace:
