@@ -14,6 +14,7 @@ import yaml
 
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
+from tests.cluster.embedded.errors import ClusterError
 from tests.cluster.installation import install
 from tests.cluster.operator.stage import Stage, server
 from tests.cluster.providers import chosen
@@ -69,14 +70,18 @@ def play(cluster: Cluster) -> None:
 
 
 def main() -> int:
-    provider = chosen()
-    say("A Kubernetes is built, once, and started.")
     try:
-        provider.up()
-        play(Cluster(provider))
-    finally:
-        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") != "1":
-            provider.down()
+        provider = chosen()
+        say("A Kubernetes is built, once, and started.")
+        try:
+            provider.up()
+            play(Cluster(provider))
+        finally:
+            if os.environ.get("DBMIGRATION_KEEP_CLUSTER") != "1":
+                provider.down()
+    except ClusterError as error:  # it says what is missing, where a traceback would say where we noticed
+        print(f"demo-cluster: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
