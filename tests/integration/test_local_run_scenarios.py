@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import sqlalchemy as sa
 
@@ -23,7 +21,7 @@ EXITS = {"Succeeded": 0, "Failed": 3, "Cancelled": 4}
 def test_what_a_scenario_tells_is_seen(scenario: Scenario, engine, tmp_path, request):
     file = f"sqlite:///{tmp_path / 'library.db'}"
     url = file if engine == "sqlite" else request.getfixturevalue("database").url
-    application = shutil.copytree(scenario.application, tmp_path / "application")
+    application = scenario.lay_out(tmp_path / "application")
     program = Program(Project(application, url), tmp_path)
     *before, last = scenario.manifests
     try:

@@ -2,8 +2,8 @@
 
     README.md       three sentences: what happens, what must be seen, why it matters
     manifests/      one DatabaseMigration a file, applied in the order of their names; each but the last must succeed.
-                    Its Secret, its ConfigMap (which is application/) and its claims are its player's to supply
-    application/    the Alembic project
+                    Its Secret, its ConfigMap (which is the project) and its claims are its player's to supply
+    application/    what its Alembic project has else than library/, which all of them share; absent where that is nothing
     expect.yaml     what must be seen in the end; see `Expectation`
 
 Whoever plays a scenario gives back what was seen, and `differences` tells what of it was not expected.
@@ -11,6 +11,7 @@ Whoever plays a scenario gives back what was seen, and `differences` tells what 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent
+SHARED = FOLDER / "library"
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,18 @@ class Scenario:
         return sorted((self.folder / "manifests").iterdir())
 
     @property
-    def application(self) -> Path:
-        return self.folder / "application"
+    def application(self) -> dict[str, Path]:
+        """The files of its project, by their place in it."""
+        folders = (SHARED, self.folder / "application")
+        files = ((folder, file) for folder in folders for file in sorted(folder.rglob("*")) if file.is_file())
+        return {str(file.relative_to(folder)): file for folder, file in files if "__pycache__" not in file.parts}
+
+    def lay_out(self, target: Path) -> Path:
+        """Write its project to a folder that is not there yet."""
+        for place, file in self.application.items():
+            (target / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / place)
+        return target
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,8 @@ class Player:
                 url = None if self.data is None else f"sqlite:///{SQLITE_CLAIM['mountPath']}/{SQLITE_FILE}"
                 self.stage.secret(url, name=name)
             case "ConfigMap":
-                data = {
-                    str(file.relative_to(self.scenario.application)).replace("/", "__"): file.read_text("utf-8")
-                    for file in self.scenario.application.rglob("*")
-                    if file.is_file() and "__pycache__" not in file.parts
-                }
+                files = self.scenario.application.items()
+                data = {place.replace("/", "__"): file.read_text("utf-8") for place, file in files}
                 manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
                 self.stage.namespace.apply(manifest)
             case _:
