@@ -125,4 +125,5 @@ def test_who_never_had_its_turn_takes_no_cluster_down(tmp_path, monkeypatch):
     interrupted.down()
     assert done == ["up"]
     other.down()
+    other.down()
     assert done == ["up", "down"]

@@ -135,21 +135,6 @@ def restore(server: Server, dump: Path, database: str) -> None:
         archive.unlink()
 
 
-class Listener:
-    """Hears how far a backup is, without its usual pauses: what is done, how many bytes, and of how many."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, int, int | None]] = []
-        self.far = BackupProgress(self._hear, period_seconds=0)
-
-    def of(self, doing: str) -> list[tuple[int, int | None]]:
-        return [(count, of) for known, count, of in self.heard if known == doing]
-
-    def _hear(self, event: str, *, doing: str, bytes: int, of: int | None) -> None:  # noqa: A002  # as the log has it
-        assert event == "backup-progress"
-        self.heard.append((doing, bytes, of))
-
-
 def contents(server: Server, database: str, table: str) -> list[tuple[Any, ...]]:
     """Every row of a table, in order."""
     with server.superuser(database) as connection:

@@ -10,11 +10,11 @@ import threading
 import pytest
 
 from dbmigration_runner.checks.manifest import write_manifest
-from dbmigration_runner.contract.result import BackupReport, Outcome
+from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.postgresql_catalog import dumped
 from tests.integration import backups
-from tests.integration.backups import Backups, Listener
+from tests.integration.backups import Backups
 
 
 @pytest.fixture
@@ -194,20 +194,3 @@ def test_a_manifest_holds_neither_host_nor_user_nor_password(shop, database):
     assert str(database.server.port) not in json.dumps(
         {name: value for name, value in document.items() if name != "catalog"}
     )
-
-
-def test_how_far_it_is_is_told_while_it_is_written_and_while_it_is_read_back(shop):
-    listener = Listener()
-    report = shop.take(far=listener.far)
-    written, read = listener.of("writing"), listener.of("reading back")
-    assert all(0 <= count <= report.size_bytes and of is None for count, of in written)
-    assert read[-1] == (report.size_bytes, report.size_bytes)
-    assert written == sorted(written)
-    assert read == sorted(read)
-
-
-def test_a_backup_that_is_soon_done_tells_nothing_on_its_way(shop):
-    """Each line costs a write of the operator's."""
-    ran = shop.start("soon").wait()
-    assert ran.result.outcome is Outcome.SUCCEEDED
-    assert ran.events_called("backup-progress") == []

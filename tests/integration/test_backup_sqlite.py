@@ -13,9 +13,8 @@ import pytest
 
 from dbmigration_runner.checks.backup import verify_dump
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import Outcome
 from dbmigration_runner.errors import RunnerError, Stopped
-from tests.integration.backups import Backups, Listener
+from tests.integration.backups import Backups
 
 
 @pytest.fixture
@@ -161,20 +160,3 @@ def test_a_long_check_of_the_copy_can_be_stopped(shop, tmp_path):
 def test_the_step_reports_it(shop):
     ran = shop.start(start=("a1",)).wait()
     assert (ran.code, ran.result.reason, ran.result.heads) == (0, "Done", ("a1",))
-
-
-def test_how_far_it_is_is_told_while_it_is_written_and_while_it_is_read_back(shop):
-    listener = Listener()
-    report = shop.take(far=listener.far)
-    written, read = listener.of("writing"), listener.of("reading back")
-    assert all(0 <= count <= report.size_bytes and of is None for count, of in written)
-    assert read[-1] == (report.size_bytes, report.size_bytes)
-    assert written == sorted(written)
-    assert read == sorted(read)
-
-
-def test_a_backup_that_is_soon_done_tells_nothing_on_its_way(shop):
-    """Each line costs a write of the operator's."""
-    ran = shop.start("soon").wait()
-    assert ran.result.outcome is Outcome.SUCCEEDED
-    assert ran.events_called("backup-progress") == []

@@ -38,6 +38,7 @@ class EmbeddedProvider:
         # Who is interrupted while it waits for its turn would take away the cluster of the session that it waits for.
         if self._has_turn:
             with self._turn:
+                self._has_turn = False
                 self.cluster.down()
 
     def provide(self, image: Image) -> str:
