@@ -63,4 +63,15 @@ def test_a_status_that_cannot_be_read_is_not_waited_for(silent_cluster: Path):
 def test_a_kubeconfig_that_leads_nowhere_is_told_with_its_remedy(tmp_path: Path):
     code, said = _said(tmp_path / "nowhere", "status", "shop")
     assert code == Exit.INVALID
-    assert said.endswith(". Set KUBECONFIG to one that can.\n")
+    assert (
+        f"There is no kubeconfig at {tmp_path / 'nowhere'}. Set KUBECONFIG to one that leads to your cluster." in said
+    )
+
+
+@pytest.mark.parametrize("content", ["", "not: [closed", "a word", "[]"], ids=["empty", "no YAML", "a word", "a list"])
+def test_a_file_that_is_no_kubeconfig_is_told_with_its_remedy(tmp_path: Path, content: str):
+    (tmp_path / "kubeconfig").write_text(content, encoding="utf-8")
+    code, said = _said(tmp_path / "kubeconfig", "status", "shop")
+    assert code == Exit.INVALID
+    assert said.startswith("dbmigration: The file is no kubeconfig")
+    assert said.endswith(" Set KUBECONFIG to one that leads to your cluster.\n")

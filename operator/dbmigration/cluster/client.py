@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import yaml
 from kubernetes.aio import client, config
 
 from dbmigration import __version__
@@ -19,6 +21,7 @@ from dbmigration.cluster.errors import ClusterError
 
 USER_AGENT = f"dbmigration-operator/{__version__}"
 _CONNECTIONS = 32
+_REMEDY = "Set KUBECONFIG to one that leads to your cluster."
 
 
 @asynccontextmanager
@@ -32,11 +35,12 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
         if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=configuration)
         else:
+            _insist_on_a_file(kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION)
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-    except config.ConfigException as error:
-        raise ClusterError(
-            f"The kubeconfig cannot be used: {str(error).rstrip('.')}. Set KUBECONFIG to one that can."
-        ) from None
+    except (config.ConfigException, OSError) as error:
+        raise ClusterError(f"The kubeconfig cannot be used: {str(error).rstrip('.')}. {_REMEDY}") from None
+    except (yaml.YAMLError, AttributeError, TypeError) as error:  # the client's words for what is no kubeconfig at all
+        raise ClusterError(f"The file is no kubeconfig ({type(error).__name__} when it was read). {_REMEDY}") from None
     configuration.connection_pool_maxsize = _CONNECTIONS
     # Left to itself the client's HTTP library asks the environment for a proxy, and a .netrc for a password, before every
     # request, each in a thread: more than the request itself takes.
@@ -51,6 +55,12 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
         yield api
     finally:
         await api.close()
+
+
+def _insist_on_a_file(paths: str) -> None:
+    """The client takes files that are not there for an empty one, and would miss a key in it."""
+    if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
+        raise ClusterError(f"There is no kubeconfig at {paths}. {_REMEDY}")
 
 
 def _proxy_of_the_environment(server: str) -> str | None:
