@@ -8,7 +8,7 @@ IN_ENV = environment=$(PYTHON_ENV); PATH="$$environment/bin:$$PATH" PYTHONPATH="
 
 .PHONY: help
 help: ## What can be made.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
 demo: ## A shop is migrated on a real PostgreSQL, without a cluster: two good releases and a broken one.
