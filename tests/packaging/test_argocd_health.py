@@ -23,10 +23,8 @@ RECORDED = sorted(path.stem for path in (STATUSES / "recorded").glob("*.yaml"))
 
 EXPECTED = {
     "without-status": "Progressing",
-    "awaiting-approval": "Suspended",
     "edited-and-not-yet-seen": "Progressing",
     "failed-and-suspended": "Degraded",
-    "rolled-back": "Degraded",
     # What the operator never writes, and what must not look healthy if it did.
     "without-conditions": "Progressing",
     "reconciling-and-stalled-at-once": "Degraded",

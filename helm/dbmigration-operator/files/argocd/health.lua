@@ -1,6 +1,6 @@
 -- The health of a DatabaseMigration, for Argo CD.
 -- The resource follows kstatus: observedGeneration, and the conditions Ready, Reconciling and Stalled. Only an end
--- without success is Degraded, for that fails a sync; what is tried again is Progressing, what waits for a person Suspended.
+-- without success is Degraded, for that fails a sync; what is tried again is Progressing.
 local status = obj.status or {}
 if tonumber(status.observedGeneration) ~= obj.metadata.generation then
   return { status = "Progressing", message = "Waiting for the operator to see this generation" }
@@ -24,7 +24,6 @@ if obj.spec ~= nil and obj.spec.suspend == true then
 end
 
 return health("Stalled", "Degraded")
-  or health("AwaitingApproval", "Suspended")
   or health("Ready", "Healthy")
   or suspended
   or health("Reconciling", "Progressing")
