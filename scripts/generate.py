@@ -1,6 +1,6 @@
 """Writes what is generated: the CRD, and the pages of the reference. `make generate` runs it, a test holds it current.
 
-Pure but for the writing: every page is made of the classes in dbmigration.api, or of the command line. It must not hold a
+Pure but for the writing: every page is made of the classes in dbmigration.api, of the command line, or of the metrics. It must not hold a
 fact of its own.
 """
 
@@ -18,6 +18,7 @@ from dbmigration.api import names
 from dbmigration.api.crd import custom_resource_definition
 from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
 from dbmigration.cli import command_line
+from dbmigration.metrics.registry import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 CRD = f"crds/{names.GROUP}_{names.PLURAL}.yaml"
@@ -47,6 +48,7 @@ def documents() -> dict[str, str]:
         CHART_CRD: text,
         "docs/reference/reasons.md": _reasons(),
         "docs/reference/cli.md": _command_line(command_line("dbmigration")),
+        "docs/reference/metrics.md": _metrics(),
         "docs/reference/databasemigration.md": _resource(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]),
     }
 
@@ -60,6 +62,21 @@ def _reasons() -> str:
             explanation = EXPLANATIONS[reason]
             if explanation.kind is kind:
                 lines.append(f"| `{reason.value}` | {explanation.meaning} | {explanation.remedy} |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics() -> str:
+    registry = Metrics(statuses=lambda: (), queue_depth=lambda: 0, is_leader=lambda: False)._registry  # noqa: SLF001
+    lines = [f"<!-- {HEADER} -->", "# Metrics", ""]
+    lines += ["What `/metrics` of the operator tells beside the usual figures of a process.", ""]
+    lines += ["| metric | type | labels | what it is |", "| --- | --- | --- | --- |"]
+    for family in sorted(registry.collect(), key=lambda family: family.name):
+        if not family.name.startswith("dbmigration_"):
+            continue
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        told_by: Any = family if family.type == "gauge" else registry._names_to_collectors[family.name]  # noqa: SLF001
+        labels = ", ".join(f"`{label}`" for label in told_by._labelnames)  # noqa: SLF001
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join(lines) + "\n"
 
 
