@@ -30,7 +30,7 @@ COPY requirements/operator.txt /requirements.txt
 RUN python3 -m venv --without-pip /opt/dbmigration/venv \
  && python3 -m pip --python /opt/dbmigration/venv/bin/python install --no-cache-dir --no-compile --require-hashes --requirement /requirements.txt \
  && /opt/dbmigration/venv/bin/python -m compileall -q -x '/kubernetes/' /opt/dbmigration/venv/lib \
- && /opt/dbmigration/venv/bin/python -c 'import kopf; from kubernetes.aio import client, config; [client.ApisApi, client.CoreV1Api, client.CustomObjectsApi]' \
+ && /opt/dbmigration/venv/bin/python -c 'import kopf; from kubernetes.aio import client, config; [client.ApiClient, client.Configuration]' \
  && echo /opt/dbmigration/source > "$(echo /opt/dbmigration/venv/lib/python3*/site-packages)/dbmigration.pth"
 
 
