@@ -145,8 +145,27 @@ def test_a_lock_budget_that_ends_after_a_revision_says_where_the_database_is(one
         result = one_by_one.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed, result.heads) == ("MigrationFailed", True, ("a2",))
     assert (result.migrate.applied, result.migrate.failed_revision) == (("a2",), "a3")
+    assert not result.migrate.torn
     assert f"{result.migrate.lock_waits} tries" in result.message
     assert result.migrate.lock_waits >= 2
+
+
+def test_what_a_revision_behind_others_committed_before_its_lock_timeout_is_told_and_not_run_again(
+    one_by_one, database
+):
+    one_by_one.revision(
+        "a3",
+        "a2",
+        "with op.get_context().autocommit_block():",
+        f"    {create('half')}",
+        'op.add_column("t1", sa.Column("x", sa.Integer))',
+    )
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        result = one_by_one.run("migrate", locks=QUICK).result
+    assert (result.reason, result.heads, result.migrate.torn) == ("MigrationFailed", ("a2",), True)
+    assert (result.migrate.applied, result.migrate.lock_waits) == (("a2",), 0)
 
 
 def test_a_lock_timeout_after_a_commit_is_a_failure_and_never_tried_again(project, database):

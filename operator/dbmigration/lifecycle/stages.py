@@ -239,7 +239,7 @@ def _failure(seen: Observed, result: Result) -> tuple[Reason, str]:
     applied = len(run.applied_revisions) if run else 0
     total = seen.status.plan.count if seen.status.plan else 0
     torn = ""
-    if result.changed and not seen.database_has_moved:
+    if (result.changed and not seen.database_has_moved) or (result.migrate is not None and result.migrate.torn):
         torn = (
             " What the revision did before it failed is still there, although it does not count as applied: "
             "undo it by hand, or restore the backup, before the next run."

@@ -63,6 +63,14 @@ class _Attempt:
         return self.story.committed and not self.heads_at_target
 
     @property
+    def is_torn(self) -> bool:
+        """Is something of the failed revision there? Rows that it committed, or a schema that is not of the one before it."""
+        last = self.story.settled or (self.before if not self.story.applied else None)
+        if last is None or last.heads != self.after.heads:
+            return self.left_rows
+        return self.left_rows or changed(last, self.after, committed=False) is True
+
+    @property
     def applied(self) -> tuple[str, ...]:
         """What the heads confirm of what was told: Alembic tells before it commits."""
         told = tuple(self.story.applied)
@@ -189,6 +197,7 @@ def _failed(step: Step, attempt: _Attempt, reason: RunnerReason, message: str) -
         migrate=MigrateReport(
             applied=attempt.applied,
             failed_revision=attempt.story.failed_revision,
+            torn=attempt.is_torn and not attempt.heads_at_target,
             error=message,
             lock_waits=attempt.lock_waits,
         ),

@@ -100,10 +100,14 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """What this attempt did. `applied` holds the revisions of this attempt only, in order."""
+    """What this attempt did. `applied` holds the revisions of this attempt only, in order.
+
+    `torn` says that something of the failed revision is there, although it does not count as applied.
+    """
 
     applied: tuple[str, ...] = ()
     failed_revision: str | None = None
+    torn: bool = False
     error: str = ""
     lock_waits: int = 0
     checks: tuple[CheckReport, ...] = ()

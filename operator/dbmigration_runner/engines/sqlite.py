@@ -74,7 +74,8 @@ class SQLite:
         lock_timeout_seconds: float | None = None,
     ) -> AlchemySession:
         """See interface.Engine. A file that is not there yet is read as what it is, an empty database, and not made."""
-        del pinned, statement_timeout_seconds, lock_timeout_seconds
+        del pinned, statement_timeout_seconds
+        patience = BUSY_SECONDS if lock_timeout_seconds is None else lock_timeout_seconds
         if not self.path.parent.is_dir():
             raise SessionNotOpened(
                 RunnerReason.DATABASE_NOT_FOUND,
@@ -83,9 +84,7 @@ class SQLite:
         database = str(self.path) if self.path.exists() else ":memory:"
         first = ["PRAGMA query_only = ON"] if read_only else []
         try:
-            pool = sessions(
-                URL.create("sqlite", database=database), connect_args={"timeout": BUSY_SECONDS}, first=first
-            )
+            pool = sessions(URL.create("sqlite", database=database), connect_args={"timeout": patience}, first=first)
             session = AlchemySession(pool, asynchronous=False)
             session.rows("SELECT count(*) FROM sqlite_master")
         except Exception as error:  # noqa: BLE001  # unreadable, no database, locked: all mean that it cannot be opened

@@ -11,6 +11,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase, StepState
 from dbmigration.lifecycle.observed import Waiting
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import MigrateReport
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import FACTS, HISTORY, Laboratory, manifest
 
@@ -236,6 +237,14 @@ def test_a_failed_migration_says_where_the_database_is(migrating):
     assert "at a1" in message
     assert migrating.status.current_revisions == ("a1",)
     assert not migrating.finalizer
+
+
+def test_what_a_failed_revision_left_behind_others_of_its_run_is_told(migrating):
+    migrating.apply(migrating.tasks[migrating.running], 1)
+    torn = MigrateReport(applied=("a1",), failed_revision="b2", torn=True)
+    migrating.fail(RunnerReason.MIGRATION_FAILED, "b2 failed.", changed=True, heads=("a1",), migrate=torn)
+    migrating.turn()
+    assert "What the revision did before it failed is still there" in migrating.status.conditions[0].message
 
 
 def test_a_lock_budget_that_ran_out_before_the_first_change_is_tried_again(migrating):
