@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from dbmigration_runner.engines.postgresql_dump import LOCK_WAIT_MILLISECONDS, P
 from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq, password_file
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
+from tests.bench.goals import at_least, at_most
 from tests.integration.postgresql_server import running_server
 
 ROUNDS = 5
@@ -125,8 +127,13 @@ def report(seconds: dict[str, list[float]]) -> None:
     for side, times in seconds.items():
         print(f"{side:8} median {medians[side]:6.2f} s   from {min(times):.2f} to {max(times):.2f}")
     best = {side: min(times) for side, times in seconds.items()}  # where others use the machine, the least disturbed
-    for one, other in (("ours", "bare"), ("default", "ours"), ("verify", "bare"), ("verify", "default")):
-        print(f"{one:>8} / {other:8} {medians[one] / medians[other]:6.3f}   of the best {best[one] / best[other]:6.3f}")
+    for one, other, goal in (
+        ("ours", "bare", partial(at_most, 1.03)),
+        ("default", "ours", partial(at_least, 6)),
+        ("verify", "ours", partial(at_most, 0.25)),
+    ):
+        ratio = medians[one] / medians[other]
+        print(f"{one:>8} / {other:8} {ratio:6.3f}   of the best {best[one] / best[other]:6.3f}   {goal(ratio)}")
 
 
 if __name__ == "__main__":

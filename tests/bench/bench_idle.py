@@ -19,6 +19,7 @@ from pathlib import Path
 from dbmigration.api import names
 from tests.bench import finished, listeners, quiet_cluster
 from tests.bench.api_server import ApiServer, connected
+from tests.bench.goals import at_most
 from tests.bench.listeners import Listener
 from tests.cluster.access import Namespace
 from tests.cluster.audit import Write
@@ -60,18 +61,12 @@ def main() -> None:
     memory = [one / other for one, other in zip(*full, strict=True)]
     lease, others = told(writes)
     added = statistics.median(idle[0]) - statistics.median(idle[1])
-    print(
-        f"    ours / nothing   RSS {memory[0]:.2f}   USS {memory[1]:.2f}   goal <= {GOAL:.0f}: {verdict(holds=max(memory) <= GOAL)}"
-    )
+    print(f"    ours / nothing   RSS {memory[0]:.2f}   USS {memory[1]:.2f}   {at_most(GOAL, max(memory))}")
     print(
         f"    ours - nothing   {added / 60:.2%} of a core, {added * minutes / max(lease, 1) * 1000:.1f} ms for each of"
         f" {lease} renewals of the Lease; a ratio to nothing ({statistics.median(idle[1]):.3f} s) says nothing"
     )
-    print(f"    writes while idle, besides the Lease   {others}   goal 0: {verdict(holds=others == 0)}")
-
-
-def verdict(*, holds: bool) -> str:
-    return "holds" if holds else "missed"
+    print(f"    writes while idle, besides the Lease   {others}   {at_most(0, others)}")
 
 
 @contextmanager
