@@ -7,6 +7,7 @@ by it. Must be readable by interpreters that are too old to run the rest, to say
 import gc
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def main() -> int:
         from dbmigration_runner import child
 
         return child.main(int(sys.argv[2]), int(sys.argv[3]))
+    # A stop that comes while all is loaded waits until the step obeys it: a container's first process would never hear of it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
         import sqlalchemy  # noqa: F401  # the parent's own sessions need it
     except ImportError:

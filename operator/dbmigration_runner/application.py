@@ -63,6 +63,7 @@ class Story:
     finished: bool = False
     failed: Failed | None = None
     stopped: Stopped | None = None
+    works_on: bool = False  # a session of it, which could not be ended: what is read now may not last
     end: str = ""  # how the process ended, where it told nothing
 
     @property
@@ -222,6 +223,7 @@ class _Child:
             while left := tuple(guest for guest in self._step.engine.guests(session) if guest.session in ours):
                 if time.monotonic() >= until:
                     if asked:
+                        self.story.works_on = True
                         return
                     self._step.engine.terminate(session, left)
                     asked, until = True, time.monotonic() + CANCEL_SECONDS

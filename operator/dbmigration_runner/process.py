@@ -72,7 +72,9 @@ class Process:
 
     def kill(self) -> None:
         """End it, and whatever it started and left behind in its group."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(
+            ProcessLookupError, PermissionError
+        ):  # the latter is macOS's word for a group of the dead
             os.killpg(self._waited.pid, signal.SIGKILL)
 
     def close(self) -> str:

@@ -64,9 +64,10 @@ class Step:
         return child
 
     def obey_signals(self) -> None:
-        """From now on SIGTERM and SIGINT end the step in good order."""
+        """From now on SIGTERM and SIGINT end the step in good order, also one that came before and was held back."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._signalled.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def check(self) -> None:
         """Raises Stopped where the step was told to end, or its time is over."""

@@ -147,9 +147,9 @@ def create(table: str, *columns: str) -> str:
     return f'op.create_table("{table}", sa.Column("id", sa.Integer, primary_key=True){more})'
 
 
-def wait_for(truth: Callable[[], object], seconds: float = 20) -> None:
+def wait_for(truth: Callable[[], object], seconds: float = 20, pause: float = 0.05) -> None:
     """Until `truth()` holds; fails where it never does."""
     until = time.monotonic() + seconds
     while not truth():
         assert time.monotonic() < until, "what was waited for did not come"
-        time.sleep(0.05)
+        time.sleep(pause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import signal
 import time
 
 import psycopg
@@ -136,6 +137,19 @@ def test_a_lock_timeout_after_a_revision_of_the_same_run_is_tried_again_from_the
     assert ran.result.migrate.lock_waits >= 1
     applied = ran.events_called("revision-applied")
     assert [(event["revision"], event["done"], event["of"]) for event in applied] == [("a2", 1, 2), ("a3", 2, 2)]
+
+
+def test_a_stop_between_two_tries_says_what_was_applied_before(one_by_one, database):
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        running = one_by_one.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
+        wait_for(lambda: database.ask("SELECT 1 FROM alembic_version WHERE version_num = 'a2'"))
+        time.sleep(1.5)
+        running.process.send_signal(signal.SIGTERM)
+        result = running.wait().result
+    assert (result.reason, result.changed, result.heads) == ("Cancelled", True, ("a2",))
+    assert result.migrate.applied == ("a2",)
 
 
 def test_a_lock_budget_that_ends_after_a_revision_says_where_the_database_is(one_by_one, database):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +37,17 @@ def test_sigterm_cancels_the_statement_looks_and_reports(project, database):
     assert (result.reason, result.heads, result.changed) == ("Cancelled", (), False)
     assert result.migrate.failed_revision == "a2"
     assert database.ask(SLEEPING) == []
+
+
+def test_a_stop_that_comes_while_the_runner_loads_is_obeyed(project, database):
+    """As a container's first process it would never hear of it, and begin to migrate."""
+    running = sleeper(project, database).start("migrate")
+    loaded = Path(f"/proc/{running.process.pid}/maps")
+    wait_for(lambda: "_ssl" in (text := loaded.read_text()) or "sqlalchemy" in text, pause=0.005)
+    running.process.send_signal(signal.SIGTERM)
+    result = running.wait(25).result
+    assert (result.reason, result.changed) == ("Cancelled", False)
+    assert database.tables() == set()
 
 
 def test_a_revision_that_ignores_its_cancelled_statement_gets_no_further(project, database):

@@ -28,7 +28,7 @@ LONGEST_SLEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class Attempt:
     """The last run of env.py, and the database before and after it."""
 
     story: Story
@@ -40,17 +40,23 @@ class _Attempt:
 
     @property
     def heads_at_target(self) -> bool:
+        """Is the database where it should be, by its version table?"""
         planned = self.story.planned
         return planned is not None and self.after.heads == planned.target
 
     @property
     def changed(self) -> bool | None:
+        """Did this try or one before it leave anything behind? None where it cannot be told."""
+        if self.story.works_on:
+            return None
         return True if self.done else changed(self.before, self.after, committed=self.story.committed)
 
     @property
     def may_be_repeated(self) -> bool:
         """Did a lock stop it before it left anything behind that the heads do not tell?"""
-        if self.story.failed is None or not self.story.failed.lock_timeout or self.story.stopped is not None:
+        if self.story.failed is None or not self.story.failed.lock_timeout:
+            return False
+        if self.story.stopped is not None or self.story.works_on:
             return False
         since = (self.before, self.story.settled)
         return any(
@@ -98,7 +104,7 @@ def migrate(step: Step) -> Result:
         lock.release()
 
 
-def _upgrade(step: Step, lock: Lock, start: Seen) -> _Attempt:
+def _upgrade(step: Step, lock: Lock, start: Seen) -> Attempt:
     """Run env.py until it did its work, failed, or the lock budget is gone."""
     waits, pause = 0, 0.5
     done: tuple[str, ...] = ()
@@ -108,23 +114,23 @@ def _upgrade(step: Step, lock: Lock, start: Seen) -> _Attempt:
         if story.planned is not None:
             start = Seen(start.heads if waits else story.planned.heads, start.catalog)
         now = step.look(story.planned.version_table if story.planned is not None else None)
-        attempt = _Attempt(story, start, now, waits, done)
+        attempt = Attempt(story, start, now, waits, done)
         if not attempt.may_be_repeated:
             return attempt
         waits += 1
         step.log.say("lock-timeout", revision=story.failed_revision, waits=waits)
         if time.monotonic() + pause >= until:
-            return _Attempt(story, start, now, waits, done, budget_gone=True)
+            return Attempt(story, start, now, waits, done, budget_gone=True)
         try:
             step.jitter(pause)
         except Stopped as error:
             story.stopped = error
-            return _Attempt(story, start, now, waits, done)
+            return Attempt(story, start, now, waits, done)
         pause = min(pause * 1.5, LONGEST_SLEEP_SECONDS)
         start, done = now, attempt.applied
 
 
-def _result(step: Step, attempt: _Attempt) -> Result:
+def _result(step: Step, attempt: Attempt) -> Result:
     error = attempt.story.error
     tries = (
         f"A lock was not to be had within {step.task.locks.timeout_milliseconds} ms in {attempt.lock_waits} tries over "
@@ -161,7 +167,7 @@ def _result(step: Step, attempt: _Attempt) -> Result:
     return _verified(step, attempt)
 
 
-def _verified(step: Step, attempt: _Attempt) -> Result:
+def _verified(step: Step, attempt: Attempt) -> Result:
     try:
         checks = after.check(step)
     except Stopped as error:
@@ -186,7 +192,7 @@ def _verified(step: Step, attempt: _Attempt) -> Result:
     )
 
 
-def _failed(step: Step, attempt: _Attempt, reason: RunnerReason, message: str) -> Result:
+def _failed(step: Step, attempt: Attempt, reason: RunnerReason, message: str) -> Result:
     return step.result(
         Outcome.FAILED,
         reason,
