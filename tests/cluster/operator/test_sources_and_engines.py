@@ -28,7 +28,9 @@ def test_the_applications_own_libraries_do(stage: Stage, name: str, driver: str,
     status = stage.succeeded()
     assert status["run"]["appliedRevisions"] == ["w1", "w2"]
     assert stage.heads() == ["w2"]
-    assert image in status["run"]["image"]
+    assert (
+        image.rpartition(":")[0] in status["run"]["image"]
+    )  # from a registry it is told by its digest, not by its tag
 
 
 def test_a_history_that_nobody_here_wrote_goes_from_empty_to_head(stage: Stage):
