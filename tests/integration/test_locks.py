@@ -209,6 +209,21 @@ HIDDEN_COMMITS = {
     "a COMMIT within one text": (
         'op.execute("UPDATE rows SET id = id; INSERT INTO rows VALUES (DEFAULT); COMMIT; BEGIN")',
     ),
+    "an END behind a comment, in a text whose last statement fails": (
+        'op.execute("INSERT INTO rows VALUES (DEFAULT); /* done */ END; ALTER TABLE t1 ADD y int")',
+    ),
+    "a procedure behind a comment, whose last statement fails": (
+        "with op.get_context().autocommit_block():",
+        '    op.execute("/* rows */ CALL add_a_row_and_lock()")',
+    ),
+    "a ROLLBACK within one text": ('op.execute("ROLLBACK; INSERT INTO rows VALUES (DEFAULT)")',),
+    "a commit in two phases": (
+        "with sa.create_engine(op.get_bind().engine.url).connect() as other:",
+        "    two_phases = other.begin_twophase()",
+        '    other.execute(sa.text("INSERT INTO rows VALUES (DEFAULT)"))',
+        "    two_phases.prepare()",
+        "    two_phases.commit()",
+    ),
     "a text that begins as a setting": (
         "with op.get_context().autocommit_block():",
         "    op.execute(\"SET work_mem = '8MB'; INSERT INTO rows VALUES (DEFAULT)\")",
@@ -225,7 +240,9 @@ def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(
     shop.run("migrate")
     database.ask(
         "CREATE FUNCTION public.add_a_row() RETURNS void LANGUAGE sql SECURITY DEFINER"
-        " AS 'INSERT INTO public.rows VALUES (DEFAULT)'"
+        " AS 'INSERT INTO public.rows VALUES (DEFAULT)';"
+        "CREATE PROCEDURE public.add_a_row_and_lock() LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO public.rows VALUES (DEFAULT); COMMIT; LOCK TABLE public.t1; END $$"
     )
     shop.revision("a2", "a1", *lines, 'op.add_column("t1", sa.Column("x", sa.Integer))')
     with database.server.superuser(database.name) as reader:

@@ -48,6 +48,8 @@ class Connections:
         event.listen(Engine, "after_cursor_execute", self._after_statement)
         event.listen(Engine, "handle_error", self._failed)
         event.listen(Engine, "commit", self._commit)
+        event.listen(Engine, "prepare_twophase", self._commit_in_two_phases)
+        event.listen(Engine, "commit_twophase", self._commit_in_two_phases)
 
     def stop(self) -> None:
         """Refuse every further statement: an `except` in a revision may go on after its statement was cancelled."""
@@ -136,6 +138,10 @@ class Connections:
         with contextlib.suppress(Exception):  # an aborted transaction answers nothing, and leaves nothing
             if self._guests.will_commit_writes(_driver(connection)):
                 self._something_stays()
+
+    def _commit_in_two_phases(self, connection: Any, *_: Any) -> None:
+        if self._watches(connection):
+            self._something_stays()
 
     def _something_stays(self) -> None:
         self._committed = True

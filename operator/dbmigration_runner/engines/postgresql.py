@@ -287,6 +287,7 @@ class PostgreSQLLock:
         self._session = session
         self._key = secrets.randbits(62)
         self._held = [self._key]
+        self._is_asked = False  # by check, which may be in another thread
 
     @property
     def proof(self) -> dict[str, str]:
@@ -320,17 +321,22 @@ class PostgreSQLLock:
 
     def check(self) -> None:
         """See interface.Lock."""
+        self._is_asked = True
         try:
             mine = self._session.value(
                 f"SELECT count(*) FROM pg_catalog.pg_locks WHERE {ADVISORY} AND pid = pg_catalog.pg_backend_pid()"
             )
         except RunnerError as error:
             raise Stopped(RunnerReason.LOCK_LOST, f"The session that held the lock was lost: {error.message}") from None
+        finally:
+            self._is_asked = False
         if mine < len(self._held):
             raise Stopped(RunnerReason.LOCK_LOST, "The lock on the database is no longer ours.")
 
     def release(self) -> None:
         """See interface.Lock."""
+        if self._is_asked:
+            return  # the heartbeat hangs in it, and whoever asks it too would hang: it ends with this process
         with contextlib.suppress(Exception):  # ending the session gives it back too
             self._session.value("SELECT pg_catalog.pg_advisory_unlock_all()")
         self._session.close()

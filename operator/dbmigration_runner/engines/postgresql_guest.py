@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # so none of them holds a lock that was taken without a limit.
 _CONCURRENTLY = re.compile(
     r"^(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:CREATE\s+(?:UNIQUE\s+)?INDEX|DROP\s+INDEX|REINDEX\b(?:(?!--|/\*)[^;'])*"
-    r"|ALTER\s+TABLE\b(?:(?!--|/\*)[^;'])*DETACH\s+PARTITION\s+[^\s;'/-]+)\s+CONCURRENTLY\b",
+    r"|ALTER\s+TABLE\b(?:(?!--|/\*)[^;'])*DETACH\s+PARTITION\s+(?:\"[^\"]*\"|[^\s;'\"/-])+)\s+CONCURRENTLY\b",
     re.IGNORECASE | re.DOTALL,
 )
 # Not SELECT, which may call anything, and not EXPLAIN, which may ANALYZE.
@@ -34,9 +34,16 @@ _CALL = re.compile(
     r"|SELECT|LATERAL|COALESCE|FILTER)\b)[\w.\"]+\s*\(",
     re.IGNORECASE,
 )
-_MAY_COMMIT = re.compile(r"\b(?:COMMIT|END|PREPARE\s+TRANSACTION)\b", re.IGNORECASE)
+# After a ROLLBACK that the driver does not know of, what follows commits by itself; one to a savepoint is none.
+_MAY_COMMIT = re.compile(
+    r"\b(?:COMMIT|END|PREPARE\s+TRANSACTION)\b|\b(?:ROLLBACK|ABORT)\b(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)",
+    re.IGNORECASE,
+)
+# Where a statement begins: of a text, or of the next one in it.
+_BEGINNING = r"(?:^|;)(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 # A CASE ends with END too, and an UPDATE with one may well fail for a lock: there it must be a statement's beginning.
-_COMMITTED_A_PART = re.compile(r"\bCOMMIT\b|;\s*END\b|\bPREPARE\s+TRANSACTION\b", re.IGNORECASE)
+_COMMITTED_A_PART = re.compile(rf"\bCOMMIT\b|{_BEGINNING}END\b|\bPREPARE\s+TRANSACTION\b", re.IGNORECASE | re.DOTALL)
+_RUNS_A_PROCEDURE = re.compile(rf"{_BEGINNING}(?:CALL|DO)\b", re.IGNORECASE | re.DOTALL)
 # The server looks every few seconds whether its client still lives: an ALTER of a dead Pod must not run on for hours.
 _NOTICE_DEATH = {"client_connection_check_interval": "5s", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5"}
 
@@ -99,7 +106,7 @@ class PostgreSQLGuests:
 
     def commits_before_failing(self, connection: Any, statement: str) -> bool:
         """See interface.Guests. A procedure may commit where nothing else began the transaction."""
-        calls = statement.lstrip()[:4].upper() == "CALL"
+        calls = _RUNS_A_PROCEDURE.search(statement) is not None
         return _COMMITTED_A_PART.search(statement) is not None or (calls and self.commits_by_itself(connection))
 
     def transaction(self, connection: Any) -> str:
