@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import signal
 import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -17,6 +18,15 @@ from dbmigration_runner.step import application_name
 from tests.integration.projects import create, wait_for
 
 QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=3, grace_seconds=1)
+
+
+@contextmanager
+def reading(database):
+    """Somebody reads t1 in a transaction: who wants to alter it waits. Gives the reader's session."""
+    with database.server.superuser(database.name) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t1")
+        yield reader
 
 
 def test_a_database_that_another_migration_holds_is_left_alone_and_the_holder_named(project, database):
@@ -64,9 +74,7 @@ def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(project, dat
     shop.three_revisions()
     shop.run("migrate", migrations={"target": "a2"})
     shop.revision("a3", "a2", 'op.add_column("t1", sa.Column("x", sa.Integer))')
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database) as reader:
         running = shop.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
         wait_for(lambda: database.ask("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"))
         time.sleep(1.5)
@@ -98,9 +106,7 @@ def test_an_exhausted_lock_budget_changed_nothing_and_says_so(project, database)
     shop.three_revisions()
     shop.run("migrate", migrations={"target": "a2"})
     shop.revision("a3", "a2", create("t3"), 'op.add_column("t1", sa.Column("x", sa.Integer))')
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed, result.heads) == ("LockBudgetExhausted", False, ("a2",))
     assert result.migrate.lock_waits >= 2
@@ -123,9 +129,7 @@ def one_by_one(project, database):
 
 def test_a_lock_timeout_after_a_revision_of_the_same_run_is_tried_again_from_there(one_by_one, database):
     plan = one_by_one.planned()
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database) as reader:
         locks = LockBudget(timeout_milliseconds=100, retry_for_seconds=60)
         running = one_by_one.start("migrate", locks=locks, expected=plan)
         wait_for(lambda: database.ask("SELECT 1 FROM alembic_version WHERE version_num = 'a2'"))
@@ -140,9 +144,7 @@ def test_a_lock_timeout_after_a_revision_of_the_same_run_is_tried_again_from_the
 
 
 def test_a_stop_between_two_tries_says_what_was_applied_before(one_by_one, database):
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         running = one_by_one.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
         wait_for(lambda: database.ask("SELECT 1 FROM alembic_version WHERE version_num = 'a2'"))
         time.sleep(1.5)
@@ -153,9 +155,7 @@ def test_a_stop_between_two_tries_says_what_was_applied_before(one_by_one, datab
 
 
 def test_a_lock_budget_that_ends_after_a_revision_says_where_the_database_is(one_by_one, database):
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = one_by_one.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed, result.heads) == ("MigrationFailed", True, ("a2",))
     assert (result.migrate.applied, result.migrate.failed_revision) == (("a2",), "a3")
@@ -174,9 +174,7 @@ def test_what_a_revision_behind_others_committed_before_its_lock_timeout_is_told
         f"    {create('half')}",
         'op.add_column("t1", sa.Column("x", sa.Integer))',
     )
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = one_by_one.run("migrate", locks=QUICK).result
     assert (result.reason, result.heads, result.migrate.torn) == ("MigrationFailed", ("a2",), True)
     assert (result.migrate.applied, result.migrate.lock_waits) == (("a2",), 0)
@@ -193,9 +191,7 @@ def test_a_lock_timeout_after_a_commit_is_a_failure_and_never_tried_again(projec
         '    op.execute("INSERT INTO rows VALUES (DEFAULT)")',
         'op.add_column("t1", sa.Column("x", sa.Integer))',
     )
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed) == ("MigrationFailed", True)
     assert database.ask("SELECT count(*) FROM rows") == [(1,)]
@@ -245,9 +241,7 @@ def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(
         " INSERT INTO public.rows VALUES (DEFAULT); COMMIT; LOCK TABLE public.t1; END $$"
     )
     shop.revision("a2", "a1", *lines, 'op.add_column("t1", sa.Column("x", sa.Integer))')
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed, result.migrate.lock_waits) == ("MigrationFailed", True, 0)
     assert database.ask("SELECT count(*) FROM rows") == [(1,)]
@@ -266,9 +260,7 @@ def test_what_only_looks_like_a_commit_does_not_cost_the_further_tries(project, 
         "op.execute(\"SELECT 'COMMIT'\")",
         'op.add_column("t1", sa.Column("x", sa.Integer))',
     )
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed) == ("LockBudgetExhausted", False)
 
@@ -279,9 +271,7 @@ def test_a_word_in_a_comment_does_not_take_the_lock_timeout_away(project, databa
     shop.revision("a1", None, create("t1"))
     shop.run("migrate")
     shop.revision("a2", "a1", 'op.execute("ALTER TABLE t1 ADD COLUMN x integer /* runs CONCURRENTLY to the shop */")')
-    with database.server.superuser(database.name) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t1")
+    with reading(database):
         result = shop.run("migrate", locks=QUICK, timeout_seconds=20).result
     assert (result.reason, result.heads) == ("LockBudgetExhausted", ("a1",))
 
