@@ -28,16 +28,22 @@ _TYPES = ("Ready", "Reconciling", "Stalled")
 
 
 def conditions(
-    before: tuple[Condition, ...], standing: Standing, reason: Reason, message: str, *, generation: int, now: datetime
+    before: tuple[Condition, ...],
+    standing: Standing,
+    reason: Reason,
+    message: str,
+    *,
+    generation: int,
+    now: datetime,
+    besides: tuple[str, ...] = (),
 ) -> tuple[Condition, ...]:
     """Make the next conditions; a transition time moves only where the status does.
 
-    RolledBack is there, and True, only as long as a rollback is the last word.
+    `besides` are further ones, which are True where they are there at all: Drained, RolledBack.
     """
     text = message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"
     told = list(zip(_TYPES, standing.value, strict=True))
-    if reason is Reason.ROLLED_BACK:
-        told.append(("RolledBack", ConditionStatus.TRUE))
+    told += [(kind, ConditionStatus.TRUE) for kind in besides]
     previous = {condition.type: condition for condition in before}
     return tuple(
         Condition(

@@ -30,6 +30,9 @@ class Reason(StrEnum):
     DOWNGRADING = "Downgrading"
     ROLLING_BACK = "RollingBack"
     COMPARING = "Comparing"
+    DRAINING = "Draining"
+    RESTORING = "Restoring"
+    RESUMING = "Resuming"
     LOOKING = "Looking"
     SUCCEEDED = "Succeeded"
     UP_TO_DATE = "UpToDate"
@@ -42,6 +45,9 @@ class Reason(StrEnum):
     # The way back.
     ROLLED_BACK = "RolledBack"
     ROLLBACK_FAILED = "RollbackFailed"
+    DRAIN_CONTESTED = "DrainContested"
+    WORKLOAD_NOT_FOUND = "WorkloadNotFound"
+    WORKLOADS_NOT_READY = "WorkloadsNotReady"
     DATA_LOSS_NOT_ACCEPTED = "DataLossNotAccepted"
 
     # What only the cluster knows.
@@ -100,6 +106,7 @@ class Reason(StrEnum):
     VERIFICATION_FAILED = "VerificationFailed"
     CHECK_FAILED = "CheckFailed"
     LOCK_LOST = "LockLost"
+    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
     TIMED_OUT = "TimedOut"
     CANCELLED = "Cancelled"
     TASK_INVALID = "TaskInvalid"
@@ -127,6 +134,24 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _P, "The migration failed; a Job undoes exactly what it applied, by the same image."
     ),
     Reason.COMPARING: Explanation(_P, "A Job compares the schema, item by item, with the one in a backup."),
+    Reason.DRAINING: Explanation(_P, "The workloads of drain are scaled to zero, and their Pods end."),
+    Reason.RESTORING: Explanation(
+        _P, "A Job restores the backup into a fresh database and puts it in the place of the other."
+    ),
+    Reason.RESUMING: Explanation(_P, "The workloads get their replicas back before the run ends."),
+    Reason.DRAIN_CONTESTED: Explanation(
+        _M,
+        "Somebody scales a drained workload back up: an autoscaler, a GitOps controller, a person.",
+        "See the message for who; pause it until the run has ended.",
+    ),
+    Reason.WORKLOAD_NOT_FOUND: Explanation(
+        _M, "A workload that drain names is not there.", "Mend drain.workloads, or create it; it is tried again."
+    ),
+    Reason.WORKLOADS_NOT_READY: Explanation(
+        _P,
+        "The workloads have their replicas back, but not all of their Pods became ready in time; told as an Event only.",
+        "Look at the Pods.",
+    ),
     Reason.ROLLED_BACK: Explanation(
         _D,
         "The migration failed, and what it had applied was undone: revision and schema are those from before.",
@@ -362,6 +387,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _M,
         "The session that held the migration lock broke, so the migration was stopped.",
         "It is looked at and tried again.",
+    ),
+    Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT: Explanation(
+        _D,
+        "Something was written since the backup, and a restore would throw it away; nothing was restored.",
+        "Look at what the message counts; set rollback.acceptDataLoss to true and the retry annotation if that may go.",
     ),
     Reason.TIMED_OUT: Explanation(
         _D,

@@ -348,6 +348,7 @@ class Timeouts(SpecModel):
         description="Upgrade with its verification; then the running statement is cancelled on the server.",
     )
     downgrade: Duration = Field(default="4h", description="The same for a downgrade.")
+    restore: Duration = Field(default="4h", description="Restore of a backup, with all its attempts.")
 
 
 class OnFailure(StrEnum):
@@ -355,6 +356,18 @@ class OnFailure(StrEnum):
 
     NONE = "None"
     DOWNGRADE = "Downgrade"
+    DOWNGRADE_OR_RESTORE = "DowngradeOrRestore"
+    RESTORE = "Restore"
+
+    @property
+    def undoes(self) -> bool:
+        """The application's own downgrades are tried first."""
+        return self in {OnFailure.DOWNGRADE, OnFailure.DOWNGRADE_OR_RESTORE}
+
+    @property
+    def restores(self) -> bool:
+        """The backup is restored where nothing else leads back."""
+        return self in {OnFailure.DOWNGRADE_OR_RESTORE, OnFailure.RESTORE}
 
 
 class Rollback(SpecModel):
@@ -362,16 +375,53 @@ class Rollback(SpecModel):
 
     on_failure: OnFailure = Field(
         default=OnFailure.NONE,
-        description="None leaves the database where the failure left it. Downgrade undoes exactly the revisions that the run applied, by the same image, and compares the schema with the one before.",
+        description="None leaves the database where the failure left it. Downgrade undoes exactly the revisions that the run applied, by the same image, and compares the schema with the one before. DowngradeOrRestore restores the backup where that is not possible or fails, with the workloads of drain scaled to zero meanwhile; Restore does so at once.",
     )
     accept_data_loss: bool = Field(
         default=False,
-        description="Whether a downgrade that is wished for by targetRevision may drop tables or columns that hold data.",
+        description="Whether a downgrade that is wished for by targetRevision may drop tables or columns that hold data, and whether a restore may throw away what was written since the backup. Without it a restore goes on only where a comparison shows that nothing was.",
     )
+
+
+class WorkloadKind(StrEnum):
+    """What can be drained."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+
+
+class Workload(SpecModel):
+    """Something that writes to the database."""
+
+    kind: WorkloadKind = Field(description="Deployment or StatefulSet.")
+    name: Name = Field(description="Its name, in the same namespace.")
+
+
+class Drain(SpecModel):
+    """What is scaled to zero while a backup is restored, and back afterwards, whatever comes of it."""
+
+    workloads: tuple[Workload, ...] = Field(
+        min_length=1, max_length=32, description="Every Deployment and StatefulSet that writes to the database."
+    )
+
+
+RESTORE_NEEDS = (
+    "!(has(self.rollback) && has(self.rollback.onFailure) && self.rollback.onFailure in ['DowngradeOrRestore', 'Restore'])"
+    " || (has(self.drain) && has(self.backup.storage))"
+)
 
 
 class MigrationSpec(SpecModel):
     """The wish: this database belongs at this revision of this image."""
+
+    model_config = SpecModel.model_config | {
+        "json_schema_extra": rules(
+            (
+                RESTORE_NEEDS,
+                "a rollback.onFailure that restores needs backup.storage, and drain.workloads: what writes to the database meanwhile",
+            )
+        )
+    }
 
     database: Database = Field(description="Which database.")
     migrations: Migrations = Field(description="Which scripts, and how they are run.")
@@ -386,6 +436,9 @@ class MigrationSpec(SpecModel):
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long each step may take.")
     rollback: Rollback = Field(
         default_factory=Rollback, description="The way back when a migration fails, and what may be lost on it."
+    )
+    drain: Drain | None = Field(
+        default=None, description="What is scaled to zero while a backup is restored, and back afterwards."
     )
     suspend: bool = Field(
         default=False, description="Start nothing new. A migration that has begun goes on to its end."

@@ -29,6 +29,9 @@ class Phase(StrEnum):
     BACKING_UP = "BackingUp"
     MIGRATING = "Migrating"
     ROLLING_BACK = "RollingBack"
+    DRAINING = "Draining"
+    RESTORING = "Restoring"
+    RESUMING = "Resuming"
     SUCCEEDED = "Succeeded"
     ROLLED_BACK = "RolledBack"
     FAILED = "Failed"
@@ -50,6 +53,7 @@ class Procedure(StrEnum):
 
     MIGRATE = "Migrate"
     ROLL_BACK = "RollBack"
+    RESTORE = "Restore"
 
 
 class Verification(StrEnum):
@@ -81,7 +85,7 @@ class ConditionStatus(StrEnum):
 class Condition:
     """One condition, as `metav1.Condition`."""
 
-    type: Annotated[str, Field(max_length=64, description="Ready, Reconciling, Stalled or RolledBack.")]
+    type: Annotated[str, Field(max_length=64, description="Ready, Reconciling, Stalled, Drained or RolledBack.")]
     status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
     reason: Annotated[
         str, Field(max_length=64, description="A stable CamelCase word; docs/reference/reasons.md explains each.")
@@ -97,6 +101,56 @@ class Failure:
 
     reason: Annotated[str, Field(max_length=64, description="As a condition's.")]
     message: Annotated[Text, Field(description="The cause.")]
+
+
+@status_model
+class TableLoss:
+    """What a restore threw away of one table; never a row of it."""
+
+    table: Annotated[str, Field(max_length=256, description="Its name.")]
+    rows: Annotated[
+        int | None, Field(description="How many rows differed; absent where that could not be counted.")
+    ] = None
+    note: Annotated[str, Field(max_length=512, description="How that was found, where not by the primary key.")] = ""
+
+
+@status_model
+class Restored:
+    """A restore that took the place of the database."""
+
+    backup: Annotated[str, Field(max_length=256, description="Name of the backup.")]
+    replaced: Annotated[str, Field(max_length=256, description="Under which name the replaced database is kept.")] = ""
+    losses: Annotated[
+        tuple[TableLoss, ...], Field(max_length=100, description="What had been written since the backup, by table.")
+    ] = ()
+    losses_file: Annotated[
+        str, Field(max_length=1024, description="Where the keys of those rows are listed, beside the backup.")
+    ] = ""
+    losses_sha256: Annotated[str, Field(max_length=64, description="Of that file.")] = ""
+
+
+@status_model
+class DrainedWorkload:
+    """A workload that was scaled to zero, and to how many replicas it goes back."""
+
+    kind: Annotated[str, Field(max_length=64, description="Deployment or StatefulSet.")]
+    name: Annotated[str, Field(max_length=253, description="Its name.")]
+    replicas: Annotated[int | None, Field(description="What it had before; absent until it was seen.")] = None
+
+
+@status_model
+class Drain:
+    """What is drained. Belongs to the resource, is written before anything is scaled, and is gone when all are back.
+
+    Which workloads these are is decided once, whatever becomes of the spec meanwhile.
+    """
+
+    workloads: Annotated[
+        tuple[DrainedWorkload, ...], Field(max_length=32, description="What was scaled down, and from how many.")
+    ] = ()
+    started_at: Annotated[Time, Field(description="When it began.")]
+    drained_at: Annotated[Time | None, Field(description="When no Pod of them was left.")] = None
+    resumed_at: Annotated[Time | None, Field(description="When all had their replicas again.")] = None
 
 
 @status_model
@@ -134,6 +188,7 @@ class Run:
     failure: Annotated[Failure | None, Field(description="Why the migration failed that this run went on to undo.")] = (
         None
     )
+    restored: Annotated[Restored | None, Field(description="The backup that took the place of the database.")] = None
     verified_by: Annotated[
         Verification | None,
         Field(
@@ -212,7 +267,9 @@ class Backup:
 class Step:
     """One attempt of one step."""
 
-    name: Annotated[str, Field(max_length=32, description="plan, backup, migrate, downgrade, compare or look.")]
+    name: Annotated[
+        str, Field(max_length=32, description="plan, backup, migrate, downgrade, restore, compare or look.")
+    ]
     attempt: Annotated[int, Field(description="Counts the attempts of this step in this run, from 1.")]
     job: Annotated[str, Field(max_length=63, description="Name of its Job.")]
     state: Annotated[StepState, Field(description="What became of it.")]
@@ -275,6 +332,7 @@ class Status:
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
     backups: Annotated[tuple[Backup, ...], Field(max_length=100, description="Verified backups, newest first.")] = ()
+    drain: Annotated[Drain | None, Field(description="What is scaled to zero at the moment.")] = None
     steps: Annotated[
         tuple[Step, ...], Field(max_length=100, description="Attempts of the current run's steps, or the last one's.")
     ] = ()

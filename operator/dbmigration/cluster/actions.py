@@ -6,6 +6,7 @@ It must not decide which actions there are, nor write a status.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import assert_never
@@ -26,8 +27,18 @@ from dbmigration.cluster.manifests.job import job
 from dbmigration.cluster.objects import Key, labels_of, owner_uid_of, uid_of
 from dbmigration.cluster.resource import Resource
 from dbmigration.cluster.site import RefusedOrder, Site
-from dbmigration.lifecycle.decision import Action, AddFinalizer, Emit, ForgetRuns, RemoveFinalizer, StartStep, StopStep
-from dbmigration.lifecycle.observed import StepRef
+from dbmigration.cluster.workloads import PLURALS
+from dbmigration.lifecycle.decision import (
+    Action,
+    AddFinalizer,
+    Emit,
+    ForgetRuns,
+    RemoveFinalizer,
+    Scale,
+    StartStep,
+    StopStep,
+)
+from dbmigration.lifecycle.observed import StepRef, WorkloadRef
 from dbmigration.lifecycle.workload_names import job_name
 from dbmigration_runner.contract.task import StepKind
 
@@ -58,6 +69,8 @@ class Actions:
                 await self._stop(ref)
             case ForgetRuns(up_to):
                 await self._forget(up_to)
+            case Scale(workload, replicas):
+                await self._scale(workload, replicas)
             case Emit():
                 await self._emit(action)
             case AddFinalizer():
@@ -133,6 +146,12 @@ class Actions:
             await self._site.gateway.delete_job(*key, uid)
         except (NotFound, Conflict):  # a conflict says that another Job has that name now
             self._site.store.drop(Kind.JOBS, key)
+
+    async def _scale(self, workload: WorkloadRef, replicas: int) -> None:
+        with contextlib.suppress(NotFound):
+            await self._site.gateway.scale(
+                self._resource.key.namespace, PLURALS[workload.kind], workload.name, replicas
+            )
 
     async def _emit(self, told: Emit) -> None:
         """An Event that is lost is no reason to stop: the status says the same."""

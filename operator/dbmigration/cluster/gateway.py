@@ -21,6 +21,8 @@ NOTE_CHARACTERS = 1024  # the API server refuses a longer one
 _PAGE = 100  # what a page takes while it is parsed is hardly given back
 _LOG_BYTES = 64 * 1024
 _LOG_LINES = 40
+FIELD_MANAGER = names.MANAGED_BY  # by this name our own scaling stands in managedFields
+_APPS = ("apps", "v1")
 _EVENTS = ("events.k8s.io", "v1")
 _METHODS = {
     "create": ("POST", "application/json"),
@@ -115,6 +117,18 @@ class Gateway:
         """The last lines that a container printed."""
         query = {"container": container, "tailLines": str(_LOG_LINES), "limitBytes": str(_LOG_BYTES)}
         return await ask_text(self._api, "get pods/log", Kind.PODS.path(namespace, pod, "log"), query)
+
+    # Workloads that are drained.
+
+    async def read_workload(self, namespace: str, plural: str, name: str) -> Document:
+        """A Deployment or StatefulSet as it is now."""
+        return await ask(self._api, f"get {plural}", "GET", path_to(*_APPS, namespace, plural, name))
+
+    async def scale(self, namespace: str, plural: str, name: str, replicas: int) -> None:
+        """Give it so many replicas."""
+        path = path_to(*_APPS, namespace, plural, name, "scale")
+        body = {"spec": {"replicas": replicas}}
+        await self._write("patch", f"{plural}/scale", path, body, {"fieldManager": FIELD_MANAGER})
 
     # Events.
 

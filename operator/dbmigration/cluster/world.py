@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from dbmigration.api import names
 from dbmigration.api.status import Status, Step, StepState, merge_patch
+from dbmigration.cluster import workloads
 from dbmigration.cluster.actions import Actions
 from dbmigration.cluster.admission import open_run
 from dbmigration.cluster.errors import ClusterError, NotFound, Unavailable
@@ -83,6 +84,7 @@ class ClusterWorld:
             kept_runs=frozenset(
                 _run_of(job) for job in site.store.jobs_for(resource.key) if owner_uid_of(job) == resource.uid
             ),
+            workloads=await workloads.look(site.gateway, resource.key.namespace, workloads.wanted(spec, status)),
         )
 
     async def apply(self, seen: Observed, decision: Decision) -> None:

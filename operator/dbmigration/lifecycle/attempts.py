@@ -29,6 +29,7 @@ PHASES = {
     StepKind.BACKUP: (Phase.BACKING_UP, Reason.BACKING_UP, "Writing a backup and reading it back."),
     StepKind.MIGRATE: (Phase.MIGRATING, Reason.MIGRATING, "Upgrading the database and verifying the result."),
     StepKind.DOWNGRADE: (Phase.MIGRATING, Reason.DOWNGRADING, "Undoing revisions and verifying the result."),
+    StepKind.RESTORE: (Phase.RESTORING, Reason.RESTORING, "Restoring the backup in the place of the database."),
     StepKind.COMPARE: (Phase.MIGRATING, Reason.COMPARING, "Comparing the schema with the one before the upgrade."),
     StepKind.LOOK: (Phase.MIGRATING, Reason.LOOKING, "A step was lost; reading what the database really is."),
 }
@@ -116,6 +117,8 @@ def words(seen: Observed, kind: StepKind) -> tuple[Phase, Reason, str]:
     if run is None or run.failure is None:
         return phase, reason, message
     why = f"{message} The migration failed: {sentence(run.failure.message)}"
+    if kind is StepKind.RESTORE:
+        return phase, reason, why
     return Phase.ROLLING_BACK, Reason.ROLLING_BACK if kind is StepKind.DOWNGRADE else reason, why
 
 

@@ -12,7 +12,7 @@ from typing import assert_never
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase, Run, Step, StepState
-from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.decision import Action, Decision, ForgetRuns, RemoveFinalizer, StopStep
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.procedures import PROCEDURES
@@ -33,7 +33,17 @@ def _decide(seen: Observed) -> Decision:
     if seen.deleting:
         return _leave(seen)
     decision = _answer(seen)
-    return _follow_up(seen, decision) if seen.open_run is not None else decision
+    if seen.open_run is None:
+        return decision
+    if not _ends_the_run(seen, decision):
+        return draining.hold_down(seen, decision)
+    # Whatever the end is, what was drained for the run is back before it.
+    return draining.resume(seen) or _follow_up(seen, draining.resumed(seen, decision))
+
+
+def _ends_the_run(seen: Observed, decision: Decision) -> bool:
+    run, after = seen.open_run, decision.status.run
+    return run is not None and after is not None and (after.number != run.number or after.outcome is not None)
 
 
 def _answer(seen: Observed) -> Decision:
@@ -174,13 +184,13 @@ def _stopped(seen: Observed, why: Reason) -> Decision:
 
 
 def _leave(seen: Observed) -> Decision:
-    """The resource goes: at once, unless a step that changes the database still works."""
+    """The resource goes: at once, unless a step that changes the database still works, or workloads are drained."""
     step = seen.latest(seen.work) if seen.open_run else None
     if not seen.has_finalizer:
         return Decision(seen.status)
     if step is not None and step.state is StepState.STARTED and not isinstance(seen.view(step), Absent | Ended | Gone):
         return Decision(seen.status)
-    return Decision(seen.status, (RemoveFinalizer(),))
+    return draining.resume(seen) or draining.resumed(seen, Decision(seen.status, (RemoveFinalizer(),)))
 
 
 def _waits_for_turn(seen: Observed) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Status
-from dbmigration.lifecycle.observed import StepRef
+from dbmigration.lifecycle.observed import StepRef, WorkloadRef
 from dbmigration_runner.contract.task import Task
 
 
@@ -47,6 +47,14 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Give a workload so many replicas; one that is gone needs none."""
+
+    workload: WorkloadRef
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class AddFinalizer:
     """Hold the resource until a step that must not be orphaned has ended."""
 
@@ -56,7 +64,7 @@ class RemoveFinalizer:
     """Let the resource go."""
 
 
-Action = StartStep | StopStep | ForgetRuns | Emit | AddFinalizer | RemoveFinalizer
+Action = StartStep | StopStep | ForgetRuns | Scale | Emit | AddFinalizer | RemoveFinalizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
+from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Restored, Run, Status, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import run_changed
@@ -20,6 +20,7 @@ from dbmigration.lifecycle.telling import heads, news, position, sentence, stand
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
 _ITEMS_TOLD = 5
+_KEPT = {Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT, Reason.DRAIN_CONTESTED}  # on the way back, and yet the word to know
 
 
 def succeed(seen: Observed) -> Decision:
@@ -49,11 +50,11 @@ def roll_back(seen: Observed) -> Decision:
     run, where = seen.open_run, heads(seen.status.current_revisions)
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.failure is not None  # noqa: S101  # why it rolled back
-    count = len(run.undone_revisions)
-    message = (
-        f"{count} revision(s) undone; the database was read back at {where}{_verified(run)}. "
-        f"The migration had failed: {sentence(run.failure.message)}"
-    )
+    if run.restored is not None:
+        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+    else:
+        did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}."
+    message = f"{did} The migration had failed: {sentence(run.failure.message)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
     status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)
     return Decision(status, (*news(seen, status, Reason.ROLLED_BACK, message, warning=True), *_let_go(seen)))
@@ -66,7 +67,7 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     if run is not None and run.failure is not None:
         restore = f" Restore the backup {run.backup}, or mend it by hand." if run.backup else " Mend it by hand."
         told = f"Undoing failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
-        reason = Reason.ROLLBACK_FAILED
+        reason = reason if reason in _KEPT else Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)
     status = standing(seen, status, Standing.STALLED, reason, told, Phase.FAILED)
     return Decision(status, (*news(seen, status, reason, told, warning=True), *_let_go(seen)))
@@ -124,6 +125,20 @@ def _verified(run: Run) -> str:
             return f", but its schema is not the one before the upgrade: {items}"
         case _:
             assert_never(run.verified_by)
+
+
+def _lost(restored: Restored) -> str:
+    """What the restore threw away, and where the replaced database is."""
+    kept = f"The replaced database is kept as {restored.replaced}." if restored.replaced else ""
+    if not restored.losses:
+        return f"Nothing had been written since the backup. {kept}".rstrip()
+    counts = ", ".join(
+        f"{loss.table} {loss.rows if loss.rows is not None else 'not counted'}"
+        for loss in restored.losses[:_ITEMS_TOLD]
+    )
+    more = len(restored.losses) - _ITEMS_TOLD
+    listed = f" The keys are listed in {restored.losses_file}." if restored.losses_file else ""
+    return f"Lost since the backup, in rows: {counts}{f' and {more} more tables' if more > 0 else ''}.{listed} {kept}".rstrip()
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

@@ -72,6 +72,27 @@ class StepRef:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadRef:
+    """Something that can be scaled."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """How many Pods it should have, has, and has ready; and who said so last, where that was not us."""
+
+    replicas: int
+    pods: int = 0
+    ready: int = 0
+    scaled_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Where a step finds its things; paths as the step sees them."""
 
@@ -91,6 +112,9 @@ class Pace:
     start_grace: timedelta = timedelta(minutes=15)  # from a step's creation to its program's start
     backup_age: timedelta = timedelta(hours=24)  # an older one is taken anew before anything is changed
     kept_runs: int = 3
+    drain_patience: timedelta = timedelta(minutes=10)  # for Pods to end, and for whoever scales them back to give up
+    resume_patience: timedelta = timedelta(minutes=5)  # for Pods to become ready again
+    look_at_workloads: timedelta = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +139,9 @@ class Observed:
     turn_held_by: str | None = None
     has_room: bool = True  # another run may begin: not too many are at work
     kept_runs: frozenset[int] = frozenset()  # runs of which something still exists
+    workloads: Mapping[WorkloadRef, WorkloadView] = field(
+        default_factory=dict
+    )  # those that drain names and that are there
 
     @property
     def identity(self) -> str:
@@ -139,14 +166,16 @@ class Observed:
 
     @property
     def is_rolling_back(self) -> bool:
-        """The open run undoes what it applied."""
+        """The open run is on its way back."""
         run = self.open_run
-        return run is not None and run.procedure is Procedure.ROLL_BACK
+        return run is not None and run.procedure in {Procedure.ROLL_BACK, Procedure.RESTORE}
 
     @property
     def work(self) -> StepKind:
         """The step by which the open run changes the database now."""
-        plan = self.status.plan
+        run, plan = self.open_run, self.status.plan
+        if run is not None and run.procedure is Procedure.RESTORE:
+            return StepKind.RESTORE
         goes_down = self.is_rolling_back or (plan is not None and plan.downgrade)
         return StepKind.DOWNGRADE if goes_down else StepKind.MIGRATE
 

@@ -19,14 +19,16 @@ from dbmigration.api.status import (
     Plan,
     PlannedRevision,
     Procedure,
+    Restored,
     Run,
     Status,
     Step,
     StepState,
+    TableLoss,
     Verification,
 )
 from dbmigration_runner.contract.heads import named
-from dbmigration_runner.contract.result import BackupReport, PlanReport, Result
+from dbmigration_runner.contract.result import BackupReport, PlanReport, RestoreReport, Result
 from dbmigration_runner.contract.task import StepKind
 
 N = TypeVar("N", int, float)
@@ -130,6 +132,8 @@ def confirmed(status: Status) -> Status:
     run, plan, heads = status.run, status.plan, status.current_revisions
     if run is None or plan is None or heads is None:
         return status
+    if run.procedure is Procedure.RESTORE:
+        return status
     if run.procedure is Procedure.ROLL_BACK:
         return _undone(status, run, tuple(reversed(run.applied_revisions)), done=set(heads) == set(run.start_revisions))
     if plan.downgrade:
@@ -149,9 +153,24 @@ def _undone(status: Status, run: Run, way: tuple[str, ...], *, done: bool) -> St
     return status if reached <= len(run.undone_revisions) else run_changed(status, undone_revisions=way[:reached])
 
 
-def rolling_back(status: Status, reason: Reason, message: str) -> Status:
-    """From here on the run undoes what it applied; why is kept."""
-    return run_changed(status, procedure=Procedure.ROLL_BACK, failure=Failure(reason=reason.value, message=message))
+def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: str) -> Status:
+    """From here on the run goes back; why is kept, also where the first way back did not lead there."""
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    why = status.run.failure or Failure(reason=reason.value, message=message)
+    return run_changed(status, procedure=procedure, failure=why)
+
+
+def restored(status: Status, report: RestoreReport) -> Status:
+    """The backup is in the place of the database; nothing of what the run applied is left."""
+    losses = tuple(TableLoss(table=loss.table, rows=loss.rows, note=loss.note) for loss in report.losses)
+    told = Restored(
+        backup=report.backup,
+        replaced=report.replaced,
+        losses=losses[:100],
+        losses_file=report.losses_file,
+        losses_sha256=report.losses_sha256,
+    )
+    return run_changed(status, restored=told)
 
 
 def compared(status: Status, verified_by: Verification, left_behind: Iterable[str] = ()) -> Status:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import StepState
-from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, only_decision
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
@@ -54,8 +54,17 @@ def plan(seen: Observed) -> Observed | Decision:
 
 def weigh(seen: Observed) -> Observed | Decision:
     """What the plan found is held against what the spec accepts, before a backup is made for it."""
-    refusal = first_refusal(WHEN_PLANNED, seen)
-    return ends.fail(seen, refusal.reason, refusal.message) if refusal else seen
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    if run.plan_hash:
+        return seen  # it was weighed
+    if refusal := first_refusal(WHEN_PLANNED, seen):
+        return ends.fail(seen, refusal.reason, refusal.message)
+    if missing := draining.missing(seen):
+        message = f"drain names what is not there: {missing}. Mend drain.workloads, or create it; it is tried again."
+        decision = attempts.rest(seen, Standing.RETRYING, Reason.WORKLOAD_NOT_FOUND, message)
+        return replace(decision, wake_at=seen.now + seen.pace.first_retry)
+    return seen
 
 
 def take_turn(seen: Observed) -> Observed | Decision:

@@ -23,6 +23,7 @@ from dbmigration_runner.contract.task import (
     Migrations,
     Policy,
     QueryCheck,
+    RestoreOrder,
     RunIdentity,
     StepKind,
     Task,
@@ -48,6 +49,8 @@ def time_limit(seen: Observed, kind: StepKind) -> timedelta:
             return duration(limits.migrate)
         case StepKind.DOWNGRADE:
             return duration(limits.downgrade)
+        case StepKind.RESTORE:
+            return duration(limits.restore)
 
 
 def task(seen: Observed, step: Step) -> Task:
@@ -67,6 +70,7 @@ def task(seen: Observed, step: Step) -> Task:
         migrations=_migrations(seen),
         expected=expected,
         backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
+        restore=_restore(seen, number) if kind is StepKind.RESTORE else None,
         compare=_compare(seen) if kind is StepKind.COMPARE else None,
         locks=LockBudget(
             int(duration(seen.spec.locks.timeout).total_seconds() * 1000),
@@ -122,6 +126,19 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         name=f"{seen.name}-{number}-{step.started_at:%Y%m%dT%H%M%SZ}",
         version_table=plan.version_table if plan else "alembic_version",
         keep_last=seen.spec.backup.retention.keep_last,
+    )
+
+
+def _restore(seen: Observed, number: int) -> RestoreOrder:
+    run = seen.status.run
+    name = run.backup if run is not None else ""
+    known = next((backup for backup in seen.status.backups if backup.name == name), None)
+    return RestoreOrder(
+        directory=seen.places.backups,
+        backup=name,
+        sha256=known.sha256 if known is not None else "",
+        keep_as=f"before_restore_{number}",
+        accept_data_loss=seen.spec.rollback.accept_data_loss,
     )
 
 

@@ -19,12 +19,16 @@ from dbmigration_runner.contract.heads import named
 def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what
     seen: Observed, status: Status, how: Standing, reason: Reason, message: str, phase: Phase | None = None
 ) -> Status:
-    """Set the three conditions and, where it changes, the phase."""
+    """Set the conditions and, where it changes, the phase."""
+    drained = status.drain is not None and status.drain.drained_at is not None
+    besides = ("Drained",) * drained + ("RolledBack",) * (reason is Reason.ROLLED_BACK)
     return replace(
         status,
         observed_generation=seen.generation,
         phase=phase or status.phase,
-        conditions=conditions(status.conditions, how, reason, message, generation=seen.generation, now=seen.now),
+        conditions=conditions(
+            status.conditions, how, reason, message, generation=seen.generation, now=seen.now, besides=besides
+        ),
     )
 
 

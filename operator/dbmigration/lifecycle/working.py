@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dbmigration.api.reasons import Reason, ReasonClass, classify
-from dbmigration.api.spec import OnFailure
-from dbmigration.api.status import StepState, Verification
-from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.api.status import Procedure, StepState, Verification
+from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, Emit
 from dbmigration.lifecycle.observed import Observed
@@ -100,7 +99,7 @@ def _judge_comparison(seen: Observed) -> Observed | Decision:
         return seen
     items = "; ".join(run.left_behind[:_ITEMS_TOLD])
     message = f"The revisions were undone, but the schema is not the one before: {items}."
-    return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
+    return _give_up(seen, Reason.VERIFICATION_FAILED, message, torn=False)
 
 
 def _judge(answer: Answer) -> Observed | Decision:
@@ -121,19 +120,27 @@ def _judge(answer: Answer) -> Observed | Decision:
         return _give_up(seen, *_failure(seen, result, torn=torn), torn=torn)
     if result.reason == RunnerReason.DATABASE_MOVED.value and not seen.is_rolling_back:
         return ends.supersede(seen, Reason.DATABASE_MOVED)
+    if seen.is_rolling_back and classify(result.reason)[1] is ReasonClass.DECISION:
+        return _give_up(seen, *_failure(seen, result, torn=torn), torn=torn)
     return attempts.refused(seen, seen.work, result)
 
 
 def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool) -> Decision:
-    """The work failed and left something behind: undo it where that is wished and can be, else say how things stand."""
-    plan = seen.status.plan
+    """The work failed and left something behind: undo it or restore, where that is wished and can be; else say how things stand."""
+    run, plan, wish = seen.open_run, seen.status.plan, seen.spec.rollback.on_failure
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
-    wished = seen.spec.rollback.on_failure is OnFailure.DOWNGRADE and not plan.downgrade and not seen.is_rolling_back
-    if not wished or torn or not seen.database_has_moved:
+    told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
+    may_undo = not plan.downgrade and not seen.is_rolling_back and not torn and seen.database_has_moved
+    if wish.undoes and may_undo:
+        back = replace(seen, status=record.rolling_back(seen.status, Procedure.ROLL_BACK, reason, message))
+        decision = attempts.start(back, StepKind.DOWNGRADE)
+    elif wish.restores and run.backup:
+        back = replace(seen, status=record.rolling_back(seen.status, Procedure.RESTORE, reason, message))
+        decision = draining.announce(back)
+    else:
         return ends.fail(seen, reason, message)
-    back = replace(seen, status=record.rolling_back(seen.status, reason, message))
-    decision = attempts.start(back, StepKind.DOWNGRADE)
-    return replace(decision, actions=(Emit(reason, message, warning=True), *decision.actions))
+    return replace(decision, actions=(told, *decision.actions))
 
 
 def _verified(seen: Observed, read: tuple[str, ...] | None) -> Observed | Decision:

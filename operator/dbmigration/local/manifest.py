@@ -16,7 +16,7 @@ import yaml
 
 from dbmigration.api.crd import structural
 from dbmigration.api.names import API_VERSION, KIND
-from dbmigration.api.spec import MigrationSpec
+from dbmigration.api.spec import RESTORE_NEEDS, MigrationSpec
 from dbmigration.local.errors import ManifestError
 
 Node = dict[str, Any]
@@ -25,6 +25,10 @@ Node = dict[str, Any]
 RULES: dict[str, Callable[[Node], bool]] = {
     "[has(self.image), has(self.configMap), has(self.persistentVolumeClaim)].filter(x, x).size() == 1": lambda node: (
         sum(key in node for key in ("image", "configMap", "persistentVolumeClaim")) == 1
+    ),
+    RESTORE_NEEDS: lambda node: (
+        node.get("rollback", {}).get("onFailure") not in {"DowngradeOrRestore", "Restore"}
+        or ("drain" in node and "storage" in node.get("backup", {}))
     ),
     "has(self.storage) != has(self.skip)": lambda node: ("storage" in node) != ("skip" in node),
     "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]{0,127}$'))": lambda node: all(

@@ -19,6 +19,7 @@ from dbmigration.lifecycle.decision import (
     Emit,
     ForgetRuns,
     RemoveFinalizer,
+    Scale,
     StartStep,
     StopStep,
 )
@@ -99,8 +100,8 @@ class LocalWorld:
             case Emit(reason, message, warning):
                 moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 self._save(self.resource.told(Event(moment, reason.value, message, warning)))
-            case AddFinalizer() | RemoveFinalizer():
-                pass  # nobody deletes a resource behind this program's back
+            case AddFinalizer() | RemoveFinalizer() | Scale():
+                pass  # nobody deletes a resource behind this program's back, and no workload is seen here
             case _:
                 assert_never(action)
 

@@ -68,6 +68,9 @@ class RunnerReason(str, Enum):
     CHECK_FAILED = "CheckFailed"
     LOCK_LOST = "LockLost"
 
+    # The restore.
+    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
+
     # Any step.
     TIMED_OUT = "TimedOut"
     CANCELLED = "Cancelled"

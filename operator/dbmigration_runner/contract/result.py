@@ -131,6 +131,29 @@ class CompareReport:
 
 
 @dataclass(frozen=True)
+class TableLoss:
+    """What of one table was written since the backup: rows that differ, None where they could not be counted."""
+
+    table: str
+    rows: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RestoreReport:
+    """A backup in the place of the database; `replaced` is the name under which that one is kept.
+
+    `losses_file` holds the keys of the rows that were written since, beside the backup; never in a status or a log.
+    """
+
+    backup: str
+    replaced: str = ""
+    losses: tuple[TableLoss, ...] = ()
+    losses_file: str = ""
+    losses_sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Resources:
     """Peaks over the step; bytes and percent of one core; None = could not be read."""
 
@@ -161,6 +184,7 @@ class Result:
     backup: BackupReport | None = None
     migrate: MigrateReport | None = None
     compare: CompareReport | None = None
+    restore: RestoreReport | None = None
     resources: Resources | None = None
     warnings: tuple[str, ...] = ()
     truncated: bool = False

@@ -22,12 +22,17 @@ class StepKind(str, Enum):
     BACKUP = "backup"
     MIGRATE = "migrate"
     DOWNGRADE = "downgrade"
+    RESTORE = "restore"
     COMPARE = "compare"
     LOOK = "look"
 
 
-CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE})  # what changes the database; never silently made again
-WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE})  # these run nothing that an application brings
+CHANGING = frozenset(
+    {StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE}
+)  # what changes the database; never silently made again
+WITHOUT_APPLICATION = frozenset(
+    {StepKind.BACKUP, StepKind.RESTORE, StepKind.COMPARE}
+)  # these run nothing that an application brings
 
 
 class UrlPart(str, Enum):
@@ -119,6 +124,23 @@ class CompareOrder:
 
 
 @dataclass(frozen=True)
+class RestoreOrder:
+    """Put this backup, whose file has this checksum, in the place of the database, which is kept under a name of `keep_as`.
+
+    `nothing_written`: whatever writes was stopped since before the backup, so that there is nothing to compare. `spared_users`
+    may stay connected.
+    """
+
+    directory: str
+    backup: str
+    sha256: str
+    keep_as: str
+    accept_data_loss: bool = False
+    nothing_written: bool = False
+    spared_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LockBudget:
     """How long a statement may wait for a lock (and so stall the application), and how long it is tried again.
 
@@ -183,6 +205,7 @@ class Task:
     expected: ExpectedPlan | None = None
     backup: BackupOrder | None = None
     compare: CompareOrder | None = None
+    restore: RestoreOrder | None = None
     locks: LockBudget = LockBudget()
     before: ChecksBefore = ChecksBefore()
     after: ChecksAfter = ChecksAfter()

@@ -19,10 +19,23 @@ from dbmigration.lifecycle.decision import (
     Emit,
     ForgetRuns,
     RemoveFinalizer,
+    Scale,
     StartStep,
     StopStep,
 )
-from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Places, Running, StepRef, StepView, Stopping
+from dbmigration.lifecycle.observed import (
+    Absent,
+    Ended,
+    Gone,
+    Observed,
+    Places,
+    Running,
+    StepRef,
+    StepView,
+    Stopping,
+    WorkloadRef,
+    WorkloadView,
+)
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import (
     BackupReport,
@@ -32,6 +45,7 @@ from dbmigration_runner.contract.result import (
     Outcome,
     PlannedRevision,
     PlanReport,
+    RestoreReport,
     Result,
 )
 from dbmigration_runner.contract.task import CHANGING, StepKind, Task
@@ -74,6 +88,7 @@ class Laboratory:
     cancel: str = ""
     turn_held_by: str | None = None
     has_room: bool = True
+    workloads: dict[WorkloadRef, WorkloadView] = field(default_factory=dict)
     events: list[Emit] = field(default_factory=list)
     writes: int = 0
 
@@ -96,6 +111,7 @@ class Laboratory:
             turn_held_by=self.turn_held_by,
             has_room=self.has_room,
             kept_runs=frozenset(ref.run for ref in self.steps),
+            workloads=dict(self.workloads),
         )
 
     def turn(self) -> Decision:
@@ -134,12 +150,20 @@ class Laboratory:
                     self.steps.pop(ref, None)
             case ForgetRuns(up_to):
                 self.steps = {ref: view for ref, view in self.steps.items() if ref.run > up_to}
+            case Scale(workload, replicas):
+                view = self.workloads[workload]
+                self.workloads[workload] = replace(view, replicas=replicas, ready=min(view.ready, replicas))
             case Emit():
                 self.events.append(action)
             case AddFinalizer():
                 self.finalizer = True
             case RemoveFinalizer():
                 self.finalizer = False
+
+    def pods_follow(self) -> None:
+        """The cluster does what was asked of it: Pods end, or start and become ready."""
+        for ref, view in self.workloads.items():
+            self.workloads[ref] = replace(view, pods=view.replicas, ready=view.replicas)
 
     # What steps do.
 
@@ -151,7 +175,7 @@ class Laboratory:
         """The history up to the task's target; a task keeps its target whatever becomes of the spec."""
         assert task.migrations is not None
         wanted = task.migrations.target
-        if task.undo:
+        if task.undo or task.kind is StepKind.RESTORE:
             assert task.expected is not None
             return HISTORY[: HISTORY.index(task.expected.start[0]) + 1] if task.expected.start else ()
         if wanted == "base":
@@ -198,7 +222,7 @@ class Laboratory:
     def apply(self, task: Task, count: int) -> tuple[str, ...]:
         """The database moves on, by at most so many revisions of the task."""
         target = self.target(task)
-        if task.kind is StepKind.DOWNGRADE:
+        if task.kind is not StepKind.MIGRATE:
             done = tuple(reversed(HISTORY[len(target) : self.position()]))[:count]
             self.applied = [revision for revision in self.applied if revision not in done]
             if done:
@@ -258,6 +282,12 @@ class Laboratory:
                 done = self.apply(task, len(HISTORY))
                 read = {"heads": self.heads, "catalog": self.catalog}
                 return replace(plain, changed=bool(done), migrate=MigrateReport(applied=done), **read)
+            case StepKind.RESTORE:
+                assert task.restore is not None
+                self.apply(task, len(HISTORY))
+                self.left = ""
+                told = RestoreReport(task.restore.backup, task.restore.keep_as)
+                return replace(plain, changed=True, heads=self.heads, catalog=self.catalog, restore=told)
             case StepKind.COMPARE:
                 assert task.compare is not None
                 found = (f"+table {self.left}",) if self.left else ()

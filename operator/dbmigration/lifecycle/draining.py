@@ -1,0 +1,166 @@
+"""Draining and resuming: no Pod that writes to the database while a backup takes its place, and all of them back afterwards.
+
+What a workload had is written to the status before it is scaled, and is taken out of it only when it has that again: so its
+replicas return on every way out, whoever dies in between. It must not know what is done while they are drained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dbmigration.api.conditions import Standing
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import Drain, DrainedWorkload, Phase
+from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
+from dbmigration.lifecycle.observed import Observed, WorkloadRef
+from dbmigration.lifecycle.telling import news, standing
+
+
+def drain(seen: Observed) -> Observed | Decision:
+    """The stage: scaled to zero, and then proved to be so. A drain that takes too long is given up by whoever follows."""
+    drained = seen.status.drain
+    if drained is None:
+        return announce(seen)
+    if any(known.replicas is None for known in drained.workloads):
+        return _begin(seen, drained)
+    if drained.drained_at is not None:
+        return seen
+    left = {
+        ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and (view.replicas or view.pods)
+    }
+    if not left:
+        return replace(seen, status=replace(seen.status, drain=replace(drained, drained_at=seen.now)))
+    if seen.now > drained.started_at + seen.pace.drain_patience:
+        return seen
+    pods = ", ".join(f"{view.pods} of {ref}" for ref, view in left.items() if view.pods)
+    message = f"Pods are still there: {pods}." if pods else "Scaling to zero."
+    decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, message)
+    return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))
+
+
+def hold_down(seen: Observed, decision: Decision) -> Decision:
+    """As long as something is drained, whoever scales it back is named and undone."""
+    drained = seen.status.drain
+    if drained is None or drained.drained_at is None or drained.resumed_at is not None:
+        return decision
+    risen = {ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas}
+    if not risen:
+        return decision
+    who = "; ".join(
+        f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody who is not told'}"
+        for ref, view in risen.items()
+    )
+    told = Emit(Reason.DRAIN_CONTESTED, f"{who}. It is scaled to zero again; pause whoever does that.", warning=True)
+    return replace(decision, actions=(told, *_held_down(seen, drained), *decision.actions))
+
+
+def resume(seen: Observed) -> Decision | None:
+    """Before a run may end, or its resource go: all replicas back, their Pods ready; None where they are, or nothing was drained."""
+    drained = seen.status.drain
+    if drained is None:
+        return None
+    if drained.resumed_at is None:
+        scale = tuple(
+            Scale(ref, before)
+            for ref, before in _named(drained).items()
+            if (view := seen.workloads.get(ref)) is not None and view.replicas != before
+        )
+        if scale:
+            decision = _rest(
+                seen, Phase.RESUMING, Standing.WORKING, Reason.RESUMING, "The workloads get their replicas back."
+            )
+            return replace(decision, actions=(*scale, *decision.actions))
+    back_since = drained.resumed_at or seen.now
+    drained = replace(drained, resumed_at=back_since)
+    seen = replace(seen, status=replace(seen.status, drain=drained))
+    if not _unready(seen, drained) or seen.now > back_since + seen.pace.resume_patience:
+        return None
+    message = f"Waiting for Pods to become ready: {_unready(seen, drained)}."
+    return _rest(seen, Phase.RESUMING, Standing.WORKING, Reason.RESUMING, message)
+
+
+def resumed(seen: Observed, decision: Decision) -> Decision:
+    """All are back: nothing is drained any more; Pods that are not ready by now are told."""
+    drained = seen.status.drain
+    if drained is None:
+        return decision
+    unready = _unready(seen, drained)
+    told: tuple[Action, ...] = ()
+    if unready:
+        told = (Emit(Reason.WORKLOADS_NOT_READY, f"Not all Pods became ready: {unready}.", warning=True),)
+    left = tuple(condition for condition in decision.status.conditions if condition.type != "Drained")
+    status = replace(decision.status, drain=None, conditions=left)
+    return replace(decision, status=status, actions=(*told, *decision.actions))
+
+
+def overdue(seen: Observed) -> str:
+    """Why a drain has to be given up; "" where it has not."""
+    drained = seen.status.drain
+    if drained is None or drained.drained_at is not None or seen.now <= drained.started_at + seen.pace.drain_patience:
+        return ""
+    return ", ".join(
+        f"{ref} has {view.pods} Pods and is scaled to {view.replicas}{f' by {view.scaled_by}' if view.scaled_by else ''}"
+        for ref, view in seen.workloads.items()
+        if ref in _named(drained) and (view.replicas or view.pods)
+    )
+
+
+def missing(seen: Observed) -> str:
+    """What the spec would drain and nobody finds; "" where all is there, or nothing is to be done."""
+    plan, wished = seen.status.plan, seen.spec.drain
+    if wished is None or plan is None or plan.count == 0:
+        return ""
+    refs = (WorkloadRef(workload.kind.value, workload.name) for workload in wished.workloads)
+    return ", ".join(str(ref) for ref in refs if ref not in seen.workloads)
+
+
+def announce(seen: Observed) -> Decision:
+    """Write down what is to be drained. It is looked at from now on, and scaled when it was seen."""
+    wished = seen.spec.drain.workloads if seen.spec.drain is not None else ()
+    named = tuple(DrainedWorkload(kind=workload.kind.value, name=workload.name) for workload in wished)
+    status = replace(seen.status, drain=Drain(workloads=named, started_at=seen.now))
+    decision = _rest(
+        replace(seen, status=status),
+        Phase.DRAINING,
+        Standing.WORKING,
+        Reason.DRAINING,
+        "Looking at what is to be drained.",
+    )
+    hold: tuple[Action, ...] = () if seen.has_finalizer else (AddFinalizer(),)
+    return replace(decision, actions=(*hold, *decision.actions), wake_at=seen.now)
+
+
+def _begin(seen: Observed, drained: Drain) -> Decision:
+    """Write down what each of them has, and then scale it to zero; what is not there cannot write."""
+    views = {known: seen.workloads.get(WorkloadRef(known.kind, known.name)) for known in drained.workloads}
+    found = tuple(replace(known, replicas=view.replicas) for known, view in views.items() if view is not None)
+    drained = replace(drained, workloads=found)
+    names = ", ".join(f"{known.kind} {known.name} ({known.replicas})" for known in found) or "nothing of it is there"
+    seen = replace(seen, status=replace(seen.status, drain=drained))
+    decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, f"Scaling to zero: {names}.")
+    return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))
+
+
+def _held_down(seen: Observed, drained: Drain) -> tuple[Scale, ...]:
+    return tuple(Scale(ref, 0) for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas)
+
+
+def _named(drained: Drain) -> dict[WorkloadRef, int]:
+    """Those that were seen, and so perhaps scaled, with what they had before."""
+    return {
+        WorkloadRef(known.kind, known.name): known.replicas for known in drained.workloads if known.replicas is not None
+    }
+
+
+def _unready(seen: Observed, drained: Drain) -> str:
+    return ", ".join(
+        f"{ref} has {view.ready} of {view.replicas}"
+        for ref, view in seen.workloads.items()
+        if ref in _named(drained) and view.ready < min(view.replicas, _named(drained)[ref])
+    )
+
+
+def _rest(seen: Observed, phase: Phase, how: Standing, reason: Reason, message: str) -> Decision:
+    status = standing(seen, seen.status, how, reason, message, phase)
+    told = news(seen, status, reason, message, warning=False) if phase is not seen.status.phase else ()
+    return Decision(status, told, seen.now + seen.pace.look_at_workloads)

@@ -1,0 +1,74 @@
+"""The stage that puts the run's backup in the place of the database, once nothing writes to that any more.
+
+Its step can be made again after every loss: it finds what the one before it left, and goes on or begins anew. It must not
+drain or resume anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dbmigration.api.reasons import Reason, ReasonClass, classify
+from dbmigration.api.spec import duration
+from dbmigration.api.status import StepState
+from dbmigration.lifecycle import attempts, draining, ends, record
+from dbmigration.lifecycle.attempts import Answer, Lost
+from dbmigration.lifecycle.decision import Decision
+from dbmigration.lifecycle.observed import Observed
+from dbmigration.lifecycle.telling import heads
+from dbmigration_runner.contract.result import Outcome, Result
+from dbmigration_runner.contract.task import StepKind
+
+_LOST_RESTORES = 3
+
+
+def restore(seen: Observed) -> Observed | Decision:
+    """Restore, and believe it only when the heads were read back."""
+    step = seen.latest(StepKind.RESTORE)
+    if step is None:
+        if why := draining.overdue(seen):
+            return ends.fail(seen, Reason.DRAIN_CONTESTED, f"The workloads could not be drained: {why}.")
+        return attempts.start(seen, StepKind.RESTORE)
+    match step.state:
+        case StepState.SUCCEEDED:
+            return seen
+        case StepState.LOST:
+            return _again(seen)
+        case StepState.FAILED | StepState.STOPPED:
+            return attempts.again(seen, StepKind.RESTORE)
+        case StepState.STARTED:
+            answer = attempts.follow(seen, step)
+    match answer:
+        case Decision():
+            return answer
+        case Lost(after, words):
+            return _again(after, words)
+        case Answer():
+            return _judge(answer.seen, answer.result)
+
+
+def _again(seen: Observed, words: str = "") -> Decision:
+    losses = sum(
+        1 for step in seen.status.steps if step.name == StepKind.RESTORE.value and step.state is StepState.LOST
+    )
+    if losses >= _LOST_RESTORES:
+        message = f"The restore step was lost {losses} times; look at the memory limits and the nodes."
+        return ends.fail(seen, Reason.STEP_LOST, message)
+    return attempts.start(seen, StepKind.RESTORE, words)
+
+
+def _judge(seen: Observed, result: Result) -> Observed | Decision:
+    if result.outcome is Outcome.FAILED:
+        if classify(result.reason)[1] is ReasonClass.MENDABLE and _time_is_up(seen):
+            return ends.fail(seen, Reason.TIMED_OUT, f"The backup could not be restored in time: {result.message}")
+        return attempts.refused(seen, StepKind.RESTORE, result)
+    if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
+        message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
+        return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
+    return replace(seen, status=record.restored(seen.status, result.restore))
+
+
+def _time_is_up(seen: Observed) -> bool:
+    """The application stands still meanwhile: what is outside is not waited for without an end."""
+    first = next(step for step in seen.status.steps if step.name == StepKind.RESTORE.value)
+    return seen.now > first.started_at + duration(seen.spec.timeouts.restore)
