@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import itertools
-import textwrap
-from pathlib import Path
-
 import pytest
-from alembic.script import Script
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from dbmigration_runner.checks.drops import Ledger
 from dbmigration_runner.checks.reversal import Drop, Reversal, Reversible, reversal, taken_away
 from dbmigration_runner.checks.script_operations import convert_is_safe
 from dbmigration_runner.checks.script_values import Made
-from dbmigration_runner.checks.sql_text import read_sql
-
-_numbers = itertools.count()
-HEAD = "down_revision = None\nimport logging\nimport sys\nimport sqlalchemy as sa\nfrom alembic import op\nfrom sqlalchemy import orm\n"
-DOES = "op.create_table('t')"
+from tests.unit.runner.revisions import revision
 
 
 @pytest.fixture
 def load(tmp_path):
     """Load a module: `load("downgrade's body", "module's text")`."""
-
-    def load(downgrade: str | None, more: str = "", upgrade: str = DOES) -> Script:
-        text = HEAD + textwrap.dedent(more) + _function("upgrade", upgrade)
-        return loaded(tmp_path, text + (_function("downgrade", downgrade) if downgrade is not None else ""))
-
-    return load
-
-
-def _function(name: str, body: str) -> str:
-    return f"\n\ndef {name}():\n" + textwrap.indent(textwrap.dedent(body), "    ")
-
-
-def loaded(folder: Path, text: str) -> Script:
-    path = folder / f"revision_{next(_numbers)}.py"
-    path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return Script(module, path.stem, str(path))
+    return lambda *texts, **more: revision(tmp_path, *texts, **more)
 
 
 def told(found: Reversal) -> tuple[list[str], list[str]]:
@@ -324,46 +290,6 @@ def test_what_is_taken_away_is_said_in_todays_names(load):
 
 
 @pytest.mark.parametrize(
-    ("sql", "drops", "unclear"),
-    [
-        ("DROP TABLE IF EXISTS a, s.b CASCADE", ["a", "s.b"], []),
-        ('drop table "A b", "s""x"."y"', ["A b", 's"x.y'], []),
-        ("DROP TABLE `a`; drop /* x */ table -- y\n b", ["a", "b"], []),
-        ("ALTER TABLE ONLY t DROP COLUMN IF EXISTS a CASCADE, DROP b, ADD COLUMN c int", ["t.a", "t.b"], []),
-        ("ALTER TABLE t DROP CONSTRAINT a, DROP PRIMARY KEY, ALTER COLUMN b DROP NOT NULL, DROP INDEX i", [], []),
-        ('ALTER TABLE t DROP "constraint"', ["t.constraint"], []),
-        ("ALTER TABLE t ALTER COLUMN a TYPE int USING a::int", [], ["changes the type of t.a, which may cut values"]),
-        ("ALTER TABLE t MODIFY COLUMN a VARCHAR(10)", [], ["changes the type of t.a, which may cut values"]),
-        ("ALTER TABLE t DROP PARTITION p", [], ["drops a partition of t"]),
-        ("ALTER TABLE t RENAME TO u; DROP TABLE u", ["t"], []),
-        ("ALTER TABLE t RENAME COLUMN a TO b; ALTER TABLE t DROP b", ["t.a"], []),
-        ("TRUNCATE TABLE a, b RESTART IDENTITY", ["a", "b"], []),
-        ("DELETE FROM a", ["a"], []),
-        ("DELETE FROM a WHERE b", [], ["deletes rows of a"]),
-        ("UPDATE a SET x = (SELECT y FROM b), z = 1 WHERE c", [], ["overwrites values of a.x", "overwrites values of a.z"]),
-        ("UPDATE a AS t SET (x, y) = (1, 2)", [], ["overwrites values of a.…"]),
-        ("ALTER TABLE a ADD COLUMN n int; UPDATE a SET n = 1", [], []),
-        ("INSERT INTO a VALUES (1) ON CONFLICT (id) DO UPDATE SET b = 1", [], ["overwrites values of a"]),
-        ("WITH gone AS (DELETE FROM a RETURNING *) SELECT * FROM gone", [], ["deletes or overwrites rows by a statement that begins with WITH"]),
-        ("DO $$ BEGIN DROP TABLE a; END $$", [], ["runs a DO block that may destroy something"]),
-        ("DO $x$ BEGIN PERFORM 1; END $x$", [], []),
-        ("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ DELETE FROM a $$", [], []),
-        ("DROP TYPE mood CASCADE", [], ["drops the type mood with the columns that use it"]),
-        ("DROP VIEW v; DROP FUNCTION f; DROP TRIGGER g ON t; DROP SEQUENCE s; DROP MATERIALIZED VIEW m", [], []),
-        ("CALL clean()", [], ["calls the procedure clean"]),
-        ("SELECT 'DROP TABLE a', \"drop table b\"", [], []),
-        ("", [], []),
-        (";;; '", [], []),
-    ],
-)  # fmt: skip
-def test_sql_is_read_statement_by_statement(sql, drops, unclear):
-    ledger = Ledger()
-    read_sql(sql, ledger)
-    ledger.close()
-    assert ([str(drop) for drop in ledger.drops], ledger.unclear) == (drops, unclear)
-
-
-@pytest.mark.parametrize(
     ("old", "new", "safe"),
     [
         (Made("String", arguments=(10,)), Made("String", arguments=(20,)), True),
@@ -381,92 +307,6 @@ def test_sql_is_read_statement_by_statement(sql, drops, unclear):
 )
 def test_a_type_that_holds_every_value_of_the_old_one_cuts_none(old, new, safe):
     assert convert_is_safe(old, new) is safe
-
-
-NAMES = st.sampled_from(
-    ["op", "sa", "x", "y", "drop_table", "batch_alter_table", "execute", "downgrade", "upgrade", "self"]
-)
-EXPRESSIONS = st.recursive(
-    st.one_of(
-        NAMES,
-        st.text(max_size=12).map(repr),
-        st.integers(-5, 5).map(repr),
-        st.sampled_from(["None", "...", "b'x'", "1.5", "1j", "'DROP TABLE t'", "'%s %(a)d {} {0.x!r:>9}'", "f'{x!r}'"]),
-    ),
-    lambda inner: st.one_of(
-        st.tuples(inner, NAMES).map(lambda part: f"({part[0]}).{part[1]}"),
-        st.tuples(inner, st.lists(inner, max_size=3)).map(lambda part: f"({part[0]})({', '.join(part[1])})"),
-        st.tuples(inner, inner).map(lambda part: f"({part[0]})(*{part[1]}, **{{'a': {part[1]}}})"),
-        st.tuples(inner, st.sampled_from(["+", "%", "*", "==", "in", "is", "and", "or", "<"]), inner).map(
-            lambda part: f"(({part[0]}) {part[1]} ({part[2]}))"
-        ),
-        st.lists(inner, min_size=1, max_size=3).map(lambda parts: f"[{', '.join(parts)}, *x]"),
-        st.tuples(inner, inner).map(lambda part: f"{{{part[0]}: {part[1]}, **y}}"),
-        st.tuples(inner, inner).map(lambda part: f"({part[0]})[{part[1]}]"),
-        st.tuples(inner, inner).map(lambda part: f"[{part[0]} for x in {part[1]} if y]"),
-        st.tuples(inner, inner).map(lambda part: f"({part[0]} if x else {part[1]})"),
-        inner.map(lambda part: f"(lambda x, *y, z=1, **w: {part})"),
-        inner.map(lambda part: f"(x := {part})"),
-    ),
-    max_leaves=8,
-)
-STATEMENTS = st.recursive(
-    st.one_of(
-        EXPRESSIONS,
-        EXPRESSIONS.map(lambda part: f"x, *y = {part}"),
-        EXPRESSIONS.map(lambda part: f"x.y[z] += {part}"),
-        EXPRESSIONS.map(lambda part: f"return {part}"),
-        EXPRESSIONS.map(lambda part: f"raise {part}"),
-        EXPRESSIONS.map(lambda part: f"assert {part}"),
-        st.sampled_from(["pass", "global g", "del x", "import os.path as x", "from . import y", "from sqlalchemy import *"]),
-    ),
-    lambda inner: st.one_of(
-        st.tuples(EXPRESSIONS, inner).map(lambda part: f"for x, y in {part[0]}:\n{_in(part[1])}\n    continue"),
-        st.tuples(EXPRESSIONS, inner, inner).map(lambda part: f"if {part[0]}:\n{_in(part[1])}\nelse:\n{_in(part[2])}"),
-        st.tuples(EXPRESSIONS, inner).map(lambda part: f"while {part[0]}:\n{_in(part[1])}\n    break"),
-        st.tuples(EXPRESSIONS, inner).map(lambda part: f"with {part[0]} as x, y as (z, *w):\n{_in(part[1])}"),
-        st.tuples(inner, inner).map(lambda part: f"try:\n{_in(part[0])}\nexcept x as y:\n{_in(part[1])}\nfinally:\n    pass"),
-        st.tuples(EXPRESSIONS, inner).map(lambda part: f"match {part[0]}:\n    case [x, *y] if z:\n{_in(_in(part[1]))}"),
-        st.tuples(inner, EXPRESSIONS).map(lambda part: f"def x(op, /, y={part[1]}, *, z={part[1]}, **w):\n{_in(part[0])}\nx(x)"),
-        st.tuples(inner, inner).map("\n".join),
-    ),
-    max_leaves=6,
-)  # fmt: skip
-
-
-SQL_WORDS = st.sampled_from(
-    "DROP TABLE ALTER UPDATE SET DELETE FROM TYPE COLUMN RENAME TO WITH DO TRUNCATE a \"b\" 'c ' . , ; ( ) $$ $x$ /* */ -- ` \ue000".split()  # noqa: SIM905  # it reads as SQL
-)
-
-
-def _in(text: str) -> str:
-    return textwrap.indent(text, "    ")
-
-
-@pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-@given(body=STATEMENTS)
-def test_no_text_of_a_downgrade_is_too_strange(tmp_path, body):
-    text = HEAD + "x = ('a', 'b')\ny = {'a': 1}\n\ndef downgrade():\n" + _in(body)
-    try:
-        ast.parse(text)
-        compile(text, "m", "exec")
-    except (SyntaxError, ValueError):
-        return
-    found = reversal(loaded(tmp_path, text))
-    assert isinstance(found, Reversal)
-    for sentence in found.unclear:
-        assert sentence.isprintable() or "\n" not in sentence
-        assert len(sentence) <= 200
-
-
-@settings(deadline=None)
-@given(sql=st.lists(SQL_WORDS).map(" ".join))
-def test_no_text_of_sql_is_too_strange(sql):
-    ledger = Ledger()
-    read_sql(sql, ledger)
-    ledger.close()
-    assert all(drop.table for drop in ledger.drops)
 
 
 def test_a_drop_says_what_it_takes():
