@@ -121,7 +121,8 @@ class _Child:
         self._connections = Connections(self._order.guests, self._tell)
         self._connections.install()
         threading.Thread(target=parent.obey, args=(self._connections,), name="dbmigration", daemon=True).start()
-        sys.argv = ["alembic", "upgrade", self._migrations.target]  # env.py may look; ours would tell it nothing
+        word = "downgrade" if self._task.kind is StepKind.DOWNGRADE else "upgrade"
+        sys.argv = ["alembic", word, self._migrations.target]  # env.py may look; ours would tell it nothing
 
     @property
     def _migrations(self) -> Migrations:
@@ -137,7 +138,12 @@ class _Child:
         if self._connections is None:
             raise AssertionError("prepared before")
         environment = Environment(self._migrations, url, self._connections)
-        works = {StepKind.PLAN: self._plan, StepKind.MIGRATE: self._migrate, StepKind.LOOK: self._look}
+        works = {
+            StepKind.PLAN: self._plan,
+            StepKind.MIGRATE: self._migrate,
+            StepKind.DOWNGRADE: self._migrate,
+            StepKind.LOOK: self._look,
+        }
         environment.run(works[self._task.kind])
         if self._task.kind is StepKind.PLAN and self._way is not None and self._way.pending:
             from dbmigration_runner.checks.render import render
@@ -148,27 +154,25 @@ class _Child:
         from dbmigration_runner.checks import faults, graph
 
         faults.load(script)
-        self._way = graph.way(script, heads, self._migrations.target)
+        self._way = graph.way(script, heads, self._migrations.target, may_go_down=self._task.policy.downgrade)
         findings = tuple(self._findings(migration)) if self._way.pending else ()
-        self._tell_plan(heads, self._way, migration, script, findings)
+        self._tell_plan(heads, self._way, self._way, migration, script, findings)
         yield from ()
 
     def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
         from dbmigration_runner.checks import faults, graph
 
         faults.load(script)
+        decided = self._decided_way(script, heads)
+        path = graph.back(script, decided, heads) if self._task.undo else decided
+        told = self._tell_plan(heads, path, decided, migration, script, ())
         expected = self._task.expected
-        rest = graph.way(script, heads, self._migrations.target)
-        whole = rest
-        if expected is not None:
-            first = self._task.run.attempt == 1 and not self._order.again
-            whole = graph.agree(script, heads, self._migrations.target, expected, first_attempt=first)
-        told = self._tell_plan(heads, whole, migration, script, ())
         if expected is not None and told.hash != expected.hash:
             raise Refusal(
                 RunnerReason.PLAN_CHANGED,
                 "The scripts, env.py, the configuration or the image are not those that were planned: plan again.",
             )
+        rest = path.rest(heads)
         if not rest.pending:
             return
         if not heads:
@@ -182,6 +186,16 @@ class _Child:
             yield step
             self._settle(migration)
         self._running = None
+
+    def _decided_way(self, script: ScriptDirectory, heads: tuple[str, ...]) -> Way:
+        """What the run decided on; without a decision, what there is to do now."""
+        from dbmigration_runner.checks import graph
+
+        target, expected, down = self._migrations.target, self._task.expected, self._task.policy.downgrade
+        if expected is None:
+            return graph.way(script, heads, target, may_go_down=down)
+        first = self._task.run.attempt == 1 and not self._order.again and not self._task.undo
+        return graph.agree(script, heads, target, expected, first_attempt=first, may_go_down=down)
 
     def _look(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
         del script
@@ -201,6 +215,7 @@ class _Child:
         self,
         heads: tuple[str, ...],
         way: Way,
+        decided: Way,
         migration: MigrationContext,
         script: ScriptDirectory,
         findings: tuple[Finding, ...],
@@ -209,11 +224,13 @@ class _Child:
 
         planned = Planned(
             version_table=self._version_table(migration),
-            hash=graph.plan_hash(script, way, self._migrations.config, self._migrations.image),
+            hash=graph.plan_hash(script, decided, self._migrations.config, self._migrations.image),
             heads=heads,
             start=way.start,
             target=way.final,
             revisions=tuple(PlannedRevision(found.revision, _title(found)) for found in way.pending),
+            places=way.places,
+            down=way.down,
             findings=findings,
         )
         self._tell(planned)

@@ -40,7 +40,10 @@ class Opened:
 
 @dataclass(frozen=True)
 class Planned:
-    """What lies between the database and the target, as env.py's own migration context sees both."""
+    """What lies between the database and the target, as env.py's own migration context sees both.
+
+    `places` are the heads after each of the revisions; `down` says that they are undone.
+    """
 
     version_table: str
     hash: str
@@ -48,6 +51,8 @@ class Planned:
     start: tuple[str, ...]
     target: tuple[str, ...]
     revisions: tuple[PlannedRevision, ...]
+    places: tuple[tuple[str, ...], ...] = ()
+    down: bool = False
     findings: tuple[Finding, ...] = ()
 
 

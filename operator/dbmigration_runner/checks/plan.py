@@ -54,7 +54,7 @@ def plan(step: Step) -> Result:
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
-        f"{report.count} revisions are pending." if report.count else "Nothing is pending.",
+        _said(report),
         changed=left,
         heads=after.heads,
         catalog=after.catalog,
@@ -72,6 +72,14 @@ def _nothing_told() -> RunnerError:
     return RunnerError(RunnerReason.ENVIRONMENT_DID_NOTHING, "env.py ended without showing its revisions.")
 
 
+def _said(report: PlanReport) -> str:
+    if not report.count:
+        return "Nothing is pending."
+    return (
+        f"{report.count} revisions are to be undone." if report.downgrade else f"{report.count} revisions are pending."
+    )
+
+
 def _report(story: Story, told: Planned) -> PlanReport:
     known = {item.revision: item for item in story.rendered}
     complete = all(found.id in known and not known[found.id].unrenderable for found in told.revisions)
@@ -84,6 +92,7 @@ def _report(story: Story, told: Planned) -> PlanReport:
         revisions=told.revisions,
         statements=sum(item.statements for item in story.rendered) if complete else None,
         findings=(*told.findings, *_unrenderable(story, told)),
+        downgrade=told.down,
     )
 
 
