@@ -156,7 +156,7 @@ class _Child:
         faults.load(script)
         self._way = graph.way(script, heads, self._migrations.target, may_go_down=self._task.policy.downgrade)
         findings = tuple(self._findings(migration)) if self._way.pending else ()
-        self._tell_plan(heads, self._way, self._way, migration, script, findings)
+        self._tell_plan(heads, self._way, migration, digest=self._hash(script, self._way), findings=findings)
         yield from ()
 
     def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
@@ -165,7 +165,7 @@ class _Child:
         faults.load(script)
         decided = self._decided_way(script, heads)
         path = graph.back(script, decided, heads) if self._task.undo else decided
-        told = self._tell_plan(heads, path, decided, migration, script, ())
+        told = self._tell_plan(heads, path, migration, digest=self._hash(script, decided))
         expected = self._task.expected
         if expected is not None and told.hash != expected.hash:
             raise Refusal(
@@ -211,20 +211,23 @@ class _Child:
     def _applied(self, *, step: Any, **_: Any) -> None:
         self._tell(Applied(str(step.up_revision_id)))
 
+    def _hash(self, script: ScriptDirectory, way: Way) -> str:
+        from dbmigration_runner.checks import graph
+
+        return graph.plan_hash(script, way, self._migrations.config, self._migrations.image)
+
     def _tell_plan(
         self,
         heads: tuple[str, ...],
         way: Way,
-        decided: Way,
         migration: MigrationContext,
-        script: ScriptDirectory,
-        findings: tuple[Finding, ...],
+        *,
+        digest: str,
+        findings: tuple[Finding, ...] = (),
     ) -> Planned:
-        from dbmigration_runner.checks import graph
-
         planned = Planned(
             version_table=self._version_table(migration),
-            hash=graph.plan_hash(script, decided, self._migrations.config, self._migrations.image),
+            hash=digest,
             heads=heads,
             start=way.start,
             target=way.final,

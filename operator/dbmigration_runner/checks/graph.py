@@ -161,6 +161,8 @@ def plan_hash(script: ScriptDirectory, path: Way, config_file: str, image: str) 
 
 
 def _upward(script: ScriptDirectory, heads: tuple[str, ...], target: str) -> tuple[Script, ...]:
+    if target == BASE:
+        return ()
     for found in script.iterate_revisions(target, heads, implicit_base=True):
         _refuse_without(found, "upgrade", RunnerReason.SCRIPT_ERROR)
     steps = script._upgrade_revs(target, heads)  # type: ignore[arg-type]  # noqa: SLF001  # what `upgrade` calls
@@ -218,7 +220,7 @@ def _resolve(script: ScriptDirectory, target: str) -> tuple[str, ...]:
 
 def _behind(script: ScriptDirectory, heads: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the wanted revisions that the database has left behind."""
-    behind = {BASE}
+    behind = {BASE} if heads else set()
     frontier = [parent for head in heads for parent in _parents(script, head)]
     while frontier:
         current = frontier.pop()

@@ -16,6 +16,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.task import StepKind
 
 RESULT_VERSION = 1
+LOSES_DATA = "LosesData"  # the code of a finding: undoing a revision drops what holds data
 RESULT_BYTES = 4096  # the kubelet cuts a termination message here
 MESSAGE_CHARACTERS = 900  # a condition's message stays readable, and the document within its budget
 

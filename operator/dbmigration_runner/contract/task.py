@@ -26,6 +26,7 @@ class StepKind(str, Enum):
     LOOK = "look"
 
 
+CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE})  # what changes the database; never silently made again
 WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE})  # these run nothing that an application brings
 
 
