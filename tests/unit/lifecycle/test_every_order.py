@@ -146,16 +146,8 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         assert run is not None, "ready without a run"
         assert run.identity == lab.observe().identity, "ready for a spec that nobody acted on"
     for action in decision.actions:
-        if isinstance(action, StartStep) and action.ref.kind is StepKind.BACKUP:
-            assert all(StepKind(step.name) not in CHANGING for step in status.steps), "a backup of what a migration left behind"
-        first = isinstance(action, StartStep) and action.ref.kind in CHANGING and action.ref.attempt == 1
-        if first and run.procedure is Procedure.MIGRATE:
-            skips = lab.spec["backup"].get("skip")
-            made = [backup for backup in status.backups if backup.name == run.backup and backup.sha256]
-            assert skips or made, "a migrate step without a recorded verified backup or the stated risk"
-            assert skips or set(made[0].revisions) == set(run.start_revisions)
-            assert lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
-            assert not lab.deleting
+        if isinstance(action, StartStep):
+            _check_start(action, lab, decision)
     if was is not None and run is not None and was.number == run.number:
         for name in ("identity", "generation", "started_at"):
             assert getattr(was, name) == getattr(run, name), f"the run's {name} changed"
@@ -170,6 +162,21 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         assert status.current_revisions == run.start_revisions == tuple(lab.heads), "a way back that nobody read"
         assert lab.catalog == status.plan.catalog, "a way back to another schema"
     assert len(lab.applied) == len(set(lab.applied)), "a revision was applied twice"
+
+
+def _check_start(action: StartStep, lab: Explorer, decision: Decision) -> None:
+    status, run = decision.status, decision.status.run
+    if action.ref.kind is StepKind.BACKUP:
+        assert all(StepKind(step.name) not in CHANGING for step in status.steps), (
+            "a backup of what a migration left behind"
+        )
+    if action.ref.kind in CHANGING and action.ref.attempt == 1 and run.procedure is Procedure.MIGRATE:
+        skips = lab.spec["backup"].get("skip")
+        made = [backup for backup in status.backups if backup.name == run.backup and backup.sha256]
+        assert skips or made, "a migrate step without a recorded verified backup or the stated risk"
+        assert skips or set(made[0].revisions) == set(run.start_revisions)
+        assert lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
+        assert not lab.deleting
 
 
 def _turn(lab: Explorer, *, effects: int | None = None) -> None:
