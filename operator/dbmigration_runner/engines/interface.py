@@ -185,7 +185,7 @@ class Lock(Protocol):
 class Engine(Protocol):
     """A database server or file, reached by one URL."""
 
-    name: str  # "postgresql", "sqlite": also the prefix of the engine's modules
+    name: str  # "postgresql", "mysql", "sqlite": also the prefix of the engine's modules
     url: URL  # the manifest's, normalised; holds the password: for connecting and for redaction only
 
     def connect(
