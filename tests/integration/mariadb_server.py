@@ -141,16 +141,18 @@ def running_mariadb() -> Iterator[MariaDB]:
         if user:
             os.chown(home, _UNPRIVILEGED, _UNPRIVILEGED)
         home.chmod(0o755)
-        subprocess.run(
+        made = subprocess.run(
             [
                 *(_program("mariadb-install-db"), "--no-defaults", f"--datadir={home / 'data'}"),
                 *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
             ],
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             cwd=home,
             **user,
         )
+        assert made.returncode == 0, made.stdout + made.stderr
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         files = {"datadir": home / "data", "socket": home / "socket", "pid-file": home / "pid", "port": port}

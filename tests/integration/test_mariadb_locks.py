@@ -10,7 +10,7 @@ import pymysql
 import pytest
 
 from dbmigration_runner.contract.task import LockBudget, RunIdentity
-from dbmigration_runner.engines.mysql_names import guest_prefix, owner_lock, run_lock
+from dbmigration_runner.engines.mysql_names import guest_locks, owner_lock, run_lock
 from dbmigration_runner.step import application_name
 from tests.integration.mariadb_server import SLEEP, said
 from tests.integration.projects import create, wait_for
@@ -86,7 +86,7 @@ def test_a_lock_in_another_database_of_the_server_is_in_nobodys_way(shop, mariad
 
 def test_a_session_left_over_from_an_earlier_attempt_is_ended_after_the_grace_period(shop, mariadb_database):
     with holding(mariadb_database, user="shop") as zombie:
-        said(zombie, f"SELECT GET_LOCK('{guest_prefix(mariadb_database.name)}{zombie.thread_id()}', 0)")
+        said(zombie, f"SELECT GET_LOCK('{guest_locks(mariadb_database.name)[4]}', 0)")
         result = shop.run("migrate", locks=QUICK).result
         with pytest.raises(pymysql.OperationalError):
             said(zombie, "SELECT 1")

@@ -26,7 +26,7 @@ from dbmigration_runner.engines.mysql_drivers import (
     with_tls,
 )
 from dbmigration_runner.engines.mysql_lock import MySQLLock, no_schema
-from dbmigration_runner.engines.mysql_names import SCHEMA, guest_prefix, holding, parts, quoted, reader_prefix
+from dbmigration_runner.engines.mysql_names import SCHEMA, guest_locks, holders, parts, quoted, reader_locks
 from dbmigration_runner.engines.session import AlchemySession, sessions
 from dbmigration_runner.errors import Refusal, StatementRefused
 
@@ -152,8 +152,8 @@ class MySQL:
 
     def guests(self, session: Session) -> tuple[Guest, ...]:
         """See interface.Engine."""
-        schema = _schema(session)
-        return tuple(Guest(int(number), "env.py") for (number,) in session.rows(holding(guest_prefix(schema))))
+        held = session.rows(holders(guest_locks(_schema(session))))[0]
+        return tuple(Guest(int(number), "env.py") for number in held if number is not None)
 
     def cancel(self, session: Session, guests: tuple[Guest, ...]) -> None:
         """See interface.Engine."""
@@ -220,18 +220,13 @@ class MySQL:
             time.sleep(POLL_SECONDS)
 
     def _kill(self, session: Session, guests: tuple[Guest, ...], how: str) -> None:
-        """End those that still hold their own name: after a restart of the server a number may be somebody else's."""
+        """End those that still hold a lock of ours: after a restart of the server a number may be somebody else's."""
         schema = _schema(session)
-        alive = {
-            int(number)
-            for prefix in (guest_prefix(schema), reader_prefix(schema))
-            for (number,) in session.rows(holding(prefix))
-        }
+        alive = session.rows(holders((*guest_locks(schema), *reader_locks(schema))))[0]
         for guest in guests:
             if guest.session in alive:
-                with contextlib.suppress(
-                    StatementRefused
-                ):  # it ended meanwhile, or is another user's: who waits sees it
+                # It ended meanwhile, or runs a routine with its definer's rights and counts as his: who waits sees that.
+                with contextlib.suppress(StatementRefused):
                     session.run(f"{how} {guest.session:d}")
 
 

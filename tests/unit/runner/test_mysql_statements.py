@@ -7,7 +7,14 @@ import pytest
 
 from dbmigration_runner.engines.messages import describe, sql_error
 from dbmigration_runner.engines.mysql_guest import GUESTS
-from dbmigration_runner.engines.mysql_names import LONGEST_LOCK_NAME, guest_prefix, owner_lock, run_lock, text_literal
+from dbmigration_runner.engines.mysql_names import (
+    LONGEST_LOCK_NAME,
+    guest_locks,
+    owner_lock,
+    reader_locks,
+    run_lock,
+    text_literal,
+)
 
 HARMLESS = [
     "SELECT 1",
@@ -115,7 +122,7 @@ def test_a_lock_timeout_and_a_refused_write_are_told_apart():
 
 def test_a_lock_has_a_name_that_every_server_takes_and_no_other_schema():
     schema, name = "x" * 64, "dbmigration/1be2e452/7/shops/shop"
-    for lock in (run_lock(schema), owner_lock(schema, name), f"{guest_prefix(schema)}{2**63}"):
+    for lock in (run_lock(schema), owner_lock(schema, name), *guest_locks(schema), *reader_locks(schema)):
         assert len(lock) <= LONGEST_LOCK_NAME
     assert run_lock("a") != run_lock("b")
 
