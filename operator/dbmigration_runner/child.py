@@ -178,6 +178,8 @@ class _Child:
             self._connections.watch_commits()
         for step in graph.steps_of(script, rest):
             self._running = step.revision.revision
+            if self._connections is not None:
+                self._connections.begin_revision(step.revision.revision)
             self._tell(Started(step.revision.revision))
             yield step
             self._settle(migration)

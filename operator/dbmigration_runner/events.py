@@ -89,6 +89,15 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class Stayed:
+    """A statement of a revision ran, once or several times on end, and was committed. `statement` holds no value."""
+
+    revision: str
+    statement: str
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class Settled:
     """Whatever ran so far is committed together with its revision: the heads tell it all."""
 
@@ -110,7 +119,7 @@ class Failed:
     detail: tuple[str, ...] = field(default=())
 
 
-Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Settled | Finished | Failed
+Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Settled | Finished | Failed
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 

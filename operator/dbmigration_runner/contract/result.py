@@ -102,7 +102,8 @@ class CheckReport:
 class MigrateReport:
     """What this attempt did. `applied` holds the revisions of this attempt only, in order.
 
-    `torn` says that something of the failed revision is there, although it does not count as applied.
+    `torn` says that something of the failed revision is there, although it does not count as applied; `ran` are those of
+    its statements that are committed, in order and without values, as far as they went through SQLAlchemy.
     """
 
     applied: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class MigrateReport:
     error: str = ""
     lock_waits: int = 0
     checks: tuple[CheckReport, ...] = ()
+    ran: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def _cut(result: Result, share: int) -> Result:
             applied=migrate.applied[-share:] if share else (),
             error=_short(migrate.error, width),
             checks=tuple(CheckReport(item.name[:80], item.passed, _short(item.message, width)) for item in checks),
+            ran=tuple(_short(item, width) for item in migrate.ran[:share]),
         )
     if backup is not None:
         backup = dataclasses.replace(

@@ -67,10 +67,14 @@ class Guest:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What dressing a connection of env.py brought to light. `session` is 0 where the engine has no such number."""
+    """What dressing a connection of env.py brought to light. `session` is 0 where the engine has no such number.
+
+    `transactional` is False where a statement may stay although its transaction is rolled back.
+    """
 
     session: int
     proven: bool
+    transactional: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Rights:
     creates_somewhere: bool | None = None
     tables: int = 0  # of users, without the version table
     owned_tables: int = 0
+    untransactional: tuple[str, ...] = ()  # tables whose rows no rollback takes back
 
 
 class Guests(Protocol):
@@ -96,6 +101,10 @@ class Guests(Protocol):
 
     def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
         """Dress a connection just opened. Raises whatever the driver raises where it is another engine's."""
+        ...
+
+    def begins(self, connection: Any) -> None:
+        """A transaction of SQLAlchemy's begins: take note of what later questions compare with."""
         ...
 
     def will_commit_writes(self, connection: Any) -> bool:
@@ -115,7 +124,7 @@ class Guests(Protocol):
         ...
 
     def commits_before_failing(self, connection: Any, statement: str) -> bool:
-        """Could it have committed a part of itself although it failed?"""
+        """Could it have committed a part of itself, or what ran before it, although it failed?"""
         ...
 
     def transaction(self, connection: Any) -> str:
