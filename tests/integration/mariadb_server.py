@@ -50,9 +50,7 @@ class MariaDB:
 
     port: int
 
-    def url(
-        self, database: str, *, user: str = "shop", password: str = CANARY, driver: str = "mysql+pymysql"
-    ) -> str:
+    def url(self, database: str, *, user: str = "shop", password: str = CANARY, driver: str = "mysql+pymysql") -> str:
         url = URL.create(driver, username=user, password=password, host="127.0.0.1", port=self.port, database=database)
         return url.render_as_string(hide_password=False)
 

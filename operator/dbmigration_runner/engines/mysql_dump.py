@@ -20,9 +20,8 @@ from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
 from dbmigration_runner.engines.mysql_locks import ReadLock, lock_for_reading, lock_the_others, position
-from dbmigration_runner.engines.mysql_names import quoted
 from dbmigration_runner.engines.mysql_readme import README
-from dbmigration_runner.engines.mysql_sql import RowCounter
+from dbmigration_runner.engines.mysql_sql import RowCounter, without_name
 from dbmigration_runner.engines.mysql_streams import SCHEMA, Streams, arguments, of_rows, run
 from dbmigration_runner.engines.mysql_tables import Inventory, Stream
 from dbmigration_runner.engines.mysql_tools import Tools, choose, installed, option_file, series_of
@@ -127,8 +126,10 @@ class MySQLDump:
 
             new.add(archive.README, README)
             tables = [table.name for table in there.tables]
-            created = text_of(_NO_ROWS, *there.sequences, *tables) if there.sequences or tables else b""
-            new.add(archive.TABLES, _compressed(created))
+            created = (
+                text_of((*_NO_ROWS, "--skip-comments"), *there.sequences, *tables) if there.sequences or tables else b""
+            )
+            new.add(archive.TABLES, _compressed(without_name(created, self._database)))
             self._rows(rows_of, new.add_rows, alive)
             # After the rows, or one of them might have a number that the sequence gives once more.
             values = text_of(_NO_ROWS, *there.sequences) if there.sequences else b""
@@ -196,9 +197,7 @@ class MySQLDump:
                 if more or pieces < 2 or not table.key or not table.is_transactional:  # noqa: PLR2004
                     divided.append(stream)
                     continue
-                least, most = session.rows(
-                    f"SELECT min({quoted(table.key)}), max({quoted(table.key)}) FROM {quoted(table.name)}"  # noqa: S608
-                )[0]
+                least, most = session.rows(mysql_tables.bounds(table))[0]
                 conditions = mysql_tables.ranges(table.key, least or 0, most or 0, pieces)
                 divided += [Stream((table,), condition, stream.size_bytes // pieces) for condition in conditions]
         return divided

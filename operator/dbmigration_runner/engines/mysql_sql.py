@@ -26,6 +26,17 @@ _LONGEST_HEADER = 1 << 20  # 4,096 columns with names of 64 characters take half
 HISTORY = b"/*M!101100 SET @@session.system_versioning_insert_history = 1 */;\n"
 
 
+def without_name(text: bytes, database: str) -> bytes:
+    """The same CREATE TABLEs without the name of their own database.
+
+    The server writes it before a sequence in a column's default: restored under another name, the copy would count on with
+    the sequence of the original.
+    """
+    own = re.escape(b"`" + database.encode().replace(b"`", b"``") + b"`.")
+    pattern = re.compile(rb"'(?:[^'\\]|\\.|'')*'|(%b)|`(?:[^`]|``)*`" % own, re.DOTALL)
+    return pattern.sub(lambda found: b"" if found[1] else found[0], text)
+
+
 class Pieces:
     """Feed it a program's output; `write` gets text, `end` is called where a piece is complete.
 

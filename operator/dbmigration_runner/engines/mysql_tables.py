@@ -227,6 +227,12 @@ def _grouped(tables: list[Table], groups: int) -> list[Stream]:
     return [Stream(tuple(group), size_bytes=size) for group, size in zip(filled, sizes, strict=True) if group]
 
 
+def bounds(table: Table) -> str:
+    """A question for the least and the most of its key."""
+    asked = f"SELECT min({quoted(table.key)}), max({quoted(table.key)}) FROM {quoted(table.name)}"
+    return asked.replace(":", r"\:")  # a session takes `:name` for a parameter
+
+
 def ranges(key: str, least: int, most: int, pieces: int) -> list[str]:
     """Conditions on an integer that cannot be NULL, of which each value meets exactly one, whoever adds rows meanwhile."""
     name = quoted(key)
