@@ -1,7 +1,7 @@
 """What makes several sessions see one instant: nobody writes while each of them begins its snapshot.
 
 LOCK TABLES … READ of the dumped database alone, for as long as the programs take to begin: neither RELOAD nor any other right
-over the server is asked for. A writer waits that long; should the locks not be had at once, nobody queues behind us.
+over the server is asked for. A writer waits that long.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Engine, Session
     from dbmigration_runner.engines.mysql_tables import Table
 
-TRIES = 5
-TRIES_FOR_OTHERS = 60  # where there is no way without the lock
-WAIT_SECONDS = 1  # whoever writes queues behind us for so long; the least that the server knows but none at all
-PAUSE_SECONDS = 0.5
+# How long each try waits. While one waits, whoever writes queues behind it: so at first none does, and between two
+# transactions of others the locks are had. A second is the least that the server knows then.
+TRIES = (*(0,) * 20, 1, 1)
+TRIES_FOR_OTHERS = (*TRIES, *(1,) * 60)  # where there is no way without the lock
+PAUSE_SECONDS = 0.1
 _NOT_ALLOWED = ("1044", "1142", "1227")
 _SHOWN = 5
 # A session that waits for a dump must not be ended for it. The last of them is MariaDB's alone.
 _PATIENCE = (
-    f"SET SESSION lock_wait_timeout = {WAIT_SECONDS}",
     "SET SESSION wait_timeout = 31536000",
     "SET SESSION max_statement_time = 0",
 )
@@ -51,7 +51,7 @@ class ReadLock:
 
 
 def lock_for_reading(
-    source: Engine, tables: Iterable[Table], alive: Callable[[], None], tries: int = TRIES
+    source: Engine, tables: Iterable[Table], alive: Callable[[], None], tries: tuple[int, ...] = TRIES
 ) -> ReadLock | str:
     """The locks, or why there are none."""
     listed = ", ".join(f"{quoted(table.name)} READ" for table in tables)
@@ -59,10 +59,9 @@ def lock_for_reading(
     try:
         for statement in _PATIENCE:
             session.run(statement)
-        for number in range(tries):
-            if number:
-                time.sleep(PAUSE_SECONDS)
+        for seconds in tries:
             alive()
+            session.run(f"SET SESSION lock_wait_timeout = {seconds}")
             try:
                 session.run(f"LOCK TABLES {listed}")
             except StatementRefused as error:
@@ -71,13 +70,14 @@ def lock_for_reading(
                     return f"the role may not lock them ({error.message})"
                 if not error.is_lock_timeout:
                     raise
+                time.sleep(PAUSE_SECONDS)
             else:
                 return ReadLock(session)
     except BaseException:
         session.close()
         raise
     session.close()
-    return f"somebody held one of them in each of {tries} tries of {WAIT_SECONDS} s"
+    return f"somebody held one of them in each of {len(tries)} tries"
 
 
 def lock_the_others(source: Engine, tables: tuple[Table, ...], alive: Callable[[], None]) -> ReadLock | None:

@@ -55,7 +55,7 @@ _ROWS = ("--no-create-info", "--skip-triggers", "--dump-history")
 _AS_THEY_LIE = ("--default-character-set=binary",)
 _AS_TEXT = ("--default-character-set=utf8mb4", "--hex-blob")
 _REASONS = {
-    RunnerReason.INSUFFICIENT_PRIVILEGE: ("1044", "1142", "1143", "1227", "1356", "1370"),
+    RunnerReason.INSUFFICIENT_PRIVILEGE: ("1044", "1142", "1143", "1227", "1370"),
     RunnerReason.AUTHENTICATION_FAILED: ("1045", "1698"),
     RunnerReason.DATABASE_UNREACHABLE: ("1040", "1203", "1226", "2002", "2003", "2005"),
     RunnerReason.CONNECTION_LOST: ("1053", "1927", "2006", "2013", "2055"),
