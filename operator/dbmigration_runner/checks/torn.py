@@ -33,8 +33,8 @@ def told(revision: str | None, statements: tuple[str, ...], message: str) -> str
     shown = "; ".join(short(statement, SHOWN_CHARACTERS) for statement in statements[:SHOWN]) + (
         f"; and {more} more" if more > 0 else ""
     )
-    verb = "statements ran and are" if len(statements) > 1 else "statement ran and is"
-    return f"Revision {revision} is half applied: {len(statements)} of its {verb} committed: {shown}. {message}"
+    are = "are" if len(statements) > 1 else "is"
+    return f"Revision {revision} is half applied: {len(statements)} of its statements ran and {are} committed: {shown}. {message}"
 
 
 def reported(statements: tuple[str, ...]) -> tuple[str, ...]:
