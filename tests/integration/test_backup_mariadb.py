@@ -10,9 +10,8 @@ import pytest
 
 from dbmigration_runner.engines import mysql_tables
 from tests.integration import mariadb_backups as backups
-from tests.integration import mariadb_server
 from tests.integration.backups import Backups
-from tests.integration.mariadb_server import fresh_database, running_mariadb, said
+from tests.integration.mariadb_server import CANARY, fresh_database, running_mariadb, said
 
 SMALL = 1 << 20
 READS = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"  # and no LOCK TABLES
@@ -96,7 +95,7 @@ def test_the_manifest_tells_what_was_found_in_the_dump(shop, mariadb_database):
 def test_neither_a_manifest_nor_a_dump_holds_the_password(shop):
     shop.take()
     manifest = (shop.directory / "first.manifest.json").read_text(encoding="utf-8")
-    assert mariadb_server.CANARY not in manifest
+    assert CANARY not in manifest
     assert "127.0.0.1" not in json.dumps({**json.loads(manifest), "surroundings": None})
 
 
@@ -180,11 +179,9 @@ def user(database, name, rights):
 
 def test_where_the_binary_log_is_stands_in_the_manifest_and_not_in_the_dump(tmp_path, monkeypatch):
     """A dump that sets a position does not load into a live server."""
-    settings = vars(mariadb_server)["_SETTINGS"]
-    monkeypatch.setitem(settings, "log-bin", "binary")
-    monkeypatch.setitem(settings, "server-id", "7")
     monkeypatch.setattr(mysql_tables, "SMALLEST_SPLIT_BYTES", 1)
-    with running_mariadb() as server, fresh_database(server, "logged") as database:
+    logging = {"log-bin": "binary", "server-id": "7"}
+    with running_mariadb(logging) as server, fresh_database(server, "logged") as database:
         for name in ("a", "b"):
             database.ask(f"CREATE TABLE {name} (id int)")
             database.ask(f"INSERT INTO {name} SELECT seq FROM seq_1_to_1000")
