@@ -13,10 +13,10 @@ from tests.integration.projects import create
 DOWN = Policy(downgrade=True)
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def url(request, tmp_path):
-    if request.param == "postgresql":
-        return request.getfixturevalue("database").url
+    if request.param != "sqlite":
+        return request.getfixturevalue({"postgresql": "database", "mariadb": "mariadb_database"}[request.param]).url
     return f"sqlite:///{tmp_path}/shop.db"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import psycopg
@@ -32,9 +33,20 @@ ORDERS = Drop("orders")
 NOTE = Drop("orders", "note")
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def shop(request, tmp_path):
     """A URL, and a way to run a script there."""
+    if request.param == "mariadb":
+        found = request.getfixturevalue("mariadb_database")
+
+        def ask(script):
+            with found.server.session(found.name) as connection, connection.cursor() as cursor:
+                cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')")
+                cursor.execute("SET SESSION max_recursive_iterations = 4000000")
+                for statement in re.split("; (?=CREATE|INSERT)", script):
+                    cursor.execute(statement)
+
+        return found.url, ask
     if request.param == "postgresql":
         database = request.getfixturevalue("database")
         return database.url, lambda script: as_owner(database, script)
@@ -79,6 +91,10 @@ def test_a_hostile_name_is_a_name(shop, name):
 
 def test_what_sql_left_unquoted_is_found_whatever_its_letters(shop):
     url, run = shop
+    if url.startswith("mysql"):  # there a table of other letters is another table, and a column is not
+        run("CREATE TABLE orders (note text); INSERT INTO orders VALUES ('x')")
+        assert [loss.rows for loss in of(url, Drop("orders"), Drop("orders", "Note"), Drop("Orders"))] == [1, 1]
+        return
     run("CREATE TABLE orders (note text); INSERT INTO orders VALUES ('x')")
     assert [loss.rows for loss in of(url, Drop("Orders"), Drop("ORDERS", "Note"))] == [1, 1]
 

@@ -45,7 +45,8 @@ def has_rows(session: AskingSession, table: str, column: str | None, *, seconds:
 def _place(session: Session, table: str, column: str | None) -> tuple[str, str] | None:
     """Table and column as a statement names them; no column for all of it, and None where nothing there holds data."""
     schema, name = parts(table)
-    found = session.rows(_TABLE, schema=schema, table=name)
+    # A table's own name may hold a dot.
+    found = session.rows(_TABLE, schema=None, table=table) or session.rows(_TABLE, schema=schema, table=name)
     if not found:
         return None
     schema, name = found[0]
