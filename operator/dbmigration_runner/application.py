@@ -33,6 +33,7 @@ from dbmigration_runner.events import (
     Rendered,
     Settled,
     Started,
+    Stayed,
     read_event,
 )
 from dbmigration_runner.heartbeat import Heartbeat
@@ -46,6 +47,7 @@ PATIENCE_SECONDS = 10  # for a child that told its end, and does not end
 CANCEL_SECONDS = 5  # for a child whose statement was cancelled, then for one whose session was terminated
 DRAIN_SECONDS = 1
 LINE_BYTES = 1 << 20
+MOST_STATEMENTS = 10_000  # of one revision; one that is repeated on end is one
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Story:
     started: list[str] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
+    stayed: list[Stayed] = field(default_factory=list)  # statements of the revision that began last
     committed: bool = False  # since the last place that the heads answer for
     settled: Seen | None = None  # what was read at the last of those places that others follow
     finished: bool = False
@@ -281,20 +284,30 @@ class _Child:
                     say("sql", revision=event.revision, statements=event.statements, sql=event.sql)
             case Started(revision=revision):
                 story.started.append(revision)
+                story.stayed.clear()
                 say("revision-started", revision=revision)
             case Applied(revision=revision):
                 story.applied.append(revision)
                 say("revision-applied", revision=revision, done=self._done(), of=len(self._whole_way()) or None)
-            case Committed():
-                story.committed = True
-            case Settled():
-                story.committed, story.settled = False, None
-                self._has_settled = self._limits_locks and story.applied[-1:] != self._whole_way()[-1:]
+            case Committed() | Stayed() | Settled():
+                self._note_commit(event)
             case Finished():
                 story.finished = True
             case Failed():
                 story.failed = event
                 say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
+
+    def _note_commit(self, event: Committed | Stayed | Settled) -> None:
+        story = self.story
+        match event:
+            case Committed():
+                story.committed = True
+            case Stayed(revision=revision):
+                if story.started[-1:] == [revision] and len(story.stayed) < MOST_STATEMENTS:
+                    story.stayed.append(event)
+            case Settled():
+                story.committed, story.settled = False, None
+                self._has_settled = self._limits_locks and story.applied[-1:] != self._whole_way()[-1:]
 
     def _whole_way(self) -> list[str]:
         return [revision.id for revision in self.story.planned.revisions] if self.story.planned is not None else []

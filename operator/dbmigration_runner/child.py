@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from dbmigration_runner.checks.connections import Connections
+    from dbmigration_runner.checks.descent import Descent
     from dbmigration_runner.checks.graph import Way
 
 PARENT_GONE = 70
@@ -58,7 +59,7 @@ def main(control: int, events: int) -> int:
 def _load() -> None:
     """Load what will be needed while the parent looks at the database; what cannot be loaded is told when it is needed."""
     with contextlib.suppress(Exception, SystemExit):
-        from dbmigration_runner.checks import connections, environment, faults, graph, render, rights  # noqa: F401
+        from dbmigration_runner.checks import connections, descent, environment, faults, graph, render, rights  # noqa: F401
 
 
 class _Parent:
@@ -151,12 +152,16 @@ class _Child:
             render(environment, self._way, self._tell)
 
     def _plan(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
-        from dbmigration_runner.checks import faults, graph
+        from dbmigration_runner.checks import descent, faults, graph
 
         faults.load(script)
         self._way = graph.way(script, heads, self._migrations.target, may_go_down=self._task.policy.downgrade)
         findings = tuple(self._findings(migration)) if self._way.pending else ()
-        self._tell_plan(heads, self._way, migration, digest=self._hash(script, self._way), findings=findings)
+        descended = descent.descend(self._way, migration.dialect.name) if self._way.down else descent.Descent()
+        findings = (*findings, *descended.findings)
+        self._tell_plan(
+            heads, self._way, migration, digest=self._hash(script, self._way), findings=findings, descent=descended
+        )
         yield from ()
 
     def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
@@ -182,6 +187,8 @@ class _Child:
             self._connections.watch_commits()
         for step in graph.steps_of(script, rest):
             self._running = step.revision.revision
+            if self._connections is not None:
+                self._connections.begin_revision(step.revision.revision)
             self._tell(Started(step.revision.revision))
             yield step
             self._settle(migration)
@@ -224,6 +231,7 @@ class _Child:
         *,
         digest: str,
         findings: tuple[Finding, ...] = (),
+        descent: Descent | None = None,
     ) -> Planned:
         planned = Planned(
             version_table=self._version_table(migration),
@@ -234,6 +242,8 @@ class _Child:
             revisions=tuple(PlannedRevision(found.revision, _title(found)) for found in way.pending),
             places=way.places,
             down=way.down,
+            taken=descent.taken if descent is not None else (),
+            unclear=descent is not None and descent.is_unclear,
             findings=findings,
         )
         self._tell(planned)

@@ -4,7 +4,7 @@ RunnerError                 a contract reason and a message (cause and remedy), 
 ├── Refusal                 a fact forbids the step; nothing of it was begun
 ├── SessionNotOpened        a session of ours could not be opened: network, authentication, name, driver
 ├── SessionLost             a session of ours ended under our hands
-├── StatementRefused        the server refused a statement of ours; `code` is its SQLSTATE or SQLite's error name
+├── StatementRefused        the server refused a statement of ours; `code` is its SQLSTATE, number or SQLite's error name
 └── Stopped                 somebody wants the step to end: a signal, the time limit, a lost lock
 
 Raised where it is known, translated from driver exceptions in engines/ alone, caught in supervisor.py and child.py.
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dbmigration_runner.contract.reasons import RunnerReason
 
-LOCK_TIMEOUTS = frozenset({"55P03", "SQLITE_BUSY", "SQLITE_LOCKED"})
+LOCK_TIMEOUTS = frozenset({"55P03", "1205", "SQLITE_BUSY", "SQLITE_LOCKED"})
+STATEMENT_TIMEOUTS = frozenset({"57014", "1969", "3024", "SQLITE_INTERRUPT"})
 
 
 class RunnerError(Exception):
@@ -52,6 +53,11 @@ class StatementRefused(RunnerError):  # noqa: N818  # the tree says what happene
     def is_lock_timeout(self) -> bool:
         """Somebody else's lock was in the way for longer than the session waits."""
         return self.code in LOCK_TIMEOUTS
+
+    @property
+    def is_timeout(self) -> bool:
+        """It took longer than the session lets a statement run."""
+        return self.code in STATEMENT_TIMEOUTS
 
 
 class Stopped(RunnerError):  # noqa: N818  # the tree says what happened

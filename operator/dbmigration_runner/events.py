@@ -39,10 +39,20 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A table, or a column of it, that undoing a revision takes out of the database as it is today."""
+
+    revision: str
+    table: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
 class Planned:
     """What lies between the database and the target, as env.py's own migration context sees both.
 
-    `places` are the heads after each of the revisions; `down` says that they are undone.
+    `places` are the heads after each of the revisions; `down` says that they are undone, `taken` what goes with that, and
+    `unclear` that more may go, which cannot be read from the scripts.
     """
 
     version_table: str
@@ -53,6 +63,8 @@ class Planned:
     revisions: tuple[PlannedRevision, ...]
     places: tuple[tuple[str, ...], ...] = ()
     down: bool = False
+    taken: tuple[Taken, ...] = ()
+    unclear: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -94,6 +106,15 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class Stayed:
+    """A statement of a revision ran, once or several times on end, and was committed. `statement` holds no value."""
+
+    revision: str
+    statement: str
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class Settled:
     """Whatever ran so far is committed together with its revision: the heads tell it all."""
 
@@ -115,7 +136,7 @@ class Failed:
     detail: tuple[str, ...] = field(default=())
 
 
-Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Settled | Finished | Failed
+Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Settled | Finished | Failed
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 

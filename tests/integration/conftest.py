@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from tests.integration.mariadb_server import MariaDatabase, MariaDB, fresh_database, running_mariadb
 from tests.integration.postgresql_server import Database, Server, running_pooler, running_server
 from tests.integration.projects import ENVIRONMENTS, Project
 
@@ -35,6 +36,20 @@ def database(postgres: Server) -> Iterator[Database]:
     yield Database(postgres, name)
     with postgres.superuser() as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """One MariaDB server for all tests of a session."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_database(mariadb: MariaDB) -> Iterator[MariaDatabase]:
+    """A fresh MariaDB database; it goes with the test, whoever is still in it."""
+    with fresh_database(mariadb, f"test_{next(_numbers)}") as database:
+        yield database
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_the_reason_is_told_apart_by_every_driver(project, database, driver):
     ("url", "reason"),
     [
         ("no url at all", "UrlInvalid"),
-        ("mysql+pymysql://shop:longpassword@127.0.0.1/shop", "EngineNotSupported"),
+        ("oracle+oracledb://shop:longpassword@127.0.0.1/shop", "EngineNotSupported"),
         ("sqlite://", "UrlInvalid"),
         ("sqlite:////nosuchfolder/shop.db", "DatabaseNotFound"),
     ],

@@ -199,7 +199,7 @@ class Run:
         tuple[Text, ...],
         Field(
             max_length=50,
-            description="What that comparison found: - before what is missing, + before what is left behind.",
+            description="What that comparison found, item by item.",
         ),
     ] = ()
 

@@ -83,8 +83,7 @@ def compare(seen: Observed) -> Observed | Decision:
         if classify(result.reason)[1] is ReasonClass.MENDABLE:
             return attempts.refused(seen, StepKind.COMPARE, result)
         return _compared(seen, Verification.SCHEMA, _UNTOLD)
-    found = result.compare
-    return _compared(seen, Verification.SCHEMA, () if found.is_of_wording else found.differences)
+    return _compared(seen, Verification.SCHEMA, result.compare.differences)
 
 
 def _compared(seen: Observed, verified_by: Verification, left_behind: tuple[str, ...] = ()) -> Observed | Decision:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.checks.difference import difference, rewordings
 from dbmigration_runner.checks.manifest import read_manifest
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CompareReport, Outcome, Result
@@ -18,6 +19,8 @@ from dbmigration_runner.errors import Refusal
 
 if TYPE_CHECKING:
     from dbmigration_runner.step import Step
+
+REWORDINGS_TOLD = 5
 
 
 def compare(step: Step) -> Result:
@@ -35,8 +38,9 @@ def compare(step: Step) -> Result:
         step.recognise(session)
         heads = step.engine.heads(session, order.version_table)
         now = read_catalog(step.engine, session)
-    difference = _others(manifest.catalog, order.version_table).difference(_others(now.items, order.version_table))
-    lines = difference.lines
+    before, after = _others(manifest.catalog, order.version_table), _others(now.items, order.version_table)
+    lines = difference(before, after)
+    step.warnings += rewordings(before, after)[:REWORDINGS_TOLD]
     step.log.say("schema-compared", against=order.backup, differences=lines)
     return step.result(
         Outcome.SUCCEEDED,
@@ -44,9 +48,7 @@ def compare(step: Step) -> Result:
         f"The schema differs in {len(lines)} items from the one before." if lines else "The schema is the one before.",
         heads=heads,
         catalog=now.digest,
-        compare=CompareReport(
-            against=order.backup, count=len(lines), differences=lines, is_of_wording=difference.is_of_wording
-        ),
+        compare=CompareReport(against=order.backup, count=len(lines), differences=lines),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from dbmigration_runner.checks.transcript import Transcript
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.messages import sql_error
 from dbmigration_runner.errors import Stopped
@@ -38,6 +39,7 @@ class Connections:
         self._stopping = threading.Event()
         self._revisions_run = False
         self._committed = False
+        self._transcript = Transcript(tell)
         self.write_refused = False  # a session that may only read was asked to write
 
     def install(self) -> None:
@@ -47,7 +49,11 @@ class Connections:
         event.listen(Engine, "before_cursor_execute", self._before_statement)
         event.listen(Engine, "after_cursor_execute", self._after_statement)
         event.listen(Engine, "handle_error", self._failed)
+        event.listen(Engine, "begin", self._begin)
         event.listen(Engine, "commit", self._commit)
+        event.listen(Engine, "rollback", self._roll_back)
+        event.listen(Engine, "savepoint", self._savepoint)
+        event.listen(Engine, "rollback_savepoint", self._roll_back_to_savepoint)
         event.listen(Engine, "prepare_twophase", self._commit_in_two_phases)
         event.listen(Engine, "commit_twophase", self._commit_in_two_phases)
 
@@ -58,6 +64,10 @@ class Connections:
     def watch_commits(self) -> None:
         """Revisions run from here on: a commit means that something stays."""
         self._revisions_run = True
+
+    def begin_revision(self, revision: str) -> None:
+        """What runs from here on is of this one."""
+        self._transcript.revision = revision
 
     def settle(self) -> None:
         """What was committed until now is answered for by the revisions that the version table holds."""
@@ -114,13 +124,18 @@ class Connections:
         self._limit_locks_again(connection, statement)
         if not self._watches(connection):
             return
+        writes = self._guests.may_write(statement)
+        if writes:
+            self._transcript.note(connection.info, statement, name_quote=_name_quote(connection))
         if self._guests.commits_by_itself(_driver(connection)):
-            if self._guests.may_write(statement):
-                self._something_stays()
+            if writes:
+                self._something_stays(connection)
         elif self._guests.may_commit(statement):
             began_in = connection.info.pop(_TRANSACTION_KEY, None)
             if began_in is None or began_in != self._transaction(connection):
-                self._something_stays()
+                self._something_stays(connection)
+        elif writes and not connection.info[INFO_KEY].transactional:
+            self._something_stays(connection)
 
     def _failed(self, context: Any) -> None:
         found = sql_error(context.original_exception)
@@ -128,27 +143,53 @@ class Connections:
         if context.connection is not None and context.statement is not None:
             with contextlib.suppress(Exception):  # the transaction is aborted, or the session gone: nothing to restore
                 self._limit_locks_again(context.connection, context.statement)
-            driver = _driver(context.connection)
-            if self._watches(context.connection) and self._guests.commits_before_failing(driver, context.statement):
-                self._something_stays()
+            if self._watches(context.connection) and self._stays_though_failed(context.connection, context.statement):
+                self._something_stays(context.connection)
+
+    def _stays_though_failed(self, connection: Any, statement: str) -> bool:
+        with contextlib.suppress(Exception):  # a session that is gone answers nothing: its server did what it did
+            if self._guests.commits_before_failing(_driver(connection), statement):
+                return True
+        untransactional = not connection.info[INFO_KEY].transactional
+        return untransactional and self._guests.may_write(statement) and not self._guests.may_commit(statement)
+
+    def _begin(self, connection: Any) -> None:
+        if self._watches(connection):
+            with contextlib.suppress(Exception):  # what then is not known is taken for the worse
+                self._guests.begins(_driver(connection))
+
+    def _roll_back(self, connection: Any) -> None:
+        if self._watches(connection):
+            self._transcript.rolled_back(connection.info)
+
+    def _savepoint(self, connection: Any, name: str) -> None:
+        if self._watches(connection):
+            self._transcript.savepoint(connection.info, name)
+
+    def _roll_back_to_savepoint(self, connection: Any, name: str, _: Any) -> None:
+        if self._watches(connection):
+            self._transcript.rolled_back_to(connection.info, name)
 
     def _commit(self, connection: Any) -> None:
         if not self._watches(connection):
             return
         with contextlib.suppress(Exception):  # an aborted transaction answers nothing, and leaves nothing
             if self._guests.will_commit_writes(_driver(connection)):
-                self._something_stays()
+                self._something_stays(connection)
+        self._transcript.rolled_back(connection.info)  # what is still noted was not written
 
     def _commit_in_two_phases(self, connection: Any, *_: Any) -> None:
         if self._watches(connection):
-            self._something_stays()
+            self._something_stays(connection)
 
-    def _something_stays(self) -> None:
-        self._committed = True
-        self._tell(Committed())
+    def _something_stays(self, connection: Any) -> None:
+        if not self._committed:
+            self._committed = True
+            self._tell(Committed())
+        self._transcript.committed(connection.info)
 
     def _watches(self, connection: Any) -> bool:
-        return self._revisions_run and not self._committed and INFO_KEY in connection.info
+        return self._revisions_run and INFO_KEY in connection.info
 
     def _transaction(self, connection: Any) -> str | None:
         with contextlib.suppress(Exception):  # an aborted transaction answers nothing
@@ -168,6 +209,11 @@ def _driver(connection: Any) -> Any:
     """The driver's connection beneath SQLAlchemy's: no statement on it begins a transaction of SQLAlchemy's."""
     pooled = connection.connection
     return getattr(pooled, "dbapi_connection", None) or pooled.connection
+
+
+def _name_quote(connection: Any) -> str:
+    """What begins a quoted name on this connection, and so no value."""
+    return str(connection.dialect.identifier_preparer.initial_quote)
 
 
 def _guests_of(engine: str) -> Guests:

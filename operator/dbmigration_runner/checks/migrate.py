@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
-from dbmigration_runner.checks import after, before
+from dbmigration_runner.checks import after, before, torn
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
@@ -199,18 +199,22 @@ def _verified(step: Step, attempt: Attempt) -> Result:
 
 
 def _failed(step: Step, attempt: Attempt, reason: RunnerReason, message: str) -> Result:
+    is_torn = attempt.is_torn and not attempt.heads_at_target
+    ran = torn.ran(attempt.story) if is_torn else ()
+    torn.log(step.log, attempt.story.failed_revision, ran)
     return step.result(
         Outcome.FAILED,
         reason,
-        message,
+        torn.told(attempt.story.failed_revision, ran, message),
         changed=attempt.changed,
         heads=attempt.after.heads,
         catalog=attempt.after.catalog,
         migrate=MigrateReport(
             applied=attempt.applied,
             failed_revision=attempt.story.failed_revision,
-            torn=attempt.is_torn and not attempt.heads_at_target,
+            torn=is_torn,
             error=message,
             lock_waits=attempt.lock_waits,
+            ran=torn.reported(ran),
         ),
     )

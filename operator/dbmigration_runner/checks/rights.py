@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from dbmigration_runner.engines.interface import Rights
 
+SHOWN = 10
+
 
 def judge(rights: Rights, schema: str | None, version_table: str) -> Iterator[Finding]:
     """Raises Refusal (InsufficientPrivilege)."""
@@ -37,6 +39,14 @@ def judge(rights: Rights, schema: str | None, version_table: str) -> Iterator[Fi
         missing = rights.tables - rights.owned_tables
         yield Finding(
             "TablesOfOthers", f"{missing} of {rights.tables} tables belong to other roles and cannot be altered."
+        )
+
+    if rights.untransactional:
+        shown = ", ".join(rights.untransactional[:SHOWN]) + (" …" if len(rights.untransactional) > SHOWN else "")
+        yield Finding(
+            "NotTransactional",
+            f"{len(rights.untransactional)} tables know no transactions: {shown}. What a revision writes there stays when it "
+            "fails, and cannot be undone but by a restore.",
         )
 
 

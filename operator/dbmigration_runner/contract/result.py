@@ -105,7 +105,8 @@ class CheckReport:
 class MigrateReport:
     """What this attempt did. `applied` holds the revisions of this attempt only, in order; a downgrade undid them.
 
-    `torn` says that something of the failed revision is there, although it does not count as applied.
+    `torn` says that something of the failed revision is there, although it does not count as applied; `ran` are those of
+    its statements that are committed, in order and without values, as far as they went through SQLAlchemy.
     """
 
     applied: tuple[str, ...] = ()
@@ -114,20 +115,16 @@ class MigrateReport:
     error: str = ""
     lock_waits: int = 0
     checks: tuple[CheckReport, ...] = ()
+    ran: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CompareReport:
-    """What the schema differs in from the one in a backup: `-` before what is gone, `+` before what is new.
-
-    `count` is the truth where `differences` was cut. `is_of_wording`: the same objects are there, and only SQL that the server
-    prints reads differently.
-    """
+    """What the schema differs in from the one in a backup, one sentence an item; `count` is the truth where they were cut."""
 
     against: str
     count: int
     differences: tuple[str, ...] = ()
-    is_of_wording: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,6 +239,7 @@ def _cut(result: Result, share: int) -> Result:
             applied=migrate.applied[-share:] if share else (),
             error=_short(migrate.error, width),
             checks=tuple(CheckReport(item.name[:80], item.passed, _short(item.message, width)) for item in checks),
+            ran=tuple(_short(item, width) for item in migrate.ran[:share]),
         )
     if backup is not None:
         backup = dataclasses.replace(

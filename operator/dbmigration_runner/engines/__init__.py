@@ -41,10 +41,14 @@ def engine_for(url: str, *, application_name: str = APPLICATION_NAME) -> Engine:
             from dbmigration_runner.engines.sqlite import SQLite
 
             return SQLite(parsed, application_name)
+        case "mysql" | "mariadb":
+            from dbmigration_runner.engines.mysql import MySQL
+
+            return MySQL(parsed, application_name)
         case other:
             raise Refusal(
                 RunnerReason.ENGINE_NOT_SUPPORTED,
-                f"Databases of the kind {other} are not supported; PostgreSQL and SQLite are.",
+                f"Databases of the kind {other} are not supported; PostgreSQL, MariaDB and SQLite are.",
             )
 
 

@@ -51,11 +51,7 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.missing or self.added)
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """What is gone with a minus, what is new with a plus."""
-        return (*(f"-{item}" for item in self.missing), *(f"+{item}" for item in self.added))
-
     def __str__(self) -> str:
-        more = len(self.lines) - DIFFERENCES_SHOWN
-        return "; ".join(self.lines[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        signed = [f"-{item}" for item in self.missing] + [f"+{item}" for item in self.added]
+        more = len(signed) - DIFFERENCES_SHOWN
+        return "; ".join(signed[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -67,10 +67,14 @@ class Guest:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What dressing a connection of env.py brought to light. `session` is 0 where the engine has no such number."""
+    """What dressing a connection of env.py brought to light. `session` is 0 where the engine has no such number.
+
+    `transactional` is False where a statement may stay although its transaction is rolled back.
+    """
 
     session: int
     proven: bool
+    transactional: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Rights:
     creates_somewhere: bool | None = None
     tables: int = 0  # of users, without the version table
     owned_tables: int = 0
+    untransactional: tuple[str, ...] = ()  # tables whose rows no rollback takes back
 
 
 class Guests(Protocol):
@@ -96,6 +101,10 @@ class Guests(Protocol):
 
     def adopt(self, connection: Any, order: GuestOrder) -> Adopted:
         """Dress a connection just opened. Raises whatever the driver raises where it is another engine's."""
+        ...
+
+    def begins(self, connection: Any) -> None:
+        """A transaction of SQLAlchemy's begins: take note of what later questions compare with."""
         ...
 
     def will_commit_writes(self, connection: Any) -> bool:
@@ -115,7 +124,7 @@ class Guests(Protocol):
         ...
 
     def commits_before_failing(self, connection: Any, statement: str) -> bool:
-        """Could it have committed a part of itself although it failed?"""
+        """Could it have committed a part of itself, or what ran before it, although it failed?"""
         ...
 
     def transaction(self, connection: Any) -> str:
@@ -185,7 +194,7 @@ class Lock(Protocol):
 class Engine(Protocol):
     """A database server or file, reached by one URL."""
 
-    name: str  # "postgresql", "sqlite": also the prefix of the engine's modules
+    name: str  # "postgresql", "mysql", "sqlite": also the prefix of the engine's modules
     url: URL  # the manifest's, normalised; holds the password: for connecting and for redaction only
 
     def connect(
@@ -254,6 +263,18 @@ class Engine(Protocol):
 
     def has_column(self, session: Session, name: str) -> bool:
         """`[schema.]table.column`, looked for like a table."""
+        ...
+
+    def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
+        """How many rows `[schema.]table` has, or how many have a value in its column; None where no such thing holds data.
+
+        An unqualified name leads where it leads in a session of the URL's role. Raises StatementRefused where it takes longer
+        than `seconds`, where a lock is in the way, and where the role may not see every row.
+        """
+        ...
+
+    def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
+        """As `rows`, but only whether there is one: quick where that one is found soon."""
         ...
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:

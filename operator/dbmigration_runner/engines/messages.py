@@ -13,6 +13,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dbmigration_runner.engines import mysql_messages
 from dbmigration_runner.errors import LOCK_TIMEOUTS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _SQLITE_CODES = (
 
 @dataclass(frozen=True)
 class SqlError:
-    """`code` is the SQLSTATE or SQLite's name of the error, "" where there is none."""
+    """`code` is the SQLSTATE, MariaDB's number or SQLite's name of the error, "" where there is none."""
 
     code: str
     message: str
@@ -56,7 +57,7 @@ class SqlError:
     @property
     def is_write_refused(self) -> bool:
         """The session may only read, and something wanted to write."""
-        return self.code in {READ_ONLY_TRANSACTION, "SQLITE_READONLY"}
+        return self.code in {READ_ONLY_TRANSACTION, mysql_messages.READ_ONLY_TRANSACTION, "SQLITE_READONLY"}
 
     def __str__(self) -> str:
         return f"{self.code} {self.message}".strip()
@@ -117,6 +118,9 @@ def _of_driver(error: Any) -> SqlError | None:
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(error)
     root = type(error).__module__.split(".")[0]
+    if isinstance(error, BaseException) and root in mysql_messages.DRIVERS:
+        code, text = mysql_messages.words(error)
+        return _first_line(code, text, type(error).__name__)
     adapted = root == "sqlalchemy" and hasattr(error, "pgcode")  # asyncpg's errors, wrapped once more by SQLAlchemy
     if not isinstance(error, BaseException) or not (root in DRIVERS or adapted):
         return None
@@ -128,9 +132,12 @@ def _of_driver(error: Any) -> SqlError | None:
     text = str(primary or inner)
     if code.startswith("22"):
         text = _ARGUMENT_VALUE.sub(r"\1: …", _QUOTED_VALUES.sub('"…"', text))
+    return _first_line(code, text, type(inner).__name__)
+
+
+def _first_line(code: str, text: str, otherwise: str) -> SqlError:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    message = lines[0] if lines else type(inner).__name__
-    return SqlError(code, short(message))
+    return SqlError(code, short(lines[0] if lines else otherwise))
 
 
 def _of_sqlite(error: sqlite3.Error) -> SqlError:

@@ -83,6 +83,9 @@ class PostgreSQLGuests:
             raise
         return Adopted(session=int(session), proven=not free)
 
+    def begins(self, connection: Any) -> None:
+        """The server knows what a transaction wrote."""
+
     def will_commit_writes(self, connection: Any) -> bool:
         """A transaction has a number of its own as soon as it wrote."""
         return _value(connection, "SELECT pg_catalog.txid_current_if_assigned()") is not None

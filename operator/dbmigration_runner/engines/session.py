@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from dbmigration_runner.engines import mysql_messages
 from dbmigration_runner.engines.messages import SqlError, describe, sql_error
 from dbmigration_runner.errors import SessionLost, StatementRefused
 
@@ -80,6 +81,11 @@ class AlchemySession:
         """See interface.AskingSession."""
         return self._say(self._first_value, statement)
 
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection, for what no statement can say."""
+        return self._open.connection.driver_connection
+
     def close(self) -> None:
         """See interface.Session."""
         with contextlib.suppress(Exception):  # the session may be dead: there is nothing left to save
@@ -130,6 +136,7 @@ def translate(error: BaseException) -> StatementRefused | SessionLost:
     """Our words for what a driver raised on an open session."""
     found = sql_error(error) or SqlError("", describe(error))
     gone = isinstance(error, DBAPIError) and error.connection_invalidated
-    if gone or not isinstance(error, DBAPIError) or found.code.startswith(_LOST):
+    ended = found.code.startswith(_LOST) or found.code in mysql_messages.LOST
+    if gone or ended or not isinstance(error, DBAPIError):
         return SessionLost(f"The session with the database was lost: {found}.")
     return StatementRefused(found.code, str(found))

@@ -38,6 +38,9 @@ class SQLiteGuests:
             _rows(connection, f"PRAGMA busy_timeout = {order.lock_timeout_milliseconds:d}")
         return Adopted(session=0, proven=proven)
 
+    def begins(self, connection: Any) -> None:
+        """The driver knows whether a transaction is open."""
+
     def will_commit_writes(self, connection: Any) -> bool:
         """The driver begins a transaction at the first write, and at nothing else."""
         return bool(getattr(_driver_connection(connection), "in_transaction", False))
