@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, QueryCheck, UrlHandover
+from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, DatabaseAccess, QueryCheck, UrlHandover
 from dbmigration_runner.engines import catalog_digest, engine_for
 from tests.integration.application_environments import python_with
+from tests.integration.certificates import write_certificates
 from tests.integration.mariadb_server import CANARY, fresh_database, said
 from tests.integration.projects import create
 
@@ -71,6 +72,34 @@ def test_the_reason_is_told_apart_by_every_driver(project, mariadb_database, dri
         ran = shop.run("plan")
         assert (ran.result.reason, ran.result.changed) == (reason, False), ran.result.message
         assert CANARY not in ran.text + ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def secured(mariadb_database):
+    """The user is let in by an encrypted connection alone."""
+    with server_set(mariadb_database.server, "ALTER USER shop REQUIRE SSL", back=["ALTER USER shop REQUIRE NONE"]):
+        yield mariadb_database
+
+
+@pytest.mark.parametrize("driver", ["mysql+pymysql", "mariadb+asyncmy"])
+def test_the_manifests_certificate_reaches_our_sessions_and_the_applications(project, secured, tmp_path, driver):
+    shop = project(DRIVERS[driver], secured.server.url(secured.name, driver=driver))
+    shop.three_revisions()
+    access = DatabaseAccess(url_file=str(tmp_path / "url"), tls_directory=str(secured.server.home))
+    assert shop.run("plan", database=access).result.plan.count == 3
+    result = shop.run("migrate", database=access).result
+    assert (result.reason, result.heads) == ("Done", ("a3",)), result.message
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_server_that_another_authority_vouches_for_is_not_talked_to(project, secured, tmp_path, driver):
+    (tmp_path / "tls").mkdir()
+    write_certificates(tmp_path / "tls")
+    shop = project(DRIVERS[driver], secured.server.url(secured.name, driver=driver))
+    access = DatabaseAccess(url_file=str(tmp_path / "url"), tls_directory=str(tmp_path / "tls"))
+    result = shop.run("plan", database=access).result
+    assert result.reason == "DatabaseUnreachable"
+    assert "certificate" in result.message.lower()
 
 
 @pytest.mark.parametrize("driver", [*DRIVERS])

@@ -23,6 +23,7 @@ from dbmigration_runner.engines.mysql_drivers import (
     for_driver,
     importable_driver,
     not_opened,
+    takes_files,
     with_tls,
 )
 from dbmigration_runner.engines.mysql_lock import MySQLLock, no_schema
@@ -53,7 +54,9 @@ class MySQL:
     name = "mysql"
 
     def __init__(self, url: URL, application_name: str) -> None:
-        self.url = with_tls(url, os.environ.get(TLS_VARIABLE))
+        self.url = url
+        self._own_url = url
+        self._secure(os.environ.get(TLS_VARIABLE))
         self._application_name = application_name
         self._driver = importable_driver(url)
         self._pools: dict[str, SQLAlchemyEngine] = {}
@@ -91,7 +94,7 @@ class MySQL:
 
     def tls(self, directory: str) -> dict[str, str]:
         """See interface.Engine."""
-        self.url = with_tls(self.url, directory)
+        self._secure(directory)
         self._pools.clear()
         return {TLS_VARIABLE: directory}
 
@@ -204,10 +207,15 @@ class MySQL:
         """The servers know whole seconds only: rounded up, for 0 would mean not to wait at all, and never get through."""
         return max(-(-locks.timeout_milliseconds // 1000), 1) * 1000
 
+    def _secure(self, directory: str | None) -> None:
+        self._own_url = with_tls(self.url, directory)
+        if takes_files(self.url):
+            self.url = self._own_url
+
     def _sessions(self, first: list[str], statement_timeout_seconds: float | None) -> SQLAlchemyEngine:
         key = "; ".join(first)
         if key not in self._pools:
-            url, arguments = for_driver(self.url, self._driver, statement_timeout_seconds)
+            url, arguments = for_driver(self._own_url, self._driver, statement_timeout_seconds)
             self._pools[key] = sessions(url, connect_args=arguments, first=first)
         return self._pools[key]
 

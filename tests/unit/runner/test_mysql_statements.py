@@ -97,6 +97,7 @@ NAMES = [
     (1146, "Table 'shop.nosuch' doesn't exist"),
     (1091, "Can't DROP COLUMN `nosuch`; check that it exists"),
     (1406, "Data too long for column 'name' at row 1"),
+    (2003, "Can't connect to MySQL server on '127.0.0.1' (timed out)"),
     (1044, "Access denied for user 'shop'@'%' to database 'mysql'"),
 ]
 
