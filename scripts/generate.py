@@ -16,7 +16,8 @@ import yaml
 
 from dbmigration.api import names
 from dbmigration.api.crd import custom_resource_definition
-from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass
+from dbmigration.api.reasons import Reason
 from dbmigration.cli import command_line
 from dbmigration.metrics.registry import Metrics
 

@@ -108,11 +108,13 @@ def command_line(name: str) -> argparse.ArgumentParser:
         action="store_true",
         help="with --plan-only: also the SQL of each revision, as far as Alembic can write it",
     )
+    _add_way_back(run)
     _add_json(run, "print the final status, or the plan, as JSON")
 
     cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", _CANCEL)
     _add_manifest(cancel)
     _add_place(cancel)
+    _add_commands(cancel.add_argument_group("the way back"))
     _add_json(cancel, "print the final status as JSON")
 
     status = _command(
@@ -193,7 +195,14 @@ def _add_manifest(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Alembic's configuration, relative to the project; instead of migrations.config",
     )
-    group.add_argument("--target", metavar="REVISION", help="instead of targetRevision: head, heads, or a revision id")
+    group.add_argument(
+        "--target", metavar="REVISION", help="instead of targetRevision: head, heads, base, or a revision id"
+    )
+    group.add_argument(
+        "--allow-downgrade",
+        action="store_true",
+        help="instead of policy.downgrade: a target behind the database is meant",
+    )
     group.add_argument(
         "--state", type=Path, metavar="DIR", help="where runs are remembered (default: $XDG_STATE_HOME/dbmigration)"
     )
@@ -228,6 +237,34 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         default=timedelta(minutes=5),
         metavar="DURATION",
         help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
+    )
+
+
+def _add_way_back(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the way back")
+    group.add_argument(
+        "--on-failure",
+        choices=("None", "Downgrade", "DowngradeOrRestore", "Restore"),
+        help="instead of rollback.onFailure: what follows a migration that failed after it had changed something",
+    )
+    group.add_argument(
+        "--accept-data-loss",
+        action="store_true",
+        help="instead of rollback.acceptDataLoss: data may go on the way back",
+    )
+    _add_commands(group)
+
+
+def _add_commands(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--drain-command",
+        metavar="COMMAND",
+        help="stops what writes to the database, before a restore; called for each of drain.workloads, which it finds in DBMIGRATION_WORKLOAD",
+    )
+    group.add_argument(
+        "--resume-command",
+        metavar="COMMAND",
+        help="starts it again afterwards, whatever came of it; DBMIGRATION_REPLICAS says how many",
     )
 
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from dbmigration.api.conditions import Standing
-from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass
+from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Phase
 from tests.packaging.conftest import CHART
 from tests.scenarios.loader import scenarios

@@ -15,8 +15,8 @@ from pydantic import Field
 
 from dbmigration.api.model import SpecModel, rules
 from dbmigration.api.pod_template import PodTemplate
+from dbmigration.api.way_back import Drain, Name, Rollback
 
-Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 KeyName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\x00]*$")]
 Duration = Annotated[str, Field(max_length=16, pattern=r"^([0-9]{1,6}(ms|s|m|h))+$")]
@@ -349,60 +349,6 @@ class Timeouts(SpecModel):
     )
     downgrade: Duration = Field(default="4h", description="The same for a downgrade.")
     restore: Duration = Field(default="4h", description="Restore of a backup, with all its attempts.")
-
-
-class OnFailure(StrEnum):
-    """What follows a migration that failed after it had applied something."""
-
-    NONE = "None"
-    DOWNGRADE = "Downgrade"
-    DOWNGRADE_OR_RESTORE = "DowngradeOrRestore"
-    RESTORE = "Restore"
-
-    @property
-    def undoes(self) -> bool:
-        """The application's own downgrades are tried first."""
-        return self in {OnFailure.DOWNGRADE, OnFailure.DOWNGRADE_OR_RESTORE}
-
-    @property
-    def restores(self) -> bool:
-        """The backup is restored where nothing else leads back."""
-        return self in {OnFailure.DOWNGRADE_OR_RESTORE, OnFailure.RESTORE}
-
-
-class Rollback(SpecModel):
-    """The way back when a migration fails, and what may be lost on any way back."""
-
-    on_failure: OnFailure = Field(
-        default=OnFailure.NONE,
-        description="None leaves the database where the failure left it. Downgrade undoes exactly the revisions that the run applied, by the same image, and compares the schema with the one before. DowngradeOrRestore restores the backup where that is not possible or fails, with the workloads of drain scaled to zero meanwhile; Restore does so at once.",
-    )
-    accept_data_loss: bool = Field(
-        default=False,
-        description="Whether a downgrade that is wished for by targetRevision may drop tables or columns that hold data, and whether a restore may throw away what was written since the backup. Without it a restore goes on only where a comparison shows that nothing was.",
-    )
-
-
-class WorkloadKind(StrEnum):
-    """What can be drained."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-
-
-class Workload(SpecModel):
-    """Something that writes to the database."""
-
-    kind: WorkloadKind = Field(description="Deployment or StatefulSet.")
-    name: Name = Field(description="Its name, in the same namespace.")
-
-
-class Drain(SpecModel):
-    """What is scaled to zero while a backup is restored, and back afterwards, whatever comes of it."""
-
-    workloads: tuple[Workload, ...] = Field(
-        min_length=1, max_length=32, description="Every Deployment and StatefulSet that writes to the database."
-    )
 
 
 RESTORE_NEEDS = (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dbmigration.api.reasons import EXPLANATIONS, Reason
+from dbmigration.api.explanations import EXPLANATIONS
+from dbmigration.api.reasons import Reason
 from dbmigration.cluster.objects import Document
 from dbmigration.cluster.redaction import short
 from dbmigration.lifecycle.observed import Waiting

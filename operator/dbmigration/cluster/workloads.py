@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Procedure, Status
-from dbmigration.cluster.admission import open_run
 from dbmigration.cluster.errors import NotFound
 from dbmigration.cluster.gateway import FIELD_MANAGER, Gateway
 from dbmigration.cluster.objects import Document
@@ -18,16 +15,6 @@ from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
 
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 _OPERATORS = {"In": "in", "NotIn": "notin"}
-
-
-def wanted(spec: MigrationSpec, status: Status) -> tuple[WorkloadRef, ...]:
-    """Those that a decision may depend on now: what is drained, what is to be, and before anything is begun all that are named."""
-    if status.drain is not None:
-        return tuple(WorkloadRef(known.kind, known.name) for known in status.drain.workloads)
-    run = open_run(status)
-    if spec.drain is None or run is None or (run.plan_hash and run.procedure is not Procedure.RESTORE):
-        return ()
-    return tuple(WorkloadRef(workload.kind.value, workload.name) for workload in spec.drain.workloads)
 
 
 async def look(gateway: Gateway, namespace: str, refs: Iterable[WorkloadRef]) -> dict[WorkloadRef, WorkloadView]:

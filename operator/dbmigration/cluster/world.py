@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 from dbmigration.api import names
 from dbmigration.api.status import Status, Step, StepState, merge_patch
-from dbmigration.cluster import workloads
 from dbmigration.cluster.actions import Actions
 from dbmigration.cluster.admission import open_run
 from dbmigration.cluster.errors import ClusterError, NotFound, Unavailable
@@ -26,7 +25,9 @@ from dbmigration.cluster.reading import Sight, events_that_may_tell, program_run
 from dbmigration.cluster.redaction import short
 from dbmigration.cluster.resource import Resource
 from dbmigration.cluster.site import Site
+from dbmigration.cluster.workloads import look
 from dbmigration.lifecycle.decision import Decision
+from dbmigration.lifecycle.draining import wanted
 from dbmigration.lifecycle.observed import Ended, Observed, Running, StepRef, StepView, Waiting
 from dbmigration.lifecycle.progress import CHARACTERS, progress
 from dbmigration.lifecycle.tasks import nonce
@@ -84,7 +85,7 @@ class ClusterWorld:
             kept_runs=frozenset(
                 _run_of(job) for job in site.store.jobs_for(resource.key) if owner_uid_of(job) == resource.uid
             ),
-            workloads=await workloads.look(site.gateway, resource.key.namespace, workloads.wanted(spec, status)),
+            workloads=await look(site.gateway, resource.key.namespace, wanted(spec, status)),
         )
 
     async def apply(self, seen: Observed, decision: Decision) -> None:

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import assert_never
 
 from dbmigration.api.conditions import Standing
-from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass, classify
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
+from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Phase, Step, StepState
 from dbmigration.lifecycle import ends, record
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, StartStep, StopStep

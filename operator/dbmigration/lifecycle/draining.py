@@ -10,10 +10,21 @@ from dataclasses import replace
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Drain, DrainedWorkload, Phase
+from dbmigration.api.spec import MigrationSpec
+from dbmigration.api.status import Drain, DrainedWorkload, Phase, Status
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
 from dbmigration.lifecycle.observed import Observed, WorkloadRef
 from dbmigration.lifecycle.telling import news, standing
+
+
+def wanted(spec: MigrationSpec, status: Status) -> tuple[WorkloadRef, ...]:
+    """Those that a decision may depend on now: what is drained, what is to be, and before anything is begun all that are named."""
+    if status.drain is not None:
+        return tuple(WorkloadRef(known.kind, known.name) for known in status.drain.workloads)
+    run = status.run
+    if spec.drain is None or run is None or run.outcome is not None or run.plan_hash:
+        return ()
+    return tuple(WorkloadRef(workload.kind.value, workload.name) for workload in spec.drain.workloads)
 
 
 def drain(seen: Observed) -> Observed | Decision:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dbmigration.api.reasons import Reason, ReasonClass, classify
+from dbmigration.api.explanations import ReasonClass, classify
+from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import duration
 from dbmigration.api.status import StepState
 from dbmigration.lifecycle import attempts, draining, ends, record

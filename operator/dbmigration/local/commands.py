@@ -19,8 +19,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.names import API_VERSION
-from dbmigration.api.reasons import ReasonClass, classify
 from dbmigration.local import journal, surroundings, wording
 from dbmigration.local.archive import look_through
 from dbmigration.local.audience import audience
@@ -38,6 +38,7 @@ from dbmigration.local.surroundings import (
     manifest_of_options,
     wish_of,
 )
+from dbmigration.local.workloads import Workloads
 from dbmigration.local.world import LocalWorld, document, results_of
 from dbmigration_runner.contract.codec import encode
 from dbmigration_runner.contract.result import Outcome, Result
@@ -54,6 +55,11 @@ class Options:
     project: Path | None = None
     config: str | None = None
     target: str | None = None
+    allow_downgrade: bool = False
+    on_failure: str | None = None
+    accept_data_loss: bool = False
+    drain_command: str | None = None
+    resume_command: str | None = None
     url: str | None = None
     url_file: Path | None = None
     admin_url_file: Path | None = None
@@ -160,6 +166,7 @@ class _Opened:
     steps: Steps
     places: Any
     resource: Resource
+    manifest: Manifest
 
 
 @contextmanager
@@ -168,7 +175,7 @@ def _opened(options: Options, manifest: Manifest, around: Surroundings) -> Itera
     steps = _steps(manifest, around, options.root / name)
     with open_store(options.root, name) as store, surroundings.places(manifest, around, store.folder) as places:
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
-        yield _Opened(store, steps, places, resource)
+        yield _Opened(store, steps, places, resource, manifest)
 
 
 def _without_backup(manifest: Manifest) -> Manifest:
@@ -179,7 +186,9 @@ def _without_backup(manifest: Manifest) -> Manifest:
 
 def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     before = resource.parsed_status
-    world = LocalWorld(opened.store, opened.steps, opened.places, resource)
+    workloads = Workloads(opened.store.folder / "drained", options.drain_command, options.resume_command)
+    workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
+    world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads)
     with audience(before, terminal=sys.stderr.isatty()) as watching:
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
@@ -198,11 +207,7 @@ def _manifest(options: Options) -> Manifest:
                 "--name and --no-backup are for runs without a manifest: write metadata.name and backup.skip.reason."
             )
         manifest = read_manifest(options.filename)
-        changes = dict(manifest.document)
-        if options.config is not None:
-            changes["migrations"] = {**changes["migrations"], "config": options.config}
-        if options.target is not None:
-            changes["targetRevision"] = options.target
+        changes = _wishes(dict(manifest.document), options)
         if changes == manifest.document:
             return manifest
         from_file = {
@@ -214,7 +219,24 @@ def _manifest(options: Options) -> Manifest:
     if options.project is None:
         raise ManifestError("Give a manifest by --filename, or a project by --project.")
     name = options.name or _NOT_IN_NAMES.sub("-", options.project.absolute().name.lower()).strip("-.") or "database"
-    return manifest_of_options(name, options.config or "alembic.ini", options.target or "head", options.no_backup)
+    return manifest_of_options(name, options.no_backup, lambda spec: _wishes(spec, options))
+
+
+def _wishes(spec: dict[str, Any], options: Options) -> dict[str, Any]:
+    """A spec with what the options say instead of it."""
+    if options.config is not None:
+        spec["migrations"] = {**spec["migrations"], "config": options.config}
+    if options.target is not None:
+        spec["targetRevision"] = options.target
+    if options.allow_downgrade:
+        spec["policy"] = {**spec.get("policy", {}), "downgrade": "Allow"}
+    if options.on_failure is not None:
+        spec["rollback"] = {**spec.get("rollback", {}), "onFailure": options.on_failure}
+    if options.accept_data_loss:
+        spec["rollback"] = {**spec.get("rollback", {}), "acceptDataLoss": True}
+    if options.drain_command is not None and "drain" not in spec:
+        spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "application"}]}
+    return spec
 
 
 def _surroundings(options: Options) -> Surroundings:

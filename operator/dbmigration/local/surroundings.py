@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,19 +72,21 @@ def wish_of(manifest: Manifest, around: Surroundings) -> dict[str, Any]:
     return {**manifest.document, "migrations": {**manifest.document["migrations"], "path": str(around.project)}}
 
 
-def manifest_of_options(name: str, config: str, target: str, no_backup: str | None) -> Manifest:
+def manifest_of_options(
+    name: str, no_backup: str | None, wishes: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Manifest:
     """The manifest that the options alone make, for a project that has none."""
     backup = (
         {"skip": {"reason": no_backup}} if no_backup else {"storage": {"persistentVolumeClaim": {"claimName": "local"}}}
     )
     spec = {
         "database": {"urlFrom": {"secretKeyRef": {"name": "local", "key": "url"}}},
-        "migrations": {"source": {"persistentVolumeClaim": {"claimName": "local"}}, "config": config},
-        "targetRevision": target,
+        "migrations": {"source": {"persistentVolumeClaim": {"claimName": "local"}}, "config": "alembic.ini"},
+        "targetRevision": "head",
         "backup": backup,
     }
     return parse_manifest(
-        {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}, "the options"
+        {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": wishes(spec)}, "the options"
     )
 
 

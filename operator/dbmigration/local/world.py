@@ -23,10 +23,12 @@ from dbmigration.lifecycle.decision import (
     StartStep,
     StopStep,
 )
+from dbmigration.lifecycle.draining import wanted
 from dbmigration.lifecycle.observed import Absent, Observed, Pace, Places, StepRef, StepView
 from dbmigration.lifecycle.tasks import nonce
 from dbmigration.local.steps import Steps
 from dbmigration.local.store import Event, Resource, Store
+from dbmigration.local.workloads import Workloads
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import StepKind
 
@@ -37,12 +39,15 @@ PACE = Pace(first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30
 class LocalWorld:
     """One resource in one store. Implements `lifecycle.world.World`."""
 
-    def __init__(self, store: Store, steps: Steps, places: Places, resource: Resource) -> None:
+    def __init__(  # all that a run has here
+        self, store: Store, steps: Steps, places: Places, resource: Resource, workloads: Workloads
+    ) -> None:
         """`resource` is what the store holds with the wishes of this start; it is saved at once."""
         self.steps = steps
         self.resource = resource
         self._store = store
         self._places = places
+        self._workloads = workloads
         store.save(resource)
 
     async def observe(self) -> Observed:
@@ -62,6 +67,7 @@ class LocalWorld:
             retry=resource.retry,
             cancel=resource.cancel,
             kept_runs=self.steps.runs(),
+            workloads=self._workloads.look(wanted(MigrationSpec.parse(resource.spec), status)),
         )
         started = (step for step in status.steps if step.state is StepState.STARTED)
         views = {_ref(status, step): self._view(_ref(status, step)) for step in started}
@@ -100,8 +106,10 @@ class LocalWorld:
             case Emit(reason, message, warning):
                 moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 self._save(self.resource.told(Event(moment, reason.value, message, warning)))
-            case AddFinalizer() | RemoveFinalizer() | Scale():
-                pass  # nobody deletes a resource behind this program's back, and no workload is seen here
+            case Scale(workload, replicas):
+                self._workloads.scale(workload, replicas)
+            case AddFinalizer() | RemoveFinalizer():
+                pass  # nobody deletes a resource behind this program's back
             case _:
                 assert_never(action)
 

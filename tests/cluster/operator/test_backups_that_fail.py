@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dbmigration.api.reasons import EXPLANATIONS, Reason
+from dbmigration.api.explanations import EXPLANATIONS
+from dbmigration.api.reasons import Reason
 from tests.cluster.access import eventually
 from tests.cluster.inmates import kill
 from tests.cluster.operator.chronicle import Chronicle, chronicle_of, condition

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass, classify
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
+from dbmigration.api.reasons import Reason
 from dbmigration_runner.contract.reasons import RunnerReason
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dbmigration.api.reasons import EXPLANATIONS, Reason, ReasonClass
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass
+from dbmigration.api.reasons import Reason
 from dbmigration.local.wording import PHRASES, here
 from dbmigration_runner.contract.reasons import RunnerReason
 
