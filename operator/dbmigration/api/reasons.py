@@ -30,6 +30,7 @@ class Reason(StrEnum):
     DOWNGRADING = "Downgrading"
     ROLLING_BACK = "RollingBack"
     COMPARING = "Comparing"
+    RESTORING = "Restoring"
     LOOKING = "Looking"
     SUCCEEDED = "Succeeded"
     UP_TO_DATE = "UpToDate"
@@ -95,6 +96,11 @@ class Reason(StrEnum):
     BACKUP_VOLUME_FULL = "BackupVolumeFull"
     BACKUP_NOT_RESTORABLE = "BackupNotRestorable"
     CLIENT_TOOLS_TOO_OLD = "ClientToolsTooOld"
+    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
+    RESTORE_NOT_POSSIBLE = "RestoreNotPossible"
+    RESTORE_FAILED = "RestoreFailed"
+    SESSION_STAYS = "SessionStays"
+    FENCED = "Fenced"
     LOCK_BUDGET_EXHAUSTED = "LockBudgetExhausted"
     MIGRATION_FAILED = "MigrationFailed"
     VERIFICATION_FAILED = "VerificationFailed"
@@ -127,6 +133,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _P, "The migration failed; a Job undoes exactly what it applied, by the same image."
     ),
     Reason.COMPARING: Explanation(_P, "A Job compares the schema, item by item, with the one in a backup."),
+    Reason.RESTORING: Explanation(
+        _P, "A Job restores the backup beside the database, compares the two and exchanges their names."
+    ),
     Reason.ROLLED_BACK: Explanation(
         _D,
         "The migration failed, and what it had applied was undone: revision and schema are those from before.",
@@ -318,7 +327,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _M, "A replica is further behind than checks.before allows.", "It is tried again."
     ),
     Reason.DISK_SPACE_LOW: Explanation(
-        _M, "The disk has less room than checks.before asks for.", "Make room; it is tried again."
+        _M,
+        "The disk has less room than checks.before asks for, or than a second copy of the database takes, which a restore needs.",
+        "Make room; it is tried again.",
     ),
     Reason.BACKUP_NOT_FOUND: Explanation(
         _D, "A backup is not on its storage any more, or its manifest cannot be read.", "Look at the storage."
@@ -337,6 +348,31 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.CLIENT_TOOLS_TOO_OLD: Explanation(
         _D, "The tools image has no client as new as the server.", "Set backup.image."
+    ),
+    Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT: Explanation(
+        _D,
+        "Rows were written since the backup, or it cannot be told that there were none; a restore would lose them. Nothing was changed, and the application may write.",
+        "See the counts; accept the loss, or mend the database forward.",
+    ),
+    Reason.RESTORE_NOT_POSSIBLE: Explanation(
+        _D,
+        "Something forbids a restore, and was found before the database was touched: a right of the role, a replication slot, a subscription, a prepared transaction, a name that is taken.",
+        "Mend what is named, or set adminUrlFrom to a role that owns the database and may create databases.",
+    ),
+    Reason.RESTORE_FAILED: Explanation(
+        _D,
+        "The backup could not be restored beside the database, or what was restored is not what was backed up. The database itself was not touched.",
+        "See the message; mend what is named, or restore another backup.",
+    ),
+    Reason.SESSION_STAYS: Explanation(
+        _M,
+        "A session in the database may not be ended by this role, or does not end; the names cannot be exchanged while it stays. Nothing was changed, and the application may write.",
+        "End it, or set adminUrlFrom to a role that may; it is tried again.",
+    ),
+    Reason.FENCED: Explanation(
+        _M,
+        "A restore keeps everybody out of the database, or was killed and left it so, and this role may not open it again.",
+        "Wait for the restore; if there is none, the next one or any step whose role owns the database opens it.",
     ),
     Reason.LOCK_BUDGET_EXHAUSTED: Explanation(
         _M,

@@ -20,6 +20,7 @@ _BEGINNINGS = {
     StepKind.MIGRATE: "Upgrading and verifying",
     StepKind.DOWNGRADE: "Undoing revisions and verifying",
     StepKind.COMPARE: "Comparing the schema with the one before the upgrade",
+    StepKind.RESTORE: "Restoring the backup",
     StepKind.LOOK: "Looking at the database after a loss",
 }
 
@@ -67,7 +68,7 @@ def _answer(step: Step, now: Status) -> str:
         case StepKind.COMPARE:
             left = len(now.run.left_behind) if now.run else 0
             return f"The schema differs in {left} item(s)." if left else "The schema is the one before the upgrade."
-        case StepKind.MIGRATE | StepKind.DOWNGRADE | StepKind.LOOK:
+        case StepKind.MIGRATE | StepKind.DOWNGRADE | StepKind.RESTORE | StepKind.LOOK:
             return f"The database was read: it is at {heads(now.current_revisions)}."
 
 

@@ -61,6 +61,13 @@ class RunnerReason(str, Enum):
     BACKUP_NOT_RESTORABLE = "BackupNotRestorable"
     CLIENT_TOOLS_TOO_OLD = "ClientToolsTooOld"
 
+    # The restore.
+    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
+    RESTORE_NOT_POSSIBLE = "RestoreNotPossible"
+    RESTORE_FAILED = "RestoreFailed"
+    SESSION_STAYS = "SessionStays"
+    FENCED = "Fenced"
+
     # The migration.
     LOCK_BUDGET_EXHAUSTED = "LockBudgetExhausted"
     MIGRATION_FAILED = "MigrationFailed"

@@ -23,11 +23,14 @@ class StepKind(str, Enum):
     MIGRATE = "migrate"
     DOWNGRADE = "downgrade"
     COMPARE = "compare"
+    RESTORE = "restore"
     LOOK = "look"
 
 
-CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE})  # what changes the database; never silently made again
-WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE})  # these run nothing that an application brings
+# What changes the database; never silently made again.
+CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE})
+# These run nothing that an application brings.
+WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
 
 
 class UrlPart(str, Enum):
@@ -119,6 +122,25 @@ class CompareOrder:
 
 
 @dataclass(frozen=True)
+class RestoreOrder:
+    """Put this backup in the database's place; `directory` as in BackupOrder, `sha256` as its report told.
+
+    `keep_as` becomes the end of the replaced database's name, which begins with its own: letters, digits, `_` and `-`, at
+    most 40, the same for all attempts of a run and for no other run. `nothing_written` says that the workloads were drained
+    since before the backup, so there is nothing to compare. `spared_users` are roles whose sessions, such as a monitoring
+    agent's, write nothing that counts: they are ended last, when the names are exchanged.
+    """
+
+    directory: str
+    backup: str
+    sha256: str
+    keep_as: str
+    accept_data_loss: bool = False
+    nothing_written: bool = False
+    spared_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LockBudget:
     """How long a statement may wait for a lock (and so stall the application), and how long it is tried again.
 
@@ -183,6 +205,7 @@ class Task:
     expected: ExpectedPlan | None = None
     backup: BackupOrder | None = None
     compare: CompareOrder | None = None
+    restore: RestoreOrder | None = None
     locks: LockBudget = LockBudget()
     before: ChecksBefore = ChecksBefore()
     after: ChecksAfter = ChecksAfter()

@@ -147,7 +147,9 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         assert run.identity == lab.observe().identity, "ready for a spec that nobody acted on"
     for action in decision.actions:
         if isinstance(action, StartStep) and action.ref.kind is StepKind.BACKUP:
-            assert all(StepKind(step.name) not in CHANGING for step in status.steps), "a backup of what a migration left behind"
+            assert all(StepKind(step.name) not in CHANGING for step in status.steps), (
+                "a backup of what a migration left behind"
+            )
         first = isinstance(action, StartStep) and action.ref.kind in CHANGING and action.ref.attempt == 1
         if first and run.procedure is Procedure.MIGRATE:
             skips = lab.spec["backup"].get("skip")
