@@ -19,7 +19,7 @@ from dbmigration_runner.contract.task import (
     StepKind,
     Task,
 )
-from tests.integration.backups import Backups
+from tests.integration.backups import Backups, drop
 from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running
 
@@ -117,3 +117,23 @@ def databases(database: Database) -> dict[str, str | None]:
             (database.name, database.name + "_"),
         ).fetchall()
     return dict(found)
+
+
+def kept(database: Database) -> str:
+    """What a replaced database is called."""
+    return f"{database.name}_{KEPT}"
+
+
+def forget(database: Database) -> None:
+    """Drop what restores left on the server, but for the test's own database."""
+    for name in databases(database):
+        if name != database.name:
+            drop(database.server, name)
+
+
+def migrate(database: Database) -> None:
+    """What a migration that failed half-way leaves behind."""
+    database.ask(
+        "SET ROLE shop; UPDATE alembic_version SET version_num = 'a2'; CREATE TABLE invoices (id int PRIMARY KEY);"
+        "ALTER TABLE sales.orders ADD COLUMN paid boolean DEFAULT false"
+    )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.checks.backup import admin_engine, said_of
+from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
 from dbmigration_runner.checks.loss import LossList, read_record, write_record
 from dbmigration_runner.checks.manifest import Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
@@ -188,7 +188,7 @@ def _ordered(step: Step) -> tuple[RestoreOrder, Manifest]:
         raise Refusal(RunnerReason.TASK_INVALID, "The task does not say what to restore.")
     if not KEEP_AS.fullmatch(order.keep_as):
         raise Refusal(RunnerReason.TASK_INVALID, "What the replaced database is kept as is no short word.")
-    manifest = read_manifest(Path(order.directory), order.backup)
+    manifest = read_manifest(Path(order.directory), order.backup) if NAME.fullmatch(order.backup) else None
     if manifest is None or Path(manifest.file).name != manifest.file or manifest.engine != step.engine.name:
         raise Refusal(
             RunnerReason.BACKUP_NOT_FOUND,

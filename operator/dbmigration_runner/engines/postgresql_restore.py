@@ -137,8 +137,10 @@ class PostgreSQLRestore:
                 with contextlib.suppress(RunnerError):
                     self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
 
-        rows = Rows(before, now, lambda *works: patiently(*works, alive=alive, cancel=cancel))
-        return tuple(compare(rows, {self._wanted.version_table}, lost))
+        rows = Rows(
+            before, now, self._wanted.version_table, lambda *works: patiently(*works, alive=alive, cancel=cancel)
+        )
+        return tuple(compare(rows, lost))
 
     def swap(self, lock: Lock, alive: Callable[[], None]) -> str:
         """See restore.Restore."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dbmigration_runner.contract.result import TableLoss
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.engines.postgresql_names import quoted
+from dbmigration_runner.engines.postgresql_names import parts, quoted
 from dbmigration_runner.engines.restore import LostRow
 from dbmigration_runner.engines.row_comparison import Shape
 from dbmigration_runner.errors import StatementRefused
@@ -70,8 +70,9 @@ class AtOnce(Protocol):
 class Rows:
     """See row_comparison.Tables."""
 
-    def __init__(self, before: AskingSession, now: AskingSession, at_once: AtOnce) -> None:
+    def __init__(self, before: AskingSession, now: AskingSession, version_table: str, at_once: AtOnce) -> None:
         self._sides = (_Side(before), _Side(now))
+        self._version_table = version_table
         self._at_once = at_once
         self.before, self.now = self._sides[0].shapes, self._sides[1].shapes
 
@@ -107,6 +108,10 @@ class Rows:
         question = f"SELECT count(*) FROM (SELECT DISTINCT {value} FROM {side.source(table)} LIMIT 2) AS found"
         return self._at_once(lambda: int(side.value(question)))[0] <= 1
 
+    def written_by_migrations(self) -> frozenset[str]:
+        """See row_comparison.Tables. Where the schema is not known, the one that its heads are read from."""
+        return frozenset(name for side in self._sides if (name := side.named(*parts(self._version_table))))
+
     def others(self) -> Iterator[TableLoss]:
         """See row_comparison.Tables. Large objects lie in a table of the system's, which may be closed to us."""
         counts = self._both(lambda side: int(side.value("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")))
@@ -135,9 +140,11 @@ class _Side:
         columns: dict[str, dict[str, str]] = {}
         keys: dict[str, dict[int, list[str]]] = {}
         self._sources: dict[str, str] = {}
+        self._names: dict[str, set[str]] = {}  # the schemas of a table
         for schema, table, column, kind, computed in session.rows(_COLUMNS):
             name = qualified(schema, table)
             self._sources[name] = f"ONLY {quoted(schema)}.{quoted(table)}"
+            self._names.setdefault(table, set()).add(schema)
             held = columns.setdefault(name, {})
             if column is not None and not computed:
                 held[column] = kind
@@ -147,6 +154,12 @@ class _Side:
             name: Shape(held, tuple(tuple(key) for key in keys.get(name, {}).values()))
             for name, held in columns.items()
         }
+
+    def named(self, schema: str | None, table: str) -> str | None:
+        """As it is called here; in `public` first where the schema is not given."""
+        found = [name for name in self._names.get(table, ()) if schema in {None, name}]
+        ordered = sorted(found, key=lambda name: (name != "public", name))
+        return qualified(ordered[0], table) if ordered else None
 
     def source(self, table: str) -> str:
         """For FROM."""

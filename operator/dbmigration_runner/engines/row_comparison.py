@@ -7,7 +7,7 @@ so whatever is not proved to be untouched is said to be lost, or to be untold. K
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,16 +53,18 @@ class Tables(Protocol):
         """Has the column one value in all rows of today, or none?"""
         ...
 
+    def written_by_migrations(self) -> frozenset[str]:
+        """The version table."""
+        ...
+
     def others(self) -> Iterator[TableLoss]:
         """What is no table and holds data all the same."""
         ...
 
 
-def compare(tables: Tables, ignored: Collection[str], lost: Callable[[LostRow], None]) -> Iterator[TableLoss]:
-    """Every table of which anything is lost, or untold; `ignored` are those that a migration writes by itself."""
-    for table in sorted({*tables.before, *tables.now}):
-        if table in ignored:
-            continue
+def compare(tables: Tables, lost: Callable[[LostRow], None]) -> Iterator[TableLoss]:
+    """Every table of which anything is lost, or untold."""
+    for table in sorted({*tables.before, *tables.now} - tables.written_by_migrations()):
         loss = _of_table(tables, table, lost)
         if loss.rows or loss.untold:
             yield loss

@@ -14,7 +14,15 @@ from dbmigration.cluster.manifests.pod import Tools
 from dbmigration.cluster.manifests.volumes import places
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.observed import StepRef
-from dbmigration_runner.contract.task import BackupOrder, DatabaseAccess, Migrations, RunIdentity, StepKind, Task
+from dbmigration_runner.contract.task import (
+    CHANGING,
+    BackupOrder,
+    DatabaseAccess,
+    Migrations,
+    RunIdentity,
+    StepKind,
+    Task,
+)
 from tests.pod_security import restricted_violations
 from tests.unit.cluster.documents import UID, resource
 
