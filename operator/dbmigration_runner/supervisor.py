@@ -30,6 +30,7 @@ DEFAULT_RESULT = "/dev/termination-log"
 FACTS = (
     *("nonce", "reason", "heads", "catalog", "fingerprint", "hash", "start", "target", "version_table", "id", "code"),
     *("revision", "revisions", "applied", "failed_revision", "sha256", "taken_at", "verified_at", "name", "location"),
+    *("kept_as", "list_file", "list_sha256"),
 )
 
 
@@ -63,8 +64,9 @@ def main() -> int:
 
 def _disk_of(task: Task) -> str:
     """The disk that this step fills first: the backups' own, or the one that the project lies on."""
-    if task.backup is not None:
-        return str(Path(task.backup.directory).parent)
+    order = task.backup or task.restore
+    if order is not None:
+        return str(Path(order.directory).parent)
     return task.migrations.path if task.migrations is not None else str(Path.cwd())
 
 
@@ -155,6 +157,10 @@ def _dispatch(step: Step) -> Result:
             from dbmigration_runner.checks.backup import backup
 
             return backup(step)
+        case StepKind.RESTORE:
+            from dbmigration_runner.checks.restore import restore
+
+            return restore(step)
 
 
 def _refused(task: Task, error: RunnerError, step: Step | None) -> Result:

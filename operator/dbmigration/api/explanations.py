@@ -251,7 +251,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _M, "A replica is further behind than checks.before allows.", "It is tried again."
     ),
     Reason.DISK_SPACE_LOW: Explanation(
-        _M, "The disk has less room than checks.before asks for.", "Make room; it is tried again."
+        _M,
+        "The disk has less room than checks.before asks for, or than a second copy of the database takes, which a restore needs.",
+        "Make room; it is tried again.",
     ),
     Reason.BACKUP_NOT_FOUND: Explanation(
         _D, "A backup is not on its storage any more, or its manifest cannot be read.", "Look at the storage."
@@ -298,8 +300,28 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT: Explanation(
         _D,
-        "Something was written since the backup, and a restore would throw it away; nothing was restored.",
-        "Look at what the message counts; set rollback.acceptDataLoss to true and the retry annotation if that may go.",
+        "Rows were written since the backup, or it cannot be told that there were none; a restore would lose them. Nothing was changed, and the application may write.",
+        "See the counts; set rollback.acceptDataLoss to true and the retry annotation if they may go, or mend the database forward.",
+    ),
+    Reason.RESTORE_NOT_POSSIBLE: Explanation(
+        _D,
+        "Something forbids a restore, and was found before the database was touched: a right of the role, a replication slot, a subscription, a prepared transaction, a name that is taken.",
+        "Mend what is named, or set adminUrlFrom to a role that owns the database and may create databases.",
+    ),
+    Reason.RESTORE_FAILED: Explanation(
+        _D,
+        "The backup could not be restored beside the database, or what was restored is not what was backed up. The database itself was not touched.",
+        "See the message; mend what is named, or restore another backup.",
+    ),
+    Reason.SESSION_STAYS: Explanation(
+        _M,
+        "A session in the database may not be ended by this role, or does not end; the names cannot be exchanged while it stays. Nothing was changed, and the application may write.",
+        "End it, or set adminUrlFrom to a role that may; it is tried again.",
+    ),
+    Reason.FENCED: Explanation(
+        _M,
+        "A restore keeps everybody out of the database, or was killed and left it so, and this role may not open it again.",
+        "Wait for the restore; if there is none, the next one or any step whose role owns the database opens it.",
     ),
     Reason.TIMED_OUT: Explanation(
         _D,

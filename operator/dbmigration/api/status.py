@@ -108,10 +108,10 @@ class TableLoss:
     """What a restore threw away of one table; never a row of it."""
 
     table: Annotated[str, Field(max_length=256, description="Its name.")]
-    rows: Annotated[
-        int | None, Field(description="How many rows differed; absent where that could not be counted.")
-    ] = None
-    note: Annotated[str, Field(max_length=512, description="How that was found, where not by the primary key.")] = ""
+    inserted: Annotated[int, Field(description="Rows that the backup had not.")] = 0
+    updated: Annotated[int, Field(description="Rows that were others in the backup.")] = 0
+    deleted: Annotated[int, Field(description="Rows that are back.")] = 0
+    untold: Annotated[str, Field(max_length=512, description="Why it may be more than the counts tell.")] = ""
 
 
 @status_model
@@ -119,14 +119,16 @@ class Restored:
     """A restore that took the place of the database."""
 
     backup: Annotated[str, Field(max_length=256, description="Name of the backup.")]
-    replaced: Annotated[str, Field(max_length=256, description="Under which name the replaced database is kept.")] = ""
-    losses: Annotated[
-        tuple[TableLoss, ...], Field(max_length=100, description="What had been written since the backup, by table.")
-    ] = ()
-    losses_file: Annotated[
-        str, Field(max_length=1024, description="Where the keys of those rows are listed, beside the backup.")
+    kept_as: Annotated[str, Field(max_length=256, description="Under which name the replaced database is kept.")] = ""
+    compared: Annotated[
+        bool, Field(description="Whether it was looked for what had been written since the backup.")
+    ] = False
+    lost_rows: Annotated[int, Field(description="How many rows had been written since, in all tables.")] = 0
+    lost: Annotated[tuple[TableLoss, ...], Field(max_length=100, description="The same by table.")] = ()
+    list_file: Annotated[
+        str, Field(max_length=1024, description="Where those rows are listed one by one, beside the backup.")
     ] = ""
-    losses_sha256: Annotated[str, Field(max_length=64, description="Of that file.")] = ""
+    list_sha256: Annotated[str, Field(max_length=64, description="Of that file.")] = ""
 
 
 @status_model

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Restored, Run, Status, Verification
+from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Restored, Run, Status, TableLoss, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import run_changed
@@ -20,7 +20,11 @@ from dbmigration.lifecycle.telling import heads, news, position, sentence, stand
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
 _ITEMS_TOLD = 5
-_KEPT = {Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT, Reason.DRAIN_CONTESTED}  # on the way back, and yet the word to know
+_KEPT = {
+    Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
+    Reason.RESTORE_NOT_POSSIBLE,
+    Reason.DRAIN_CONTESTED,
+}  # on the way back, and yet the word to know
 
 
 def succeed(seen: Observed) -> Decision:
@@ -129,16 +133,20 @@ def _verified(run: Run) -> str:
 
 def _lost(restored: Restored) -> str:
     """What the restore threw away, and where the replaced database is."""
-    kept = f"The replaced database is kept as {restored.replaced}." if restored.replaced else ""
-    if not restored.losses:
-        return f"Nothing had been written since the backup. {kept}".rstrip()
-    counts = ", ".join(
-        f"{loss.table} {loss.rows if loss.rows is not None else 'not counted'}"
-        for loss in restored.losses[:_ITEMS_TOLD]
-    )
-    more = len(restored.losses) - _ITEMS_TOLD
-    listed = f" The keys are listed in {restored.losses_file}." if restored.losses_file else ""
-    return f"Lost since the backup, in rows: {counts}{f' and {more} more tables' if more > 0 else ''}.{listed} {kept}".rstrip()
+    kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
+    if not restored.compared:
+        return f"Nothing could be written since the backup.{kept}"
+    if not restored.lost:
+        return f"Nothing had been written since the backup.{kept}"
+    counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
+    more = len(restored.lost) - _ITEMS_TOLD
+    listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
+    return f"Written since the backup and lost: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+
+
+def _counted(loss: TableLoss) -> str:
+    rows = loss.inserted + loss.updated + loss.deleted
+    return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

@@ -162,13 +162,24 @@ def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: 
 
 def restored(status: Status, report: RestoreReport) -> Status:
     """The backup is in the place of the database; nothing of what the run applied is left."""
-    losses = tuple(TableLoss(table=loss.table, rows=loss.rows, note=loss.note) for loss in report.losses)
+    lost = tuple(
+        TableLoss(
+            table=loss.table,
+            inserted=loss.inserted,
+            updated=loss.updated,
+            deleted=loss.deleted,
+            untold=loss.untold[:512],
+        )
+        for loss in report.lost[:100]
+    )
     told = Restored(
         backup=report.backup,
-        replaced=report.replaced,
-        losses=losses[:100],
-        losses_file=report.losses_file,
-        losses_sha256=report.losses_sha256,
+        kept_as=report.kept_as,
+        compared=report.compared,
+        lost_rows=report.lost_rows,
+        lost=lost,
+        list_file=report.list_file,
+        list_sha256=report.list_sha256,
     )
     return run_changed(status, restored=told)
 

@@ -21,6 +21,7 @@ _BEGINNINGS = {
     StepKind.DOWNGRADE: "Undoing revisions and verifying",
     StepKind.RESTORE: "Restoring the backup",
     StepKind.COMPARE: "Comparing the schema with the one before the upgrade",
+    StepKind.RESTORE: "Restoring the backup",
     StepKind.LOOK: "Looking at the database after a loss",
 }
 

@@ -68,7 +68,7 @@ class Written:
 
 def backup(step: Step) -> Result:
     """Do the backup step; raises RunnerError where there is no new backup."""
-    admin = _admin(step)
+    admin = admin_engine(step)
     with step.engine.connect() as session:
         step.meet(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
@@ -99,7 +99,8 @@ def backup(step: Step) -> Result:
     )
 
 
-def _admin(step: Step) -> Engine | None:
+def admin_engine(step: Step) -> Engine | None:
+    """The same server by the URL of who may do more, where there is one."""
     path = step.task.database.admin_url_file
     if path is None:
         return None
@@ -126,7 +127,7 @@ def back_up(
     """
     order, far = _order(task), far or BackupProgress()
     directory = Path(order.directory)
-    with _said_of(directory):
+    with said_of(directory):
         _prepare(directory)
         # Retention may have been lowered because the volume is full: what it gives up makes room for this one.
         give_up(directory, order.keep_last)
@@ -338,7 +339,7 @@ def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:
 
 
 @contextlib.contextmanager
-def _said_of(directory: Path) -> Iterator[None]:
+def said_of(directory: Path) -> Iterator[None]:
     """What the file system refuses, in our words."""
     try:
         yield

@@ -61,15 +61,19 @@ class RunnerReason(str, Enum):
     BACKUP_NOT_RESTORABLE = "BackupNotRestorable"
     CLIENT_TOOLS_TOO_OLD = "ClientToolsTooOld"
 
+    # The restore.
+    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
+    RESTORE_NOT_POSSIBLE = "RestoreNotPossible"
+    RESTORE_FAILED = "RestoreFailed"
+    SESSION_STAYS = "SessionStays"
+    FENCED = "Fenced"
+
     # The migration.
     LOCK_BUDGET_EXHAUSTED = "LockBudgetExhausted"
     MIGRATION_FAILED = "MigrationFailed"
     VERIFICATION_FAILED = "VerificationFailed"
     CHECK_FAILED = "CheckFailed"
     LOCK_LOST = "LockLost"
-
-    # The restore.
-    RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
 
     # Any step.
     TIMED_OUT = "TimedOut"

@@ -127,27 +127,51 @@ class CompareReport:
     differences: tuple[str, ...] = ()
 
 
+class RestoreStage(str, Enum):
+    """How far a restore came; the database is whole in each: the old one up to FENCED, the restored one from SWAPPED on."""
+
+    VERIFIED = "verified"  # the dump is the one that was written
+    RESTORED = "restored"  # beside the database, and compared with the manifest
+    FENCED = "fenced"  # nobody else is in the database
+    COMPARED = "compared"  # what would be lost is known
+    SWAPPED = "swapped"
+    LOOKED = "looked"  # heads and schema were read from the database after that
+
+
 @dataclass(frozen=True)
 class TableLoss:
-    """What of one table was written since the backup: rows that differ, None where they could not be counted."""
+    """What of a table was written since the backup. `untold` says why it may be more than the counts tell; "": they are exact."""
 
     table: str
-    rows: int | None = None
-    note: str = ""
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    untold: str = ""
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.inserted + self.updated + self.deleted
 
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """A backup in the place of the database; `replaced` is the name under which that one is kept.
+    """What a restore did. `kept_as` is the name of the replaced database, "" where none was replaced.
 
-    `losses_file` holds the keys of the rows that were written since, beside the backup; never in a status or a log.
+    `lost_tables` and `lost_rows` are the truth where `lost` was cut; nothing is known of them unless `compared`. The whole
+    list, row by row, lies beside the backup as `list_file`, and is as private as it.
     """
 
     backup: str
-    replaced: str = ""
-    losses: tuple[TableLoss, ...] = ()
-    losses_file: str = ""
-    losses_sha256: str = ""
+    stage: RestoreStage | None = None
+    swapped: bool = False
+    kept_as: str = ""
+    compared: bool = False
+    lost_tables: int = 0
+    lost_rows: int = 0
+    lost: tuple[TableLoss, ...] = ()
+    list_file: str = ""
+    list_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,7 +247,8 @@ def fit(result: Result, limit: int = RESULT_BYTES) -> Result:
 def _cut(result: Result, share: int) -> Result:
     """Leave each list at most `share` items and each sentence at most 16 times as many characters."""
     width = max(16 * share, 80)
-    plan, migrate, backup, compare = result.plan, result.migrate, result.backup, result.compare
+    plan, migrate, backup = result.plan, result.migrate, result.backup
+    compare, restore = result.compare, result.restore
     if plan is not None:
         plan = dataclasses.replace(
             plan,
@@ -249,6 +274,8 @@ def _cut(result: Result, share: int) -> Result:
         compare = dataclasses.replace(
             compare, differences=tuple(_short(item, width) for item in compare.differences[:share])
         )
+    if restore is not None:
+        restore = dataclasses.replace(restore, lost=tuple(_short_loss(loss, width) for loss in restore.lost[:share]))
     warnings = tuple(_short(item, width) for item in result.warnings[:share])
     return dataclasses.replace(
         result,
@@ -256,9 +283,14 @@ def _cut(result: Result, share: int) -> Result:
         migrate=migrate,
         backup=backup,
         compare=compare,
+        restore=restore,
         warnings=warnings,
         message=_short(result.message, max(width, 300)),
     )
+
+
+def _short_loss(loss: TableLoss, width: int) -> TableLoss:
+    return dataclasses.replace(loss, table=_short(loss.table, 140), untold=_short(loss.untold, width))
 
 
 def _size(result: Result) -> int:

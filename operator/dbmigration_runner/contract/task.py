@@ -27,12 +27,10 @@ class StepKind(str, Enum):
     LOOK = "look"
 
 
-CHANGING = frozenset(
-    {StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE}
-)  # what changes the database; never silently made again
-WITHOUT_APPLICATION = frozenset(
-    {StepKind.BACKUP, StepKind.RESTORE, StepKind.COMPARE}
-)  # these run nothing that an application brings
+# What changes the database; never silently made again.
+CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE})
+# These run nothing that an application brings.
+WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
 
 
 class UrlPart(str, Enum):
@@ -125,10 +123,12 @@ class CompareOrder:
 
 @dataclass(frozen=True)
 class RestoreOrder:
-    """Put this backup, whose file has this checksum, in the place of the database, which is kept under a name of `keep_as`.
+    """Put this backup in the database's place; `directory` as in BackupOrder, `sha256` as its report told.
 
-    `nothing_written`: whatever writes was stopped since before the backup, so that there is nothing to compare. `spared_users`
-    may stay connected.
+    `keep_as` becomes the end of the replaced database's name, which begins with its own: letters, digits, `_` and `-`, at
+    most 40, the same for all attempts of a run and for no other run. `nothing_written` says that the workloads were drained
+    since before the backup, so there is nothing to compare. `spared_users` are roles whose sessions, such as a monitoring
+    agent's, write nothing that counts: they are ended last, when the names are exchanged.
     """
 
     directory: str

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines import mysql_checks, mysql_rows
+from dbmigration_runner.engines import mysql_checks, mysql_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.mysql_drivers import (
     ASYNCHRONOUS,
@@ -185,11 +185,11 @@ class MySQL:
 
     def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
         """See interface.Engine."""
-        return mysql_rows.rows(session, table, column, seconds=seconds)
+        return mysql_row_counts.rows(session, table, column, seconds=seconds)
 
     def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
         """See interface.Engine."""
-        return mysql_rows.has_rows(session, table, column, seconds=seconds)
+        return mysql_row_counts.has_rows(session, table, column, seconds=seconds)
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """See interface.Engine."""

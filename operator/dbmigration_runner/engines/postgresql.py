@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines import postgresql_checks, postgresql_rows
+from dbmigration_runner.engines import postgresql_checks, postgresql_fence, postgresql_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.postgresql_drivers import ASYNCHRONOUS, for_driver, importable_driver, not_opened
 from dbmigration_runner.engines.postgresql_names import (
@@ -80,14 +80,40 @@ class PostgreSQL:
         if statement_timeout_seconds is not None:
             first["statement_timeout"] = str(max(int(statement_timeout_seconds * 1000), 1))
         try:
-            session = AlchemySession(self._sessions(first), asynchronous=self._driver == ASYNCHRONOUS)
+            session = self._open(self._sessions(first))
             if lock_timeout_seconds is not None:
                 session.run(f"SET lock_timeout = {max(int(lock_timeout_seconds * 1000), 1)}")
             if not pinned:
                 session.run("RESET search_path")
+        except RunnerError:
+            raise
         except Exception as error:  # noqa: BLE001  # a driver may raise anything here: OSError, TimeoutError, its own
             raise not_opened(error) from None
         return session
+
+    def connect_bare(self) -> AlchemySession:
+        """A session that sets nothing: behind a transaction pooler a setting would be somebody else's too.
+
+        Whoever asks by it begins a transaction and sets search_path within. Raises SessionNotOpened.
+        """
+        url, arguments = for_driver(self.url, self._driver)
+        try:
+            return self._open(sessions(url, connect_args=arguments, first=[]))
+        except RunnerError:
+            raise
+        except Exception as error:  # noqa: BLE001  # see connect
+            raise not_opened(error) from None
+
+    def _open(self, pool: SQLAlchemyEngine) -> AlchemySession:
+        """Open one; where the fence of a restore that is gone keeps us out, lift it first."""
+        try:
+            return AlchemySession(pool, asynchronous=self._driver == ASYNCHRONOUS)
+        except Exception as error:
+            if not_opened(error).reason is not RunnerReason.FENCED or not postgresql_fence.lift_left_over(
+                self.url, self._application_name
+            ):
+                raise
+        return AlchemySession(pool, asynchronous=self._driver == ASYNCHRONOUS)
 
     def tls(self, directory: str) -> dict[str, str]:
         """See interface.Engine."""
@@ -203,11 +229,11 @@ class PostgreSQL:
 
     def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
         """See interface.Engine."""
-        return postgresql_rows.rows(session, table, column, seconds=seconds)
+        return postgresql_row_counts.rows(session, table, column, seconds=seconds)
 
     def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
         """See interface.Engine."""
-        return postgresql_rows.has_rows(session, table, column, seconds=seconds)
+        return postgresql_row_counts.has_rows(session, table, column, seconds=seconds)
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """See interface.Engine."""

@@ -87,6 +87,7 @@ _CONNECT_FAILURES = (
         ("28P01", "28000"),
         ("password authentication failed", "no pg_hba.conf entry", "no password supplied"),
     ),
+    (RunnerReason.FENCED, ("55000",), ("not currently accepting connections",)),
     (RunnerReason.DATABASE_NOT_FOUND, ("3D000",), ()),
     (RunnerReason.INSUFFICIENT_PRIVILEGE, ("42501",), ("permission denied for database",)),
 )

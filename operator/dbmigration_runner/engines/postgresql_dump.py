@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # A dump waits this long for a table that somebody holds; it asks for ACCESS SHARE only, so nobody waits behind it but DDL.
 LOCK_WAIT_MILLISECONDS = 60_000
 ENDING_SECONDS = 5
+BY_PIPE = ".dump.zst"  # compressed by us; a `.dump` is compressed inside
 COMPLAINTS_BYTES = 65536
 _WORDS = (
     ("server version mismatch", RunnerReason.CLIENT_TOOLS_TOO_OLD),
@@ -101,7 +102,7 @@ class PostgreSQLDump:
         self._snapshot_id = ""
         self._session: Session | None = None
         self._codec = "utf-8"
-        self.suffix = ".dump" if tools.has_zstd else ".dump.zst"
+        self.suffix = ".dump" if tools.has_zstd else BY_PIPE
         self.tool = f"pg_dump {tools.version}, zstd {'built in' if tools.has_zstd else 'by pipe'}"
 
     @contextlib.contextmanager
@@ -161,7 +162,7 @@ class PostgreSQLDump:
     def decode(self, path: Path, alive: Callable[[], None], read: Callable[[int], None] = lambda _: None) -> Decoded:
         """See dump.Dump. Only the rows: all the rest of an archive stands in its head, which is read for them too."""
         counter = CopyCounter(self._codec)
-        archive, fault = self._restore(path, ["--data-only", "--file=-"], alive, counter.feed, read)
+        archive, fault = self.restore(path, ["--data-only", "--file=-"], alive, counter.feed, read)
         if not fault and not counter.is_complete:
             fault = "the rows of the last table do not end"
         return Decoded(archive.size_bytes, archive.sha256, counter.size_bytes, counter.rows, short(fault))
@@ -170,12 +171,12 @@ class PostgreSQLDump:
         """See dump.Dump."""
 
         def restore(database: str) -> str:
-            _, complaints = self._restore(path, [*postgresql_probe.OPTIONS, f"--dbname={database}"], alive, _ignored)
+            _, complaints = self.restore(path, [*postgresql_probe.OPTIONS, f"--dbname={database}"], alive, _ignored)
             return complaints
 
         return postgresql_probe.probe(self._source, snapshot, restore)
 
-    def _restore(
+    def restore(
         self,
         path: Path,
         options: list[str],
@@ -184,7 +185,7 @@ class PostgreSQLDump:
         read: Callable[[int], None] = lambda _: None,
     ) -> tuple[StoredFile, str]:
         """Run pg_restore over the file. What was read from the disk, and pg_restore's complaints where it failed."""
-        archive = StoredFile(path, compressed=not self._tools.has_zstd)
+        archive = StoredFile(path, compressed=BY_PIPE in path.name)
         with self._program([self._tools.pg_restore, "--no-password", *options], stdin=subprocess.PIPE) as (
             process,
             complaints,

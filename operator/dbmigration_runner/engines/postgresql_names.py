@@ -13,11 +13,18 @@ def _key(words: str) -> int:
 
 RUN_KEY = _key("dbmigration/run")  # exclusive: one migration of a database at a time
 GUEST_KEY = _key("dbmigration/guest")  # shared: every connection of a migrating env.py
+
+
 DUMP_NAME = "dbmigration/backup"  # application_name of a dump's own sessions
 ADVISORY = (
     "locktype = 'advisory' AND granted AND objsubid = 1 AND database ="
     " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
 )
+
+
+def restore_key(database: str) -> int:
+    """Held outside a database whose name is exchanged, by who exchanges it: nobody can be inside at that moment."""
+    return _key(f"dbmigration/restore/{database}")
 
 
 def advisory_lock(key: int) -> str:

@@ -41,7 +41,7 @@ CREATE_SECONDS = 120
 INSUFFICIENT_PRIVILEGE = "42501"
 WITH_FORCE = 13
 ENGLISH = ("C", "POSIX", "en")
-_RIGHTS = (
+RIGHTS = (
     "permission denied",
     "must be owner",
     "must be superuser",
@@ -51,7 +51,7 @@ _RIGHTS = (
 )
 # Of the way to the server, its resources and whom it lets in, or an extension that one database of a server alone may
 # have: nothing of it tells how the dump would restore at another time, or into the database's own name.
-_OF_TRYING = (
+OF_TRYING = (
     "connection to server",
     "connection to database",
     "could not connect to server",
@@ -96,7 +96,7 @@ def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> 
         _drop_left_overs(session)
         name = f"{PREFIX}{int(time.time()):x}_{secrets.token_hex(4)}"
         try:
-            session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot.surroundings)}")
+            session.run(f"CREATE DATABASE {quoted(name)} {like(snapshot.surroundings)}")
         except StatementRefused as error:
             remedy = ": give the role CREATEDB, or set adminUrlFrom" if error.code == INSUFFICIENT_PRIVILEGE else ""
             return Probe(
@@ -114,12 +114,12 @@ def verdict(complaints: str, *, in_english: bool) -> Probe | None:
 
     Only what is wrong with an object of the schema is a failed restore, which is final; all else is one not tried.
     """
-    errors = _errors(complaints)
+    errors = errors_in(complaints)
     # What else failed may have failed for one of these two: nothing is known of it.
-    trying = [error for error in errors if any(words in error for words in _OF_TRYING)]
+    trying = [error for error in errors if any(words in error for words in OF_TRYING)]
     if trying:
         return Probe(restorable=None, note=short(f"A restore could not be tried to its end: {'; '.join(trying)}"))
-    rights = [error for error in errors if any(words in error for words in _RIGHTS)]
+    rights = [error for error in errors if any(words in error for words in RIGHTS)]
     if rights:
         return Probe(
             restorable=None, note=short(f"This role may not restore everything, a superuser might: {'; '.join(rights)}")
@@ -153,7 +153,8 @@ def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
     return Probe(restorable=False, note=short(f"The restored schema is another one: {difference}"))
 
 
-def _errors(complaints: str) -> list[str]:
+def errors_in(complaints: str) -> list[str]:
+    """Each error once, without what depends on nothing of the database."""
     found = dict.fromkeys(match.strip() for match in _ERROR.findall(complaints))
     return [error for error in found if not any(words in error for words in _HARMLESS)]
 
@@ -164,7 +165,7 @@ def _connected(source: Engine, name: str) -> Session:
     return PostgreSQL(source.url.set(database=name), "dbmigration/probe").connect()
 
 
-def _like(surroundings: Surroundings | None) -> str:
+def like(surroundings: Surroundings | None) -> str:
     """The clauses that make a database of the same encoding and locale; text sorts by them, and so do indexes."""
     if surroundings is None:
         return "TEMPLATE template0"
@@ -186,10 +187,11 @@ def _dropped(session: Session, name: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(RunnerError):  # the next backup drops what this one could not
-            _drop(session, name)
+            drop(session, name)
 
 
-def _drop(session: Session, name: str) -> None:
+def drop(session: Session, name: str) -> None:
+    """Remove a database of ours, whoever is in it."""
     major = int(session.value("SHOW server_version_num")) // 10_000
     session.run(f"DROP DATABASE IF EXISTS {quoted(name)}" + (" WITH (FORCE)" if major >= WITH_FORCE else ""))
 
@@ -205,4 +207,4 @@ def _drop_left_overs(session: Session) -> None:
         made = re.fullmatch(PREFIX + r"([0-9a-f]{8})_[0-9a-f]{8}", name)
         if made is not None and int(made[1], 16) < time.time() - LEFT_OVER_SECONDS:
             with contextlib.suppress(StatementRefused):
-                _drop(session, name)
+                drop(session, name)

@@ -1,131 +1,265 @@
-"""How many rows a PostgreSQL table holds, or values a column, within a limit of time.
+"""The rows of two PostgreSQL databases, compared on the server: no row leaves it that is the same in both.
 
-A name leads where the server would let a DROP TABLE lead: to the first relation of that name on the role's search_path,
-and to nothing where that one is a view. Off the path every schema's table of the name counts, for env.py may set the path
-as it likes. Reads only; rows that a policy would hide are an error and not left out.
+Each table is read once for checksums of some thousand buckets of keys; only the rows of buckets that differ are sorted and
+merged, by cursors on the server, so neither memory here nor the size of a table limits it. Both sessions see one instant.
 """
+# ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from dbmigration_runner.engines.postgresql_names import quoted
+from dbmigration_runner.contract.result import TableLoss
+from dbmigration_runner.engines.postgresql_copy import qualified
+from dbmigration_runner.engines.postgresql_names import parts, quoted
+from dbmigration_runner.engines.restore import LostRow
+from dbmigration_runner.engines.row_comparison import Shape
+from dbmigration_runner.errors import StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from dbmigration_runner.engines.interface import AskingSession, Session
+    from dbmigration_runner.engines.interface import AskingSession
 
-_TABLES = ("r", "p")
-_RELATIONS = """
-SELECT n.nspname, c.relname, c.relkind::text, c.oid FROM pg_catalog.pg_class c
+T = TypeVar("T")
+BUCKETS = 4096  # a power of two
+FETCHED = 2000
+LARGE_OBJECTS = "large objects"
+# Text must be the same for the same value in both sessions, whatever the two databases are set to.
+_SETTINGS = {
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "3",
+    "lc_monetary": "C",
+    "row_security": "off",  # rather an error than fewer rows
+}
+_COLUMNS = """
+SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND pg_catalog.left(n.nspname, 3) <> 'pg_'
+  AND n.nspname <> 'information_schema'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                  AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2, a.attnum
+"""
+_KEYS = """
+SELECT n.nspname::text, c.relname::text, i.indexrelid, a.attname::text
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = :name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND (n.nspname = :schema OR :schema = '')
-AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
+CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) AS place
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[place]
+WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND NOT EXISTS (SELECT FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS p
+                  JOIN pg_catalog.pg_attribute other ON other.attrelid = c.oid AND other.attnum = i.indkey[p]
+                  WHERE NOT other.attnotnull)
+ORDER BY i.indisprimary DESC, i.indexrelid, place
 """
-# What is computed from other columns is lost with them only.
-_COLUMN = """
-SELECT a.attname FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = :table AND a.attname = :name AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-"""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A table, or a column of it, as the server has it."""
+class AtOnce(Protocol):
+    """Do works at the same time, each on a session of its own, and give what they gave."""
 
-    schema: str
-    table: str
-    column: str | None
-
-    @property
-    def source(self) -> str:
-        return f"FROM {quoted(self.schema)}.{quoted(self.table)}"
-
-    @property
-    def counted(self) -> str:
-        return f"SELECT pg_catalog.count({'*' if self.column is None else quoted(self.column)}) {self.source}"
-
-    @property
-    def probed(self) -> str:
-        where = "" if self.column is None else f" WHERE {quoted(self.column)} IS NOT NULL"
-        return f"SELECT EXISTS (SELECT {self.source}{where})"
+    def __call__(self, *works: Callable[[], T]) -> list[T]:
+        """Of all of them, in order."""
+        ...
 
 
-def rows(session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
-    """See interface.Engine."""
-    places = _places(session, table, column)
-    with _limited(session, seconds):
-        return sum(session.first_value(place.counted) for place in places) if places else None
+class Rows:
+    """See row_comparison.Tables."""
+
+    def __init__(self, before: AskingSession, now: AskingSession, version_table: str, at_once: AtOnce) -> None:
+        self._sides = (_Side(before), _Side(now))
+        self._version_table = version_table
+        self._at_once = at_once
+        self.before, self.now = self._sides[0].shapes, self._sides[1].shapes
+
+    def count(self, table: str, *, before: bool) -> int:
+        """See row_comparison.Tables."""
+        side = self._sides[0 if before else 1]
+        return self._at_once(lambda: int(side.value(f"SELECT count(*) FROM {side.source(table)}")))[0]
+
+    def differing(
+        self, table: str, key: tuple[str, ...], columns: tuple[str, ...], lost: Callable[[LostRow], None]
+    ) -> tuple[int, int, int]:
+        """See row_comparison.Tables."""
+        was, has = self._both(lambda side: side.buckets(table, key, columns))
+        different = sorted({bucket for bucket, _ in set(was.items()) ^ set(has.items())})
+        if not different:
+            return 0, 0, 0
+
+        def merge() -> tuple[int, int, int]:
+            was, has = (side.sorted_rows(table, key, columns, different) for side in self._sides)
+            return _merge(table, key, was, has, lost)
+
+        return self._at_once(merge)[0]
+
+    def same(self, table: str, columns: tuple[str, ...]) -> bool:
+        """See row_comparison.Tables."""
+        was, has = self._both(lambda side: side.checksum(table, columns))
+        return was == has
+
+    def uniform(self, table: str, column: str) -> bool:
+        """See row_comparison.Tables."""
+        side = self._sides[1]
+        value = f"ROW({quoted(column)})::text"
+        question = f"SELECT count(*) FROM (SELECT DISTINCT {value} FROM {side.source(table)} LIMIT 2) AS found"
+        return self._at_once(lambda: int(side.value(question)))[0] <= 1
+
+    def written_by_migrations(self) -> frozenset[str]:
+        """See row_comparison.Tables. Where the schema is not known, the one that its heads are read from."""
+        return frozenset(name for side in self._sides if (name := side.named(*parts(self._version_table))))
+
+    def others(self) -> Iterator[TableLoss]:
+        """See row_comparison.Tables. Large objects lie in a table of the system's, which may be closed to us."""
+        counts = self._both(lambda side: int(side.value("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")))
+        if counts == [0, 0]:
+            return
+        was, has = counts
+        try:
+            sums = self._both(lambda side: side.large_objects())
+        except StatementRefused:
+            sums = ["", " "]
+        if sums[0] != sums[1]:
+            yield TableLoss(LARGE_OBJECTS, max(has - was, 0), 0, max(was - has, 0), "they were only counted")
+
+    def _both(self, ask: Callable[[_Side], T]) -> list[T]:
+        return self._at_once(*(lambda side=side: ask(side) for side in self._sides))
 
 
-def has_rows(session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
-    """See interface.Engine."""
-    places = _places(session, table, column)
-    with _limited(session, seconds):
-        return any(session.first_value(place.probed) for place in places) if places else None
+class _Side:
+    """One of the two databases."""
+
+    def __init__(self, session: AskingSession) -> None:
+        self._session = session
+        for name, value in _SETTINGS.items():
+            session.run(f"SET {name} = '{value}'")
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        columns: dict[str, dict[str, str]] = {}
+        keys: dict[str, dict[int, list[str]]] = {}
+        self._sources: dict[str, str] = {}
+        self._names: dict[str, set[str]] = {}  # the schemas of a table
+        for schema, table, column, kind, computed in session.rows(_COLUMNS):
+            name = qualified(schema, table)
+            self._sources[name] = f"ONLY {quoted(schema)}.{quoted(table)}"
+            self._names.setdefault(table, set()).add(schema)
+            held = columns.setdefault(name, {})
+            if column is not None and not computed:
+                held[column] = kind
+        for schema, table, index, column in session.rows(_KEYS):
+            keys.setdefault(qualified(schema, table), {}).setdefault(index, []).append(column)
+        self.shapes: Mapping[str, Shape] = {
+            name: Shape(held, tuple(tuple(key) for key in keys.get(name, {}).values()))
+            for name, held in columns.items()
+        }
+
+    def named(self, schema: str | None, table: str) -> str | None:
+        """As it is called here; in `public` first where the schema is not given."""
+        found = [name for name in self._names.get(table, ()) if schema in {None, name}]
+        ordered = sorted(found, key=lambda name: (name != "public", name))
+        return qualified(ordered[0], table) if ordered else None
+
+    def source(self, table: str) -> str:
+        """For FROM."""
+        return self._sources[table]
+
+    def value(self, statement: str) -> Any:
+        """One value of a statement with names of others in it."""
+        return self._session.first_value(statement)
+
+    def buckets(self, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> dict[int, tuple[int, str]]:
+        """How many rows, and a checksum of them, by bucket of the key."""
+        self._session.run(
+            "DECLARE found NO SCROLL CURSOR FOR"
+            f" SELECT bucket, count(*), sum(mark)::text FROM ({self._marked(table, key, columns)}) AS marked GROUP BY bucket"
+        )
+        found = {int(bucket): (int(count), str(mark)) for bucket, count, mark in self._fetched("found")}
+        self._session.run("CLOSE found")
+        return found
+
+    def sorted_rows(
+        self, table: str, key: tuple[str, ...], columns: tuple[str, ...], buckets: list[int]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Sortable key, mark, and the key's columns as text, of the rows in these buckets, in order."""
+        named = ", ".join(f"key_{number}" for number in range(len(key)))
+        wanted = ", ".join(str(bucket) for bucket in buckets)
+        self._session.run(
+            f"DECLARE found NO SCROLL CURSOR FOR SELECT sortable, mark::text, {named}"
+            f" FROM ({self._marked(table, key, columns)}) AS marked WHERE bucket IN ({wanted})"
+            ' ORDER BY sortable COLLATE "C"'
+        )
+        yield from self._fetched("found")
+        self._session.run("CLOSE found")
+
+    def checksum(self, table: str, columns: tuple[str, ...]) -> tuple[int, str]:
+        """Of all rows, in whatever order."""
+        return self._summed(f"SELECT {_mark(_row(columns))} AS mark FROM {self.source(table)}")
+
+    def large_objects(self) -> str:
+        """A checksum of their pages."""
+        page = "loid::text || ' ' || pageno::text || ' ' || pg_catalog.encode(data, 'hex')"
+        return str(self._summed(f"SELECT {_mark(page)} AS mark FROM pg_catalog.pg_largeobject"))
+
+    def _summed(self, marks: str) -> tuple[int, str]:
+        self._session.run(
+            f"DECLARE summed NO SCROLL CURSOR FOR SELECT count(*), coalesce(sum(mark), 0)::text FROM ({marks}) AS marked"
+        )
+        ((count, mark),) = self._fetched("summed")
+        self._session.run("CLOSE summed")
+        return int(count), str(mark)
+
+    def _marked(self, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
+        keys = "".join(f", {quoted(column)}::text AS key_{number}" for number, column in enumerate(key))
+        whole = f"{_row(key)} || ' ' || {_row(columns)}"
+        return (
+            f"SELECT pg_catalog.encode(pg_catalog.textsend({_row(key)}), 'hex') AS sortable, {_mark(whole)} AS mark,"
+            f' pg_catalog.hashtextextended({_row(key)} COLLATE "C", 0) & {BUCKETS - 1:d} AS bucket{keys}'
+            f" FROM {self.source(table)}"
+        )
+
+    def _fetched(self, cursor: str) -> Iterator[tuple[Any, ...]]:
+        while rows := self._session.rows(f"FETCH {FETCHED:d} FROM {cursor}"):
+            yield from rows
 
 
-@contextmanager
-def _limited(session: Session, seconds: float) -> Iterator[None]:
-    before = session.rows(
-        "SELECT pg_catalog.current_setting('statement_timeout'), pg_catalog.current_setting('row_security')"
-    )[0]
-    _limit(session, str(max(int(seconds * 1000), 1)), "off")
-    try:
-        yield
-    finally:
-        _limit(session, *before)
+def _row(columns: tuple[str, ...]) -> str:
+    """The columns as one text that is never NULL."""
+    return f"ROW({', '.join(quoted(column) for column in columns)})::text"
 
 
-def _limit(session: Session, timeout: str, row_security: str) -> None:
-    session.rows(
-        "SELECT pg_catalog.set_config('statement_timeout', :timeout, false), pg_catalog.set_config('row_security', :rows, false)",
-        timeout=timeout,
-        rows=row_security,
-    )
+def _mark(text: str) -> str:
+    """128 bits of it, as a number that can be summed."""
+    halves = (f'pg_catalog.hashtextextended(({text}) COLLATE "C", {seed})::numeric' for seed in (1, 2))
+    return " * 18446744073709551616 + ".join(halves)
 
 
-def _places(session: Session, table: str, column: str | None) -> list[_Place]:
-    for schema, name in _readings(table):
-        found = session.rows(_RELATIONS, name=name, schema=schema)
-        if found:
-            meant = found if schema else _meant(found, _path(session))
-            return [
-                _Place(row[0], row[1], known)
-                for row in meant
-                if row[2] in _TABLES
-                for known in (_columns(session, row[3], column) if column is not None else [None])
-            ]
-    return []
+def _merge(
+    table: str,
+    key: tuple[str, ...],
+    before: Iterator[tuple[Any, ...]],
+    now: Iterator[tuple[Any, ...]],
+    lost: Callable[[LostRow], None],
+) -> tuple[int, int, int]:
+    """Walk both in step."""
+    counts = {"inserted": 0, "updated": 0, "deleted": 0}
 
+    def tell(kind: str, row: tuple[Any, ...]) -> None:
+        counts[kind] += 1
+        lost(LostRow(table, kind, dict(zip(key, row[2:], strict=True))))
 
-def _readings(name: str) -> Iterator[tuple[str, str]]:
-    """Schema and table: a table's own name may hold a dot, and what SQL left unquoted is in small letters."""
-    for text in dict.fromkeys((name, name.lower())):
-        yield "", text
-        for place, sign in enumerate(text):
-            if sign == ".":
-                yield text[:place], text[place + 1 :]
-
-
-def _meant(found: list[tuple[Any, ...]], path: list[str]) -> list[tuple[Any, ...]]:
-    on_path = sorted((row for row in found if row[0] in path), key=lambda row: path.index(row[0]))
-    return on_path[:1] or found
-
-
-def _columns(session: Session, table: int, name: str) -> list[str]:
-    exact = session.rows(_COLUMN, table=table, name=name) or session.rows(_COLUMN, table=table, name=name.lower())
-    return [str(row[0]) for row in exact]
-
-
-def _path(session: Session) -> list[str]:
-    """The schemas that the role's own sessions search. Nothing of them is called meanwhile."""
-    pinned = session.value("SELECT pg_catalog.current_setting('search_path')")
-    session.run("RESET search_path")
-    try:
-        return [str(row[0]) for row in session.rows("SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))")]
-    finally:
-        session.rows("SELECT pg_catalog.set_config('search_path', :path, false)", path=pinned)
+    was, has = next(before, None), next(now, None)
+    while was is not None or has is not None:
+        if was is None or (has is not None and has[0] < was[0]):
+            assert has is not None  # noqa: S101  # or the loop would have ended
+            tell("inserted", has)
+            has = next(now, None)
+        elif has is None or was[0] < has[0]:
+            tell("deleted", was)
+            was = next(before, None)
+        else:
+            if was[1] != has[1]:
+                tell("updated", has)
+            was, has = next(before, None), next(now, None)
+    return counts["inserted"], counts["updated"], counts["deleted"]

@@ -1,12 +1,20 @@
-"""What belongs to a PostgreSQL database and stands in no dump of it: owner, locale, grants, settings, comment, versions."""
+"""What belongs to a PostgreSQL database and stands in no dump of it: owner, locale, grants, settings, comment, versions.
+
+Read when a dump is made, put back where it is restored; the comment and the limit of connections are put back by who
+exchanges the databases' names, for until then they say something else.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.dump import Setting, Surroundings
+from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dbmigration_runner.engines.interface import Session
 
 # The locale's column has had three names; to_jsonb() reads whichever this server has.
@@ -45,3 +53,58 @@ def read(session: Session) -> Surroundings:
         settings=tuple(Setting(str(setting), role) for role, setting in session.rows(_SETTINGS)),
         extensions={str(name): str(version) for name, version in session.rows(_EXTENSIONS)},
     )
+
+
+_NAME = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
+_GRANT = re.compile(rf"({_NAME})=([A-Za-z*]*)/({_NAME})")
+_PRIVILEGES = {"C": "CREATE", "T": "TEMPORARY", "c": "CONNECT"}
+# Their values are lists that are stored as they were quoted; as one literal they would be one name with commas in it.
+_LISTS = (
+    *("local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries"),
+    *("temp_tablespaces", "unix_socket_directories"),
+)
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+?))\s*(?:,|$)')
+
+
+def statements(name: str, wanted: Surroundings) -> Iterator[str]:
+    """What gives the database `name` these settings and grants. Pure."""
+    database = quoted(name)
+    for entry in wanted.settings:
+        variable, _, value = entry.setting.partition("=")
+        parts = ".".join(quoted(part) for part in variable.split("."))
+        whose = f"DATABASE {database}" if entry.role is None else f"ROLE {quoted(entry.role)} IN DATABASE {database}"
+        yield f"ALTER {whose} SET {parts} TO {_value(variable, value)}"
+    if wanted.grants:
+        yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
+        yield f"REVOKE ALL ON DATABASE {database} FROM {quoted(wanted.owner)}"
+    for grant in wanted.grants:
+        yield from _granted(database, grant)
+
+
+def roles(wanted: Surroundings) -> frozenset[str]:
+    """Every role that must be there for them to be put back. Pure."""
+    grantees = (_unquoted(found[1]) for found in map(_GRANT.fullmatch, wanted.grants) if found is not None)
+    setters = (entry.role for entry in wanted.settings)
+    return frozenset(role for role in (wanted.owner, *grantees, *setters) if role)
+
+
+def _granted(database: str, grant: str) -> Iterator[str]:
+    found = _GRANT.fullmatch(grant)
+    if found is None:
+        raise ValueError(grant)
+    role = quoted(_unquoted(found[1])) if found[1] else "PUBLIC"
+    for letter, option in re.findall(r"([A-Za-z])(\*?)", found[2]):
+        privilege = _PRIVILEGES.get(letter)
+        if privilege is not None:
+            yield f"GRANT {privilege} ON DATABASE {database} TO {role}" + (" WITH GRANT OPTION" if option else "")
+
+
+def _value(variable: str, value: str) -> str:
+    if variable.lower() not in _LISTS:
+        return text_literal(value)
+    items = [text_literal(whole.replace('""', '"') or plain) for whole, plain in _ITEM.findall(value) if value.strip()]
+    return ", ".join(items) or "''"
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -14,7 +14,15 @@ from dbmigration.cluster.manifests.pod import Tools
 from dbmigration.cluster.manifests.volumes import places
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.observed import StepRef
-from dbmigration_runner.contract.task import BackupOrder, DatabaseAccess, Migrations, RunIdentity, StepKind, Task
+from dbmigration_runner.contract.task import (
+    CHANGING,
+    BackupOrder,
+    DatabaseAccess,
+    Migrations,
+    RunIdentity,
+    StepKind,
+    Task,
+)
 from tests.pod_security import restricted_violations
 from tests.unit.cluster.documents import UID, resource
 
@@ -119,7 +127,7 @@ def test_what_is_mounted_is_there(kind, source):
 def test_a_migration_is_not_owned_by_its_resource_and_everything_else_is():
     owned = {kind: bool(made(kind)["metadata"].get("ownerReferences")) for kind in StepKind}
 
-    assert {kind for kind, is_owned in owned.items() if not is_owned} == {StepKind.MIGRATE, StepKind.DOWNGRADE}
+    assert {kind for kind, is_owned in owned.items() if not is_owned} == CHANGING
 
 
 def test_an_owner_does_not_block_its_deletion():

@@ -286,7 +286,7 @@ class Laboratory:
                 assert task.restore is not None
                 self.apply(task, len(HISTORY))
                 self.left = ""
-                told = RestoreReport(task.restore.backup, task.restore.keep_as)
+                told = RestoreReport(task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=True)
                 return replace(plain, changed=True, heads=self.heads, catalog=self.catalog, restore=told)
             case StepKind.COMPARE:
                 assert task.compare is not None

@@ -16,7 +16,7 @@ from dbmigration.local.surroundings import (
     wish_of,
 )
 
-NO_BACKUP = manifest_of_options("shop", "alembic.ini", "head", "a test")
+NO_BACKUP = manifest_of_options("shop", "a test", dict)
 
 
 def around(url="sqlite:////shop.db", project=Path("/app"), **more):
@@ -99,7 +99,7 @@ def test_the_url_is_kept_in_memory_where_the_system_has_a_folder_for_that(projec
 
 def test_two_databases_do_not_share_a_folder_of_backups(project, tmp_path):
     """Retention counts what is in the folder: it would remove the other database's backups."""
-    manifest = manifest_of_options("shop", "alembic.ini", "head", None)
+    manifest = manifest_of_options("shop", None, dict)
     folders = set()
     for url in ("postgresql://staging/shop", "postgresql://production/shop"):
         with places(manifest, around(url, project, backups=tmp_path / "backups"), tmp_path) as found:

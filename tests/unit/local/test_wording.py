@@ -30,6 +30,8 @@ def test_a_remedy_can_be_followed_without_a_cluster(remedy):
 @pytest.mark.parametrize(("there", "said"), PHRASES)
 def test_a_phrase_is_one_that_is_said_and_what_is_said_here_knows_no_cluster(there, said):
     rooms = [*OPERATOR.glob("dbmigration/lifecycle/**/*.py"), *OPERATOR.glob("dbmigration_runner/**/*.py")]
-    texts = (path.read_text(encoding="utf-8") for path in (*rooms, OPERATOR / "dbmigration" / "api" / "reasons.py"))
+    texts = (
+        path.read_text(encoding="utf-8") for path in (*rooms, OPERATOR / "dbmigration" / "api" / "explanations.py")
+    )
     assert any(there in text for text in texts)
     assert not OF_A_CLUSTER.search(said)

@@ -1,0 +1,237 @@
+"""The emergency way back: a verified backup takes the database's place, and what was written since is known and told.
+
+Under the run's lock, in this order, so that a kill at any line leaves the old database or the restored one, each whole:
+
+    1. the dump is read and hashed: nothing is begun with a damaged one    4. compare the two, row by row
+    2. restore it beside the database, and verify it there                 5. write down what is lost, or refuse
+    3. fence: nobody but us is in the database                             6. exchange them; 7. look
+
+The long restore comes before the fence: while it runs, and where it fails, the application notices nothing. Nobody writes
+between the comparison and the exchange. This module knows neither an engine nor how a lock is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
+from dbmigration_runner.checks.loss import LossList, read_record, write_record
+from dbmigration_runner.checks.manifest import Manifest, read_manifest
+from dbmigration_runner.contract.heads import named
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result
+from dbmigration_runner.engines import catalog_digest
+from dbmigration_runner.engines.catalog import CATALOG_VERSION, Catalog
+from dbmigration_runner.engines.dump_streams import StoredFile
+from dbmigration_runner.engines.restore import Wanted, restore_for
+from dbmigration_runner.errors import Refusal, RunnerError
+from dbmigration_runner.heartbeat import Heartbeat
+from dbmigration_runner.step import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dbmigration_runner.contract.task import RestoreOrder
+    from dbmigration_runner.engines.interface import Lock
+    from dbmigration_runner.engines.restore import Restore
+    from dbmigration_runner.step import Step
+
+KEEP_AS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
+
+@dataclass
+class Work:
+    """One restore on its way."""
+
+    step: Step
+    order: RestoreOrder
+    manifest: Manifest
+    way: Restore
+    report: RestoreReport
+
+    def reach(self, stage: RestoreStage, **facts: object) -> None:
+        """Say how far it came; whoever is killed from here on has come this far."""
+        self.report = replace(self.report, stage=stage, **facts)  # type: ignore[arg-type]
+        self.step.log.say("restore-stage", stage=stage.value)
+
+
+def restore(step: Step) -> Result:
+    """Raises RunnerError where nothing was begun; the answer to a failure is that the database is the old one."""
+    order, manifest = _ordered(step)
+    path = Path(order.directory) / manifest.file
+    with said_of(Path(order.directory)):
+        way = restore_for(step.engine, admin_engine(step), _wanted(step, order, manifest, path))
+    work = Work(step, order, manifest, way, RestoreReport(order.backup))
+    with contextlib.ExitStack() as held:
+        held.callback(way.close)
+        lock = way.lock(step.check)
+        held.callback(lock.release)
+        kept = way.swapped()
+        if kept is not None:
+            return _done_before(work, kept)
+        with way.engine.connect() as session:
+            step.recognise(session)
+            step.await_guests(session)
+        _verify_dump(work, path)
+        way.refuse_impossible()
+        try:
+            with said_of(path.parent):
+                _exchange(work, lock)
+        except RunnerError as error:
+            way.discard()
+            seen = _look(work)
+            return step.failed(error, changed=False, heads=seen.heads, catalog=seen.catalog, restore=work.report)
+        except BaseException:
+            way.discard()
+            raise
+        return _looked(work)
+
+
+def _exchange(work: Work, lock: Lock) -> None:
+    """From the fresh copy to the swap."""
+    step, way, order = work.step, work.way, work.order
+    with contextlib.ExitStack() as fenced, LossList(Path(order.directory), order) as losses:
+        with Heartbeat(lock) as heartbeat:
+
+            def alive() -> None:
+                step.check()
+                heartbeat.check()
+
+            step.warnings += way.fill(alive)
+            work.reach(RestoreStage.RESTORED)
+            fenced.enter_context(way.fence(alive))
+            work.reach(RestoreStage.FENCED)
+            if not order.nothing_written:
+                _compare(work, losses, alive)
+        write_record(Path(order.directory), order, work.report)
+        kept = way.swap(lock, step.check)
+        work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
+
+
+def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
+    """What would be lost; raises RunnerError (RestoreNeedsAcknowledgement) where that was not accepted."""
+    order = work.order
+    lost = work.way.compare(losses.add if order.accept_data_loss else lambda _: None, alive)
+    rows = sum(loss.rows for loss in lost)
+    work.reach(RestoreStage.COMPARED, compared=True, lost=lost, lost_tables=len(lost), lost_rows=rows)
+    work.step.log.say("restore-compared", tables=len(lost), rows=rows)
+    if lost and not order.accept_data_loss:
+        untold = " or cannot be told" if any(loss.untold for loss in lost) else ""
+        raise Refusal(
+            RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
+            f"{rows} rows in {len(lost)} tables were written{untold} since the backup of {work.manifest.taken_at}, by the "
+            "application or by the migration itself. They would be lost: nothing was changed. Set acceptDataLoss to go on.",
+        )
+    file, sha256 = losses.publish()
+    work.report = replace(work.report, list_file=file, list_sha256=sha256)
+
+
+def _done_before(work: Work, kept: str) -> Result:
+    """An earlier attempt came to the swap, and was ended before it could tell."""
+    work.report = replace(
+        read_record(Path(work.order.directory), work.order) or work.report,
+        stage=RestoreStage.SWAPPED,
+        swapped=True,
+        kept_as=kept,
+    )
+    return _looked(work)
+
+
+def _looked(work: Work) -> Result:
+    step, way = work.step, work.way
+    step.warnings += way.confirm()
+    seen = _look(work, anew=True)
+    if seen.heads != tuple(sorted(work.manifest.revisions)):
+        return step.result(
+            Outcome.FAILED,
+            RunnerReason.VERIFICATION_FAILED,
+            f"The backup is in the database's place, but the database was read as at {named(seen.heads or ())}.",
+            changed=True,
+            heads=seen.heads,
+            catalog=seen.catalog,
+            restore=work.report,
+        )
+    work.reach(RestoreStage.LOOKED)
+    kept = work.report.kept_as
+    return step.result(
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"The database is the backup {work.order.backup} again, at {named(seen.heads)}; the replaced one is kept as {kept}.",
+        changed=True,
+        heads=seen.heads,
+        catalog=seen.catalog,
+        restore=work.report,
+    )
+
+
+def _look(work: Work, *, anew: bool = False) -> Seen:
+    """Read the database that stands in the place now; `anew`: it is another one than was planned."""
+    heads: tuple[str, ...] | None = None
+    try:
+        with work.way.engine.connect() as session:
+            if anew:
+                work.step.facts = work.way.engine.facts(session)
+            heads = work.way.engine.heads(session, work.manifest.version_table)
+            return Seen(heads, catalog_digest(work.way.engine, session))
+    except RunnerError as error:
+        work.step.warnings.append(f"The database could not be read: {error.message}")
+        return Seen(heads)
+
+
+def _ordered(step: Step) -> tuple[RestoreOrder, Manifest]:
+    order = step.task.restore
+    if order is None:
+        raise Refusal(RunnerReason.TASK_INVALID, "The task does not say what to restore.")
+    if not KEEP_AS.fullmatch(order.keep_as):
+        raise Refusal(RunnerReason.TASK_INVALID, "What the replaced database is kept as is no short word.")
+    manifest = read_manifest(Path(order.directory), order.backup) if NAME.fullmatch(order.backup) else None
+    if manifest is None or Path(manifest.file).name != manifest.file or manifest.engine != step.engine.name:
+        raise Refusal(
+            RunnerReason.BACKUP_NOT_FOUND,
+            f"The backup {order.backup} is not in {order.directory}, or its manifest cannot be read. Nothing was begun.",
+        )
+    return order, manifest
+
+
+def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> Wanted:
+    is_comparable = manifest.catalog_digest.startswith(f"{CATALOG_VERSION}:")
+    run = step.task.run
+    return Wanted(
+        path=path,
+        sha256=order.sha256,
+        rows=manifest.rows,
+        revisions=manifest.revisions,
+        version_table=manifest.version_table,
+        catalog=Catalog(manifest.catalog) if is_comparable else None,
+        surroundings=manifest.surroundings,
+        token=f"{run.uid}/{run.number}/{order.backup}",
+        keep_as=order.keep_as,
+        application_name=step.application_name,
+        size_bytes=manifest.data_bytes,
+        spared_users=order.spared_users,
+        grace_seconds=step.task.locks.grace_seconds,
+    )
+
+
+def _verify_dump(work: Work, path: Path) -> None:
+    """Raises Refusal (BackupNotFound, BackupCorrupt); then nothing was touched."""
+    step, order = work.step, work.order
+    try:
+        with said_of(path.parent), StoredFile(path) as file:
+            while file.read():
+                step.check()
+    except FileNotFoundError:
+        raise Refusal(
+            RunnerReason.BACKUP_NOT_FOUND, f"The dump {path.name} is gone; nothing was begun. Restore another backup."
+        ) from None
+    if file.sha256 != order.sha256:
+        raise Refusal(
+            RunnerReason.BACKUP_CORRUPT,
+            f"The dump {path.name} is not the one that was verified when it was made: its SHA-256 is another. Nothing was "
+            "begun. Check the volume, and restore another backup.",
+        )
+    work.reach(RestoreStage.VERIFIED)

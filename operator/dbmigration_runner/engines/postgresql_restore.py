@@ -1,0 +1,330 @@
+"""A PostgreSQL database put back: restored beside the live one, and then the two exchange their names in one transaction.
+
+Never `--clean` in place, which leaves what a migration added. All sessions in the databases are opened before the fence,
+for it keeps us out too; the exchange is made from another database of the server. See postgresql_fence.py.
+"""
+# ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines import postgresql_fence as fences
+from dbmigration_runner.engines import postgresql_surroundings as surroundings
+from dbmigration_runner.engines.patience import patiently
+from dbmigration_runner.engines.postgresql import PostgreSQL
+from dbmigration_runner.engines.postgresql_fresh import Fresh
+from dbmigration_runner.engines.postgresql_names import quoted, restore_key, text_literal
+from dbmigration_runner.engines.postgresql_probe import drop
+from dbmigration_runner.engines.postgresql_rows import Rows
+from dbmigration_runner.engines.row_comparison import compare
+from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dbmigration_runner.contract.result import TableLoss
+    from dbmigration_runner.engines.interface import AskingSession, Engine, Lock
+    from dbmigration_runner.engines.restore import LostRow, Wanted
+
+REPLACED = "dbmigration/replaced/"  # how the comment of a database that was replaced begins
+NAME_BYTES = 63
+POLL_SECONDS = 0.25
+_SHOWN = 5
+_OID = "SELECT oid FROM pg_catalog.pg_database WHERE datname = :name"
+
+
+def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> PostgreSQLRestore:
+    """See engines.restore.restore_for."""
+    url = engine.url if admin is None else admin.url.set(database=engine.url.database)
+    return PostgreSQLRestore(engine, PostgreSQL(url, wanted.application_name), admin, wanted)
+
+
+def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
+    """See engines.restore.drop_replaced. The name must be of this database's, and the comment be ours."""
+    url = (admin or engine).url
+    live = engine.url.database or ""
+    with fences.desk_for(url, live, "dbmigration/retention") as desk:
+        found = fences.find(desk, name)
+        if found is None or found.is_open or not (found.comment or "").startswith(f"{REPLACED}{_digest(live)}/"):
+            return False
+        drop(desk, name)
+    return True
+
+
+class PostgreSQLRestore:
+    """See restore.Restore."""
+
+    def __init__(self, ordinary: Engine, engine: PostgreSQL, admin: Engine | None, wanted: Wanted) -> None:
+        self.engine = engine
+        self._ordinary = ordinary if admin is not None else None
+        self._wanted = wanted
+        self._name = engine.url.database or engine.url.username or ""
+        self._token = f"{_digest(self._name)}/{wanted.token}"
+        self._kept = _kept_name(self._name, wanted.keep_as)
+        home = admin.url if admin is not None else engine.url
+        self._home = home
+        self._desk = fences.desk_for(home, self._name, wanted.application_name)
+        self._fresh = Fresh(engine, self._desk, wanted, self._token)
+        self._inside: list[AskingSession] = []  # opened before the fence: the live database's, the copy's
+        self._pids: frozenset[int] = frozenset()  # of all our sessions in the two databases
+        self._exchanged = False
+
+    def lock(self, should_stop: Callable[[], None]) -> Lock:
+        """See restore.Restore."""
+        self._end_earlier_attempt(should_stop)
+        # The first session that is opened in the database lifts a fence that was left.
+        lock = self.engine.lock(exclusive=True, should_stop=should_stop, wait_seconds=self._wanted.grace_seconds)
+        try:
+            self._pids = frozenset(int(row[0]) for row in self._desk.rows(_holders(int(lock.proof["key"]))))
+            if self._ordinary is not None:
+                _refuse_elsewhere(self._ordinary, int(lock.proof["key"]))
+            self._take_turn()
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+    def swapped(self) -> str | None:
+        """See restore.Restore."""
+        kept = fences.find(self._desk, self._kept)
+        done = kept is not None and (kept.comment or "").startswith(f"{REPLACED}{self._token} ")
+        return self._kept if done else None
+
+    def refuse_impossible(self) -> None:
+        """See restore.Restore."""
+        whys = list(self._impossible())
+        if whys:
+            raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, " ".join(whys))
+
+    def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
+        """See restore.Restore."""
+        return self._fresh.fill(alive)
+
+    @contextlib.contextmanager
+    def fence(self, alive: Callable[[], None]) -> Iterator[None]:
+        """See restore.Restore."""
+        live = fences.find(self._desk, self._name)
+        assert live is not None  # noqa: S101  # we hold a lock inside
+        self._inside = [_reader(self.engine), _reader(self._fresh.engine)]
+        self._pids |= {int(session.value("SELECT pg_catalog.pg_backend_pid()")) for session in self._inside}
+        try:
+            self._fresh.shut()
+            fences.shut(self._desk, self._name, self._token)
+            fences.expel(
+                *(self._desk, live.oid),
+                but=self._pids,
+                spared=self._wanted.spared_users,
+                everybody=False,
+                alive=alive,
+            )
+            yield
+        finally:
+            self._leave()
+            if not self._exchanged:
+                self._lift()
+
+    def compare(self, lost: Callable[[LostRow], None], alive: Callable[[], None]) -> tuple[TableLoss, ...]:
+        """See restore.Restore."""
+        now, before = self._inside
+
+        def cancel() -> None:
+            for pid in self._pids:
+                with contextlib.suppress(RunnerError):
+                    self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
+
+        rows = Rows(
+            before, now, self._wanted.version_table, lambda *works: patiently(*works, alive=alive, cancel=cancel)
+        )
+        return tuple(compare(rows, lost))
+
+    def swap(self, lock: Lock, alive: Callable[[], None]) -> str:
+        """See restore.Restore."""
+        live = fences.find(self._desk, self._name)
+        assert live is not None  # noqa: S101  # nobody can have renamed it within the fence
+        lock.check()
+        self._leave()
+        lock.release()
+        fences.expel(self._desk, live.oid, but=frozenset(), spared=(), everybody=True, alive=alive)
+        wanted = self._wanted.surroundings
+        comment = wanted.comment if wanted is not None else live.comment
+        limit = wanted.connection_limit if wanted is not None else -1
+        told = f"{REPLACED}{self._token} A restore of {self._wanted.path.name} took its place; nobody may connect."
+        try:
+            with fences.transaction(self._desk):
+                self._desk.run(f"ALTER DATABASE {quoted(self._name)} RENAME TO {quoted(self._kept)}")
+                self._desk.run(f"ALTER DATABASE {quoted(self._fresh.name)} RENAME TO {quoted(self._name)}")
+                self._desk.run(f"COMMENT ON DATABASE {quoted(self._kept)} IS {text_literal(told)}")
+                text = "NULL" if comment is None else text_literal(comment)
+                self._desk.run(f"COMMENT ON DATABASE {quoted(self._name)} IS {text}")
+                self._desk.run(f"ALTER DATABASE {quoted(self._name)} CONNECTION LIMIT {limit:d}")
+                self._desk.run(f"ALTER DATABASE {quoted(self._name)} ALLOW_CONNECTIONS true")
+        except StatementRefused as error:
+            raise RunnerError(
+                RunnerReason.SESSION_STAYS, f"The names could not be exchanged: {error.message}; nothing was changed."
+            ) from None
+        self._exchanged = True
+        return self._kept
+
+    def confirm(self) -> tuple[str, ...]:
+        """See restore.Restore."""
+        if self._ordinary is None:
+            return ()
+        try:
+            here = fences.find(self._desk, self._name)
+            seen = _bare(
+                self._ordinary, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+            )
+        except RunnerError as error:
+            return (f"The restored database could not be reached by the ordinary URL yet: {error.message}",)
+        if here is not None and seen == here.oid:
+            return ()
+        return ("The ordinary URL still leads to the replaced database: let the pooler in front reconnect.",)
+
+    def discard(self) -> None:
+        """See restore.Restore."""
+        if not self._exchanged:
+            with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
+                self._fresh.drop()
+
+    def close(self) -> None:
+        """See restore.Restore."""
+        self._leave()
+        self._desk.close()
+
+    def _take_turn(self) -> None:
+        """Held to the end, also while nobody can hold the run's lock."""
+        if not self._desk.value(f"SELECT pg_catalog.pg_try_advisory_lock({restore_key(self._name):d})"):
+            raise Refusal(RunnerReason.LOCK_HELD, "Another restore of this database is at work.")
+
+    def _impossible(self) -> Iterator[str]:
+        superuser, creates, owns = self._desk.rows(
+            "SELECT r.rolsuper, r.rolsuper OR r.rolcreatedb, pg_catalog.pg_has_role(d.datdba, 'USAGE')"
+            " FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = :name",
+            name=self._name,
+        )[0]
+        if not creates:
+            yield "The role may not create or rename databases: give it CREATEDB, or set adminUrlFrom."
+        if not owns:
+            yield "The role does not own the database, and only an owner may rename it: set adminUrlFrom."
+        wanted = self._wanted.surroundings
+        if wanted is not None:
+            known = {str(row[0]) for row in self._desk.rows("SELECT rolname::text FROM pg_catalog.pg_roles")}
+            if missing := sorted(surroundings.roles(wanted) - known):
+                yield f"Roles of the backup are not there any more: {', '.join(missing[:_SHOWN])}. Make them again."
+            elif not superuser and not self._desk.value(
+                "SELECT pg_catalog.pg_has_role(:owner, 'MEMBER')", owner=wanted.owner
+            ):
+                yield f"The role is no member of the owner, {wanted.owner}, and may not give it a database: set adminUrlFrom."
+        if len(self._kept.encode()) > NAME_BYTES or self._kept == self._name:
+            yield f"The replaced database could not be called {self._kept}."
+        elif fences.find(self._desk, self._kept) is not None:
+            yield f"A database {self._kept} is there already: the replaced one could not be kept under that name."
+        yield from self._in_the_way()
+
+    def _in_the_way(self) -> Iterator[str]:
+        """What would forbid the exchange of names, or be silently left with the replaced database."""
+        asked = (
+            (
+                "prepared transactions: commit or roll back",
+                "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = :name",
+            ),
+            (
+                "logical replication slots, which would stay with the replaced database: drop",
+                "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = :name",
+            ),
+            (
+                "subscriptions, which would go on writing into it: drop",
+                f"SELECT subname::text FROM pg_catalog.pg_subscription WHERE subdbid = ({_OID})",
+            ),
+        )
+        for what, question in asked:
+            found = [str(row[0]) for row in self._desk.rows(f"{question} ORDER BY 1", name=self._name)]
+            if found:
+                more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+                yield f"The database has {what} {', '.join(found[:_SHOWN])}{more}."
+
+    def _leave(self) -> None:
+        for session in self._inside:
+            session.close()
+        self._inside = []
+
+    def _lift(self) -> None:
+        """Let everybody in again; where that cannot be done now, the next step does it."""
+        try:
+            fences.lift(self._desk, self._name)
+        except RunnerError:
+            self._desk.close()
+            with (
+                contextlib.suppress(RunnerError),
+                fences.desk_for(self._home, self._name, self._wanted.application_name) as desk,
+            ):
+                fences.lift(desk, self._name)
+            raise
+
+    def _end_earlier_attempt(self, should_stop: Callable[[], None]) -> None:
+        """An attempt whose Pod is gone may have left sessions at work; after the grace period they are ended."""
+        until = time.monotonic() + self._wanted.grace_seconds
+        while found := self._desk.rows(
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name = :name AND pid <> pg_catalog.pg_backend_pid()",
+            name=self._wanted.application_name,
+        ):
+            should_stop()
+            if time.monotonic() >= until:
+                for (pid,) in found:
+                    with contextlib.suppress(StatementRefused):
+                        self._desk.value(f"SELECT pg_catalog.pg_terminate_backend({pid:d})")
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _reader(engine: PostgreSQL) -> AskingSession:
+    session = engine.connect(statement_timeout_seconds=None)
+    session.rows(
+        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN"
+        " ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'lock_timeout')"
+    )
+    return session
+
+
+def _holders(key: int) -> str:
+    """In whatever database of the server."""
+    return (
+        "SELECT pid FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+        f" AND classid = {key >> 32:d} AND objid = {key & 0xFFFFFFFF:d}"
+    )
+
+
+def _refuse_elsewhere(ordinary: Engine, key: int) -> None:
+    """The same server, and the database that the lock is in."""
+    here = "database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+    if _bare(ordinary, f"SELECT count(*) FROM ({_holders(key)} AND {here}) AS held") == 0:
+        raise Refusal(
+            RunnerReason.WRONG_DATABASE,
+            "adminUrlFrom leads to another server than urlFrom: the lock that is held by the one is not seen by the other.",
+        )
+
+
+def _bare(ordinary: Engine, question: str) -> object:
+    """Ask by the ordinary URL, which may lead through a pooler, and leave nothing behind there."""
+    assert isinstance(ordinary, PostgreSQL)  # noqa: S101  # engine_for made it
+    with ordinary.connect_bare() as session:
+        session.run("BEGIN")
+        session.run("SET LOCAL search_path = pg_catalog, pg_temp")
+        answer: object = session.value(question)
+        session.run("ROLLBACK")
+    return answer
+
+
+def _kept_name(database: str, keep_as: str) -> str:
+    """`<database>_<keep_as>`, of at most 63 bytes: what tells it from others stands at the end."""
+    room = NAME_BYTES - len(keep_as.encode()) - 1
+    return database.encode()[: max(room, 0)].decode(errors="ignore") + "_" + keep_as
+
+
+def _digest(database: str) -> str:
+    return hashlib.sha256(database.encode()).hexdigest()[:12]

@@ -1,0 +1,129 @@
+"""What a database must be able to do to be put back from a dump: one narrow interface, one class an engine.
+
+`engines/<name>_restore.py` holds `restore_for(engine, admin, wanted)`. What may be lost, and what is written about it, is
+none of its business; nor is where a dump lies: it is given a path.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from dbmigration_runner.contract.result import TableLoss
+    from dbmigration_runner.engines.catalog import Catalog
+    from dbmigration_runner.engines.dump import Surroundings
+    from dbmigration_runner.engines.interface import Engine, Lock
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be put back, and what its manifest says must then be there.
+
+    `token` is the same for all attempts of a run at this backup, and nobody else's: by it an attempt knows what the one
+    before it left. `catalog` is None where the manifest's is of another form than today's.
+    """
+
+    path: Path
+    sha256: str
+    rows: Mapping[str, int]
+    revisions: tuple[str, ...]
+    version_table: str
+    catalog: Catalog | None
+    surroundings: Surroundings | None
+    token: str
+    keep_as: str
+    application_name: str
+    size_bytes: int = 0
+    spared_users: tuple[str, ...] = ()
+    grace_seconds: int = 30
+
+
+@dataclass(frozen=True)
+class LostRow:
+    """One row that was written since the backup: `key` by column, as text; `kind` is inserted, updated or deleted."""
+
+    table: str
+    kind: str
+    key: Mapping[str, str | None] = field(default_factory=dict)
+
+
+class Restore(Protocol):
+    """One database and its restored copy beside it. Used by one thread; `close` ends what it opened.
+
+    The order is the caller's: lock, refuse_impossible, fill, fence, compare, swap. Up to swap the database itself is not
+    touched, and a kill leaves it so, but for a fence that whoever comes next lifts; swap is one instant.
+    """
+
+    engine: Engine  # by which the database is locked and looked at: past a pooler where there is a way
+
+    def lock(self, should_stop: Callable[[], None]) -> Lock:
+        """End what an earlier attempt of this run left at work, lift its fence, take the run's lock. Raises Refusal."""
+        ...
+
+    def swapped(self) -> str | None:
+        """The name of the replaced database where an earlier attempt of this run put the restored one in its place."""
+        ...
+
+    def refuse_impossible(self) -> None:
+        """Raises Refusal (RestoreNotPossible, DiskSpaceLow) for what can be known before anything is begun."""
+        ...
+
+    def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
+        """Restore into a copy beside the database and compare it with the manifest; warnings.
+
+        Goes on with a copy that an earlier attempt finished. Raises RunnerError (RestoreFailed, …), and then there is none.
+        """
+        ...
+
+    def fence(self, alive: Callable[[], None]) -> AbstractContextManager[None]:
+        """Within, nobody but us is in the database; afterwards, unless the copy took its place, everybody may be again.
+
+        Raises RunnerError (SessionStays) where somebody cannot be put out.
+        """
+        ...
+
+    def compare(self, lost: Callable[[LostRow], None], alive: Callable[[], None]) -> tuple[TableLoss, ...]:
+        """What was written since the backup, table by table; `lost` is told each row. Within the fence only."""
+        ...
+
+    def swap(self, lock: Lock, alive: Callable[[], None]) -> str:
+        """Put the copy in the database's place, within the fence; the name under which the replaced one is kept.
+
+        `lock` is given back: nobody can hold it in a database while its name is exchanged.
+        """
+        ...
+
+    def confirm(self) -> tuple[str, ...]:
+        """After the swap: does the ordinary URL lead to what was put in place? Warnings; never raises."""
+        ...
+
+    def discard(self) -> None:
+        """Remove the copy; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Never raises."""
+        ...
+
+
+def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> Restore:
+    """The restore of an engine; `admin` is the same server by the URL of who may create and rename databases.
+
+    Raises RunnerError where the client programs or the URL do not serve.
+    """
+    module = importlib.import_module(f"dbmigration_runner.engines.{engine.name}_restore")
+    found: Restore = module.restore_for(engine, admin, wanted)
+    return found
+
+
+def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
+    """Remove a replaced database that a restore of this one kept as `name`; False where there is none of ours so called."""
+    module = importlib.import_module(f"dbmigration_runner.engines.{engine.name}_restore")
+    found: bool = module.drop_replaced(engine, admin, name)
+    return found

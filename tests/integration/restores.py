@@ -1,0 +1,139 @@
+"""Restores of real databases, by a runner started as a Job would start it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dbmigration_runner.contract.result import BackupReport
+from dbmigration_runner.contract.task import (
+    DatabaseAccess,
+    LockBudget,
+    Migrations,
+    RestoreOrder,
+    RunIdentity,
+    StepKind,
+    Task,
+)
+from tests.integration.backups import Backups, drop
+from tests.integration.postgresql_server import Database
+from tests.integration.projects import RUNNER, Ran, Running
+
+KEPT = "before-7"
+# Ends itself, as a node would, the moment it is about to say that it reached a stage.
+_DYING_RUNNER = """
+import os, signal, sys
+sys.path.insert(0, os.path.dirname({runner!r}))
+from dbmigration_runner import log, supervisor
+say = log.Log.say
+def dying(self, event, **facts):
+    if facts.get("stage") == {stage!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    say(self, event, **facts)
+log.Log.say = dying
+sys.exit(supervisor.main())
+"""
+
+
+@dataclass(frozen=True)
+class Restores:
+    """The restores of one object's backups."""
+
+    backups: Backups
+    report: BackupReport
+
+    def task(self, *, attempt: int = 1, run: int = 7, grace: int = 1, **order: Any) -> Task:
+        wanted = {
+            "directory": str(self.backups.directory),
+            "backup": self.report.name,
+            "sha256": self.report.sha256,
+            "keep_as": KEPT,
+            **order,
+        }
+        access = self.backups
+        return Task(
+            kind=StepKind.RESTORE,
+            nonce="4fd1",
+            run=RunIdentity("shops", "shop", "0123", run, attempt),
+            database=DatabaseAccess(str(access.url_file), str(access.admin_url_file) if access.admin_url else None),
+            timeout_seconds=120,
+            migrations=Migrations(path="/nowhere/app", image="registry.example/shop:1.4"),
+            locks=LockBudget(grace_seconds=grace),
+            restore=RestoreOrder(**wanted),
+        )
+
+    def start(self, *, dies_at: str = "", **wanted: Any) -> Running:
+        """A runner of its own."""
+        access = self.backups
+        access.url_file.write_text(access.url + "\n", encoding="utf-8")
+        if access.admin_url:
+            access.admin_url_file.write_text(access.admin_url, encoding="utf-8")
+        target = access.directory.with_name("result-restore")
+        target.unlink(missing_ok=True)
+        environment = {
+            **{variable: value for variable, value in os.environ.items() if not variable.startswith(("PG", "PYTHON"))},
+            "DBMIGRATION_TASK": self.task(**wanted).to_json(),
+            "DBMIGRATION_RESULT": str(target),
+            "TMPDIR": str(access.directory.parent),
+        }
+        program = ["-c", _DYING_RUNNER.format(runner=str(RUNNER), stage=dies_at)] if dies_at else [str(RUNNER)]
+        process = subprocess.Popen(
+            [sys.executable, *program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return Running(process, target, "4fd1")
+
+    def run(self, **wanted: Any) -> Ran:
+        """To its end."""
+        return self.start(**wanted).wait()
+
+
+def shop(database: Database, directory: Path, *, as_shop: bool = False) -> Restores:
+    """A small shop at revision a1 and a backup of it; restored by a superuser, or by the owner with CREATEDB."""
+    database.ask(
+        "SET ROLE shop; CREATE SCHEMA IF NOT EXISTS sales;"
+        "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('a1');"
+        "CREATE TABLE sales.orders (id int PRIMARY KEY, note text, total numeric(10,2));"
+        "INSERT INTO sales.orders SELECT i, 'note ' || i, i / 7.0 FROM generate_series(1, 5000) i;"
+        'CREATE TABLE "Odd: (name%" ("a:b" text, "x""y" int, PRIMARY KEY ("x""y", "a:b"));'
+        "INSERT INTO \"Odd: (name%\" VALUES (E'\\\\.', 1), ('%s :x', 2);"
+        "CREATE TABLE log (line text); INSERT INTO log VALUES ('opened'), ('opened')"
+    )
+    admin = None if as_shop else database.server.url("postgres", user="postgres")
+    backups = Backups(database.url, directory / "backups", admin)
+    return Restores(backups, backups.take())
+
+
+def databases(database: Database) -> dict[str, str | None]:
+    """Every database that has to do with a test's, with its comment."""
+    rows = database.server.superuser
+    with rows() as connection:
+        found = connection.execute(
+            "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database"
+            " WHERE starts_with(datname, 'dbmigration_') OR datname = %s OR starts_with(datname, %s) ORDER BY 1",
+            (database.name, database.name + "_"),
+        ).fetchall()
+    return dict(found)
+
+
+def kept(database: Database) -> str:
+    """What a replaced database is called."""
+    return f"{database.name}_{KEPT}"
+
+
+def forget(database: Database) -> None:
+    """Drop what restores left on the server, but for the test's own database."""
+    for name in databases(database):
+        if name != database.name:
+            drop(database.server, name)
+
+
+def migrate(database: Database) -> None:
+    """What a migration that failed half-way leaves behind."""
+    database.ask(
+        "SET ROLE shop; UPDATE alembic_version SET version_num = 'a2'; CREATE TABLE invoices (id int PRIMARY KEY);"
+        "ALTER TABLE sales.orders ADD COLUMN paid boolean DEFAULT false"
+    )

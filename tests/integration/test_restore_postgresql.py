@@ -1,0 +1,154 @@
+"""A PostgreSQL restore: what was backed up is the database again, and what was in its place is kept."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from dbmigration_runner.contract.result import Outcome, RestoreStage
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines.restore import drop_replaced
+from tests.integration import restores
+from tests.integration.backups import contents, drop
+from tests.integration.postgresql_server import Database
+
+TABLES = ("sales.orders", '"Odd: (name%"', "log", "alembic_version")
+_SURROUNDINGS = (
+    "SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datallowconn, d.datconnlimit,"
+    " d.dattablespace, d.datacl::text, shobj_description(d.oid, 'pg_database'),"
+    " (SELECT array_agg(concat(r.rolname, ':', setting) ORDER BY r.rolname, setting) FROM pg_db_role_setting s"
+    "  CROSS JOIN unnest(s.setconfig) AS setting LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE s.setdatabase = d.oid)"
+    " FROM pg_database d WHERE d.datname = current_database()"
+)
+
+
+@pytest.fixture
+def shop(database, tmp_path):
+    yield restores.shop(database, tmp_path)
+    restores.forget(database)
+
+
+def everything(database):
+    return {table: contents(database.server, database.name, table) for table in TABLES}
+
+
+def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop, database):
+    before = everything(database)
+    restores.migrate(database)
+    ran = shop.run(nothing_written=True)
+    assert (ran.result.outcome, ran.result.heads, ran.result.changed) == (Outcome.SUCCEEDED, ("a1",), True), ran
+    assert ran.result.catalog == shop.report.catalog
+    kept = restores.kept(database)
+    assert ran.result.restore is not None
+    assert (ran.result.restore.stage, ran.result.restore.kept_as) == (RestoreStage.LOOKED, kept)
+    assert not ran.result.restore.compared
+    assert everything(database) == before
+    assert set(restores.databases(database)) == {database.name, kept}
+    assert [event["stage"] for event in ran.events_called("restore-stage")] == [
+        stage.value for stage in RestoreStage if stage is not RestoreStage.COMPARED
+    ]
+
+
+def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_path):
+    """Without them a restored application finds another search_path, no time limits, and doors open that were closed."""
+    name = f'"{database.name}"'
+    with database.server.superuser() as connection:
+        connection.execute('DROP ROLE IF EXISTS "odd=role/x"; CREATE ROLE "odd=role/x"')
+        for statement in (
+            f'ALTER DATABASE {name} SET search_path = sales, "Odd, schema", public',
+            f"ALTER DATABASE {name} SET application_name = 'it''s, ours'",
+            f"ALTER DATABASE {name} SET \"shop.Tenant\" = 'a=b'",
+            f"ALTER ROLE shop IN DATABASE {name} SET statement_timeout = '30s'",
+            f"COMMENT ON DATABASE {name} IS 'the shop''s\nown'",
+            f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+            f'GRANT CONNECT ON DATABASE {name} TO "odd=role/x" WITH GRANT OPTION',
+            f"ALTER DATABASE {name} CONNECTION LIMIT 17",
+        ):
+            connection.execute(statement)
+    try:
+        shop = restores.shop(database, tmp_path)
+        before = database.ask(_SURROUNDINGS)
+        restores.migrate(database)
+        database.ask(f"ALTER DATABASE {name} RESET ALL; COMMENT ON DATABASE {name} IS 'migrated'")
+        ran = shop.run(nothing_written=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert database.ask(_SURROUNDINGS) == before
+    finally:
+        restores.forget(database)
+        with database.server.superuser() as connection:
+            connection.execute(f'REVOKE ALL ON DATABASE {name} FROM "odd=role/x"; DROP ROLE "odd=role/x"')
+
+
+def test_the_owner_with_createdb_needs_no_administrator(database, tmp_path):
+    with database.server.superuser() as connection:
+        connection.execute("ALTER ROLE shop CREATEDB")
+    try:
+        shop = restores.shop(database, tmp_path, as_shop=True)
+        before = everything(database)
+        restores.migrate(database)
+        ran = shop.run(nothing_written=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert everything(database) == before
+    finally:
+        restores.forget(database)
+        with database.server.superuser() as connection:
+            connection.execute("ALTER ROLE shop NOCREATEDB")
+
+
+def test_nobody_gets_into_the_replaced_database(shop, database):
+    """A pool that holds its address would go on writing where nobody reads."""
+    restores.migrate(database)
+    shop.run(nothing_written=True)
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        contents(database.server, restores.kept(database), "sales.orders")
+
+
+def test_a_database_is_restored_again_and_again(shop, database):
+    before = everything(database)
+    for number in (7, 8):
+        restores.migrate(database)
+        ran = shop.run(nothing_written=True, run=number, keep_as=f"before-{number}")
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert everything(database) == before
+
+
+@pytest.mark.parametrize("name", ['od"d', "a=b c", "x" * 63, "dbmigration_restore_0", "naïve/%s:q?", "user=postgres"])
+def test_a_database_may_have_any_name(name, postgres, tmp_path):
+    with postgres.superuser() as connection:
+        connection.execute(psycopg.sql.SQL("CREATE DATABASE {} OWNER shop").format(psycopg.sql.Identifier(name)))
+    database = Database(postgres, name)
+    replaced = ""
+    try:
+        shop = restores.shop(database, tmp_path)
+        before = everything(database)
+        restores.migrate(database)
+        ran = shop.run(accept_data_loss=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert ran.result.restore is not None
+        replaced = ran.result.restore.kept_as
+        assert len(replaced.encode()) <= 63
+        assert everything(database) == before
+    finally:
+        for found in {name, replaced} - {""}:
+            with postgres.superuser() as connection:
+                connection.execute(
+                    psycopg.sql.SQL("DROP DATABASE {} WITH (FORCE)").format(psycopg.sql.Identifier(found))
+                )
+
+
+def test_only_what_a_restore_replaced_is_ever_dropped(shop, database):
+    """By the name alone a person's own database would go that is called like one of ours."""
+    restores.migrate(database)
+    shop.run(nothing_written=True)
+    own = f"{database.name}_before-8"
+    with database.server.superuser() as connection:
+        connection.execute(f'CREATE DATABASE "{own}"')
+    engine, admin = engine_for(database.url), engine_for(database.server.url("postgres", user="postgres"))
+    try:
+        assert not drop_replaced(engine, admin, own)
+        assert not drop_replaced(engine, admin, database.name)
+        assert not drop_replaced(engine_for(database.server.url("another")), admin, restores.kept(database))
+        assert drop_replaced(engine, admin, restores.kept(database))
+        assert set(restores.databases(database)) == {database.name, own}
+    finally:
+        drop(database.server, own)
