@@ -70,7 +70,7 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     run = seen.open_run
     if run is not None and run.failure is not None:
         restore = f" Restore the backup {run.backup}, or mend it by hand." if run.backup else " Mend it by hand."
-        told = f"Undoing failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
+        told = f"The way back failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
         reason = reason if reason in _KEPT else Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)
     status = standing(seen, status, Standing.STALLED, reason, told, Phase.FAILED)

@@ -126,6 +126,7 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         name=f"{seen.name}-{number}-{step.started_at:%Y%m%dT%H%M%SZ}",
         version_table=plan.version_table if plan else "alembic_version",
         keep_last=seen.spec.backup.retention.keep_last,
+        probe_required=seen.spec.rollback.on_failure.restores,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from dbmigration.api.status import Backup, ConditionStatus, Plan, Status, Step, StepState
+from dbmigration.api.status import Backup, ConditionStatus, Plan, Procedure, Status, Step, StepState
 from dbmigration.lifecycle.progress import size
 from dbmigration.lifecycle.telling import heads
 from dbmigration_runner.contract.heads import named
@@ -32,7 +32,9 @@ def news(before: Status, now: Status) -> Iterator[str]:
         yield f"Run {now.run.number}."
     yield from _steps(before, now)
     if now.run is not None and now.run.failure is not None and (before.run is None or before.run.failure is None):
-        yield f"The migration failed: {now.run.failure.message} What it applied is undone."
+        restores = now.run.procedure is Procedure.RESTORE
+        then = "The backup is restored." if restores else "What it applied is undone."
+        yield f"The migration failed: {now.run.failure.message} {then}"
     if now.progress and now.progress != before.progress:
         yield f"  {now.progress}"
     yield from _trouble(before, now)

@@ -1,0 +1,127 @@
+"""The way back without a cluster: undone, restored, refused, with the caller's own commands around a restore."""
+
+from __future__ import annotations
+
+import stat
+import sys
+
+import pytest
+
+from tests.integration.local_program import Program
+from tests.integration.projects import create
+
+STORAGE = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
+BROKEN = 'op.execute("ALTER TABLE nowhere ADD COLUMN x INTEGER")'
+RAISES = 'raise RuntimeError("nobody wrote it")'
+
+
+@pytest.fixture
+def calls(tmp_path):
+    """Two commands that write down how they are called."""
+    noted = tmp_path / "calls"
+    for name in ("drain", "resume"):
+        script = tmp_path / name
+        script.write_text(
+            f"#!{sys.executable}\nimport os\nwith open({str(noted)!r}, 'a') as file:\n"
+            f"    print({name!r}, os.environ['DBMIGRATION_WORKLOAD'], os.environ['DBMIGRATION_REPLICAS'], file=file)\n"
+        )
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return noted
+
+
+@pytest.fixture
+def shop(project, database, tmp_path, calls):
+    """A release with one table, and a second one whose first revision commits and whose second fails."""
+    shop = project("url_in_the_ini", database.url)
+    env = shop.path / "migrations" / "env.py"
+    text = env.read_text(encoding="utf-8")
+    env.write_text(text.replace("context.configure(", "context.configure(transaction_per_migration=True, "), "utf-8")
+    shop.revision("a1", None, create("t1"), down='op.drop_table("t1")')
+    program = Program(shop, tmp_path)
+    program.spec["backup"] = STORAGE
+    assert program.run().code == 0
+    database.ask("INSERT INTO t1 VALUES (1)")
+    shop.revision("a2", "a1", create("t2"), down=RAISES)
+    shop.revision("a3", "a2", BROKEN, down="pass")
+    program.spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
+    yield program
+    program.end()
+
+
+@pytest.fixture
+def around(calls, database):
+    """The commands, and a role that may create databases."""
+    folder = calls.parent
+    (folder / "admin-url").write_text(database.server.url(database.name, user="postgres"))
+    commands = "--drain-command", str(folder / "drain"), "--resume-command", str(folder / "resume")
+    return *commands, "--admin-url-file", str(folder / "admin-url")
+
+
+def test_a_backup_is_restored_where_the_downgrade_fails(shop, database, calls, around):
+    said = shop.run("run", "--on-failure", "DowngradeOrRestore", *around)
+    assert said.code == 8, said.err
+    assert database.ask("SELECT version_num FROM alembic_version") == [("a1",)]
+    assert database.ask("SELECT id FROM t1") == [(1,)]
+    assert database.tables() == {"alembic_version", "t1"}
+    assert calls.read_text().splitlines() == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
+    status = shop.status()
+    assert shop.steps() == [
+        ("plan", "Succeeded"), ("backup", "Succeeded"), ("migrate", "Failed"), ("downgrade", "Failed"), ("restore", "Succeeded"),
+    ]  # fmt: skip
+    assert (status["phase"], status["currentRevisions"], status.get("drain")) == ("RolledBack", ["a1"], None)
+    restored = status["run"]["restored"]
+    assert (restored["backup"], restored["compared"]) == (status["run"]["backup"], True)
+    assert "nobody wrote it" not in said.out
+    events = [event["reason"] for event in shop.resource()["events"]]
+    wanted = ["MigrationFailed", "RollingBack", "RollbackFailed", "Draining", "Restoring", "Resuming", "RolledBack"]
+    assert [reason for reason in events if reason in wanted][-len(wanted) :] == wanted
+
+
+def test_a_manifest_that_drains_is_refused_where_nobody_said_how(shop):
+    said = shop.run("run", "--on-failure", "DowngradeOrRestore")
+    assert said.code == 2
+    assert "--drain-command and --resume-command" in said.err
+
+
+def test_what_a_failed_release_applied_is_undone_without_a_restore_where_it_can_be(shop, database, calls, around):
+    shop.project.revision("a2", "a1", create("t2"), down='op.drop_table("t2")')
+    said = shop.run("run", "--on-failure", "DowngradeOrRestore", *around)
+    assert said.code == 8, said.err
+    assert not calls.exists()
+    assert database.tables() == {"alembic_version", "t1"}
+    assert "undone   a2" in said.out
+
+
+def test_a_drain_command_that_fails_is_called_again_and_nothing_is_restored_before_it_succeeds(
+    shop, calls, database, around
+):
+    drain = calls.parent / "drain"
+    good = drain.read_text()
+    drain.write_text(f"#!{sys.executable}\nimport sys, pathlib\np = pathlib.Path({str(calls.parent / 'tries')!r})\n"
+                     "n = int(p.read_text()) if p.exists() else 0\np.write_text(str(n + 1))\n"
+                     "if n < 2:\n    sys.exit(1)\n" + good.partition("\n")[2])  # fmt: skip
+    said = shop.run("run", "--on-failure", "Restore", *around)
+    assert said.code == 8, said.err
+    assert said.err.count("ended with 1; it is called again") == 2
+    assert calls.read_text().splitlines() == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
+    assert database.ask("SELECT id FROM t1") == [(1,)]
+
+
+def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, calls, database, around):
+    shop.project.revision("a3", "a2", 'op.execute("INSERT INTO t1 VALUES (99); COMMIT")', BROKEN)
+    said = shop.run("run", "--on-failure", "Restore", *around)
+    assert said.code == 3, said.err
+    assert (99,) in database.ask("SELECT id FROM t1")
+    status = shop.status()
+    assert status["conditions"][0]["reason"] == "RestoreNeedsAcknowledgement"
+    assert calls.read_text().splitlines()[-1] == "resume Deployment/shop-web 1"
+    assert status.get("drain") is None
+
+
+def test_a_role_that_could_not_restore_is_refused_before_anything_is_changed(shop, calls, database, around):
+    said = shop.run("run", "--on-failure", "Restore", *around[:4])
+    assert said.code == 3, said.err
+    assert shop.status()["conditions"][0]["reason"] == "BackupNotRestorable"
+    assert "CREATEDB" in said.out
+    assert database.ask("SELECT version_num FROM alembic_version") == [("a1",)]
+    assert not calls.exists()
