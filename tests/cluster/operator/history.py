@@ -5,6 +5,7 @@ Must not know a cluster.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 ENV = """\
@@ -21,18 +22,19 @@ with engine.connect() as connection:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision; `upgrade` is the body of its function."""
+    """One revision; `upgrade` and `undo` are the bodies of its functions."""
 
     id: str
     upgrade: str
     down: str | None = None
     title: str = "a revision"
+    undo: str = "pass"
 
     def text(self) -> str:
-        body = "\n".join(f"    {line}" for line in self.upgrade.strip().splitlines())
+        body, undo = (textwrap.indent(text.strip(), "    ") for text in (self.upgrade, self.undo))
         return (
             f'"""{self.title}"""\n\nimport sqlalchemy as sa\nfrom alembic import op\n\n'
-            f"revision = {self.id!r}\ndown_revision = {self.down!r}\n\n\ndef upgrade():\n{body}\n\n\ndef downgrade():\n    pass\n"
+            f"revision = {self.id!r}\ndown_revision = {self.down!r}\n\n\ndef upgrade():\n{body}\n\n\ndef downgrade():\n{undo}\n"
         )
 
 
