@@ -25,9 +25,12 @@ import pymysql
 from pymysql.converters import escape_string
 from sqlalchemy.engine import URL
 
+from tests.integration.certificates import write_certificates
 from tests.integration.postgresql_server import CANARY
 
-SLEEP = "SELECT SLEEP(60)"
+# A minute or more of work. SLEEP would not do: it looks every few seconds whether its client is still there, and nothing
+# else does.
+WORK = "SELECT BENCHMARK(1000000000, MD5(1))"
 _UNPRIVILEGED = 65534
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _PACKAGES = ("mariadb-server-core", "mariadb-client")
@@ -51,6 +54,7 @@ class MariaDB:
     """A MariaDB server on this machine."""
 
     port: int
+    home: Path  # holds ca.crt
 
     def url(self, database: str, *, user: str = "shop", password: str = CANARY, driver: str = "mysql+pymysql") -> str:
         url = URL.create(driver, username=user, password=password, host="127.0.0.1", port=self.port, database=database)
@@ -93,10 +97,10 @@ class MariaDatabase:
         )
         return {row[0] for row in found}
 
-    def asleep(self) -> list[tuple[Any, ...]]:
-        """The sessions that run `SLEEP`."""
+    def at_work(self) -> list[tuple[Any, ...]]:
+        """The sessions that run `WORK`."""
         return self.ask(
-            f"SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{SLEEP[7:]}%' AND id <> CONNECTION_ID()"
+            f"SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{WORK[7:]}%' AND id <> CONNECTION_ID()"
         )
 
 
@@ -138,27 +142,33 @@ def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[Maria
     process: subprocess.Popen[bytes] | None = None
     try:
         user: dict[str, Any] = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}
-        if user:
+        # A server that starts removes what looks like its own from the folder for temporary files: not from a common one.
+        user["env"] = {**os.environ, "TMPDIR": str(home)}
+        if os.geteuid() == 0:
             os.chown(home, _UNPRIVILEGED, _UNPRIVILEGED)
         home.chmod(0o755)
-        subprocess.run(
+        made = subprocess.run(
             [
                 *(_program("mariadb-install-db"), "--no-defaults", f"--datadir={home / 'data'}"),
                 *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
             ],
-            check=True,
+            check=False,
             capture_output=True,
+            text=True,
             cwd=home,
             **user,
         )
+        assert made.returncode == 0, made.stdout + made.stderr
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
+        write_certificates(home)
+        tls = {"ssl-ca": home / "ca.crt", "ssl-cert": home / "server.crt", "ssl-key": home / "server.key"}
         files = {"datadir": home / "data", "socket": home / "socket", "pid-file": home / "pid", "port": port}
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
                 [
                     *(_program("mariadbd"), "--no-defaults"),
-                    *(f"--{name}={value}" for name, value in {**_SETTINGS, **files, **(settings or {})}.items()),
+                    *(f"--{name}={value}" for name, value in {**_SETTINGS, **files, **tls, **(settings or {})}.items()),
                 ],
                 stdout=log,
                 stderr=log,
@@ -167,7 +177,7 @@ def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[Maria
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # one call of prctl; no thread has been started yet
                 **user,
             )
-        server = MariaDB(port)
+        server = MariaDB(port, home)
         _wait_until_ready(server, process, home / "log")
         yield server
     finally:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, QueryCheck, UrlHandover
+from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, DatabaseAccess, QueryCheck, UrlHandover
 from dbmigration_runner.engines import catalog_digest, engine_for
 from tests.integration.application_environments import python_with
-from tests.integration.mariadb_server import CANARY, fresh_database, said
+from tests.integration.certificates import write_certificates
+from tests.integration.mariadb_server import CANARY, fresh_database, running_mariadb, said
 from tests.integration.projects import create
 
 DRIVERS = {"mysql+pymysql": "url_in_the_ini", "mariadb+asyncmy": "asynchronous", "mysql+aiomysql": "asynchronous"}
@@ -73,6 +74,34 @@ def test_the_reason_is_told_apart_by_every_driver(project, mariadb_database, dri
         assert CANARY not in ran.text + ran.stdout + ran.stderr
 
 
+@pytest.fixture
+def secured(mariadb_database):
+    """The user is let in by an encrypted connection alone."""
+    with server_set(mariadb_database.server, "ALTER USER shop REQUIRE SSL", back=["ALTER USER shop REQUIRE NONE"]):
+        yield mariadb_database
+
+
+@pytest.mark.parametrize("driver", ["mysql+pymysql", "mariadb+asyncmy"])
+def test_the_manifests_certificate_reaches_our_sessions_and_the_applications(project, secured, tmp_path, driver):
+    shop = project(DRIVERS[driver], secured.server.url(secured.name, driver=driver))
+    shop.three_revisions()
+    access = DatabaseAccess(url_file=str(tmp_path / "url"), tls_directory=str(secured.server.home))
+    assert shop.run("plan", database=access).result.plan.count == 3
+    result = shop.run("migrate", database=access).result
+    assert (result.reason, result.heads) == ("Done", ("a3",)), result.message
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_server_that_another_authority_vouches_for_is_not_talked_to(project, secured, tmp_path, driver):
+    (tmp_path / "tls").mkdir()
+    write_certificates(tmp_path / "tls")
+    shop = project(DRIVERS[driver], secured.server.url(secured.name, driver=driver))
+    access = DatabaseAccess(url_file=str(tmp_path / "url"), tls_directory=str(tmp_path / "tls"))
+    result = shop.run("plan", database=access).result
+    assert result.reason == "DatabaseUnreachable"
+    assert "cert" in result.message.lower()
+
+
 @pytest.mark.parametrize("driver", [*DRIVERS])
 @pytest.mark.parametrize("step", ["plan", "migrate"])
 def test_another_database_of_the_same_server_is_refused(project, mariadb_database, driver, step):
@@ -87,6 +116,20 @@ def test_another_database_of_the_same_server_is_refused(project, mariadb_databas
         result = shop.run(step).result
         assert (result.reason, result.changed) == ("WrongDatabase", False)
         assert (clone.tables(), mariadb_database.tables()) == (set(), set())
+
+
+def test_the_database_of_the_same_name_on_another_server_is_refused(project, mariadb_database):
+    """Of a server that is a copy everything is the same but the sessions."""
+    with running_mariadb() as copy, fresh_database(copy, mariadb_database.name) as clone:
+        shop = project("url_in_a_variable", mariadb_database.url, url_to=UrlHandover(None))
+        shop.variables = {"SHOP_DATABASE_URL": clone.url}
+        shop.three_revisions()
+        result = shop.run("migrate").result
+        assert (result.reason, clone.tables(), mariadb_database.tables()) == ("WrongDatabase", set(), set())
+        shop.variables = {"SHOP_DATABASE_URL": mariadb_database.url}
+        expected = shop.planned()
+        shop.url = clone.url
+        assert shop.run("look", expected=expected).result.reason == "DatabaseMoved"
 
 
 def test_the_same_database_by_another_driver_and_address_is_the_same(project, mariadb_database):

@@ -23,10 +23,11 @@ from dbmigration_runner.engines.mysql_drivers import (
     for_driver,
     importable_driver,
     not_opened,
+    takes_files,
     with_tls,
 )
 from dbmigration_runner.engines.mysql_lock import MySQLLock, no_schema
-from dbmigration_runner.engines.mysql_names import SCHEMA, guest_prefix, holding, parts, quoted, reader_prefix
+from dbmigration_runner.engines.mysql_names import SCHEMA, guest_locks, holders, parts, quoted, reader_locks
 from dbmigration_runner.engines.session import AlchemySession, sessions
 from dbmigration_runner.errors import Refusal, StatementRefused
 
@@ -53,7 +54,9 @@ class MySQL:
     name = "mysql"
 
     def __init__(self, url: URL, application_name: str) -> None:
-        self.url = with_tls(url, os.environ.get(TLS_VARIABLE))
+        self.url = url
+        self._own_url = url
+        self._secure(os.environ.get(TLS_VARIABLE))
         self._application_name = application_name
         self._driver = importable_driver(url)
         self._pools: dict[str, SQLAlchemyEngine] = {}
@@ -91,7 +94,7 @@ class MySQL:
 
     def tls(self, directory: str) -> dict[str, str]:
         """See interface.Engine."""
-        self.url = with_tls(self.url, directory)
+        self._secure(directory)
         self._pools.clear()
         return {TLS_VARIABLE: directory}
 
@@ -152,8 +155,8 @@ class MySQL:
 
     def guests(self, session: Session) -> tuple[Guest, ...]:
         """See interface.Engine."""
-        schema = _schema(session)
-        return tuple(Guest(int(number), "env.py") for (number,) in session.rows(holding(guest_prefix(schema))))
+        held = session.rows(holders(guest_locks(_schema(session))))[0]
+        return tuple(Guest(int(number), "env.py") for number in held if number is not None)
 
     def cancel(self, session: Session, guests: tuple[Guest, ...]) -> None:
         """See interface.Engine."""
@@ -196,10 +199,15 @@ class MySQL:
         """The servers know whole seconds only: rounded up, for 0 would mean not to wait at all, and never get through."""
         return max(-(-locks.timeout_milliseconds // 1000), 1) * 1000
 
+    def _secure(self, directory: str | None) -> None:
+        self._own_url = with_tls(self.url, directory)
+        if takes_files(self.url):
+            self.url = self._own_url
+
     def _sessions(self, first: list[str], statement_timeout_seconds: float | None) -> SQLAlchemyEngine:
         key = "; ".join(first)
         if key not in self._pools:
-            url, arguments = for_driver(self.url, self._driver, statement_timeout_seconds)
+            url, arguments = for_driver(self._own_url, self._driver, statement_timeout_seconds)
             self._pools[key] = sessions(url, connect_args=arguments, first=first)
         return self._pools[key]
 
@@ -220,18 +228,13 @@ class MySQL:
             time.sleep(POLL_SECONDS)
 
     def _kill(self, session: Session, guests: tuple[Guest, ...], how: str) -> None:
-        """End those that still hold their own name: after a restart of the server a number may be somebody else's."""
+        """End those that still hold a lock of ours: after a restart of the server a number may be somebody else's."""
         schema = _schema(session)
-        alive = {
-            int(number)
-            for prefix in (guest_prefix(schema), reader_prefix(schema))
-            for (number,) in session.rows(holding(prefix))
-        }
+        alive = session.rows(holders((*guest_locks(schema), *reader_locks(schema))))[0]
         for guest in guests:
             if guest.session in alive:
-                with contextlib.suppress(
-                    StatementRefused
-                ):  # it ended meanwhile, or is another user's: who waits sees it
+                # It ended meanwhile, or runs a routine with its definer's rights and counts as his: who waits sees that.
+                with contextlib.suppress(StatementRefused):
                     session.run(f"{how} {guest.session:d}")
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import NoSuchModuleError
 
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.engines.messages import SqlError, describe, sql_error
+from dbmigration_runner.engines.messages import SqlError, chain, describe, sql_error
 from dbmigration_runner.errors import SessionNotOpened
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ _WITH_CHARSET = ("pymysql", "mysqldb", "asyncmy", "aiomysql")
 # The others take no bound for an answer: the server's own for a statement, and the heartbeat's, must do.
 _WITH_READ_TIMEOUT = ("pymysql", "mysqldb", "mariadbconnector")
 _AFTER_STATEMENT_SECONDS = 15
+
+
+def takes_files(url: URL) -> bool:
+    """Can the files of a certificate stand in a URL of this driver's? aiomysql wants an object that only a program can give."""
+    return url.drivername.partition("+")[2] != "aiomysql"
 
 
 def with_tls(url: URL, directory: str | None) -> URL:
@@ -74,9 +80,19 @@ def for_driver(url: URL, driver: str, statement_timeout_seconds: float | None) -
     if driver in _WITH_READ_TIMEOUT and statement_timeout_seconds is not None:
         seconds = int(statement_timeout_seconds) + _AFTER_STATEMENT_SECONDS
         arguments |= {"read_timeout": seconds, "write_timeout": seconds}
+    files = {name: str(query.pop(name)) for name in _TLS_FILES if name in query} if driver == "aiomysql" else {}
+    if files:
+        arguments["ssl"] = _context(files)
     return url.set(drivername=f"mysql+{driver}", query=query), {
         name: value for name, value in arguments.items() if name not in query
     }
+
+
+def _context(files: dict[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=files.get("ssl_ca"))
+    if "ssl_cert" in files:
+        context.load_cert_chain(files["ssl_cert"], files.get("ssl_key"))
+    return context
 
 
 _CONNECT_FAILURES = {
@@ -98,4 +114,8 @@ def not_opened(error: BaseException) -> SessionNotOpened:
     reason = _CONNECT_FAILURES.get(found.code)
     if reason is not None:
         return SessionNotOpened(reason, f"The server refused the session: {found.message}")
-    return SessionNotOpened(RunnerReason.DATABASE_UNREACHABLE, f"The database cannot be reached: {found}")
+    # Some drivers say of a certificate that is refused only that there is no connection.
+    cause = next((link for link in chain(error) if isinstance(link, OSError)), None)
+    said = describe(cause) if cause is not None else ""
+    why = f" ({said})" if said and said not in str(found) else ""
+    return SessionNotOpened(RunnerReason.DATABASE_UNREACHABLE, f"The database cannot be reached: {found}{why}")

@@ -14,7 +14,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.engines.interface import Adopted, Rights
-from dbmigration_runner.engines.mysql_names import SCHEMA, guest_prefix, reader_prefix, text_literal
+from dbmigration_runner.engines.mysql_names import SCHEMA, guest_locks, reader_locks, take_first, text_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +65,8 @@ class MySQLGuests:
             )
             # Held by this very session: then it is on our parent's server; and only there its number means anything.
             proven = str(holder) == proof["session"] and str(schema) == proof["schema"]
-            prefix = reader_prefix(proof["schema"]) if order.read_only else guest_prefix(proof["schema"])
-            _row(connection, f"SELECT GET_LOCK({text_literal(f'{prefix}{session}')}, 0)")
+            names = (reader_locks if order.read_only else guest_locks)(proof["schema"])
+            _take_a_place(connection, names)
             if order.lock_timeout_milliseconds is not None:
                 self.set_lock_timeout(connection, order.lock_timeout_milliseconds)
             transactional = True
@@ -162,6 +162,12 @@ class MySQLGuests:
     def _has_written(self, connection: Any) -> bool:
         """Since `begins`: rows that were written and rolled back count too."""
         return _counted(connection) > int(_row(connection, "SELECT @dbmigration_counted")[0] or 0)
+
+
+def _take_a_place(connection: Any, names: tuple[str, ...]) -> None:
+    """A connection that could not be found again is not one of ours: env.py is then told that it is another database's."""
+    if _row(connection, take_first(names))[0] is None:
+        raise LookupError(f"{len(names)} connections of env.py are open")
 
 
 def _may_create(connection: Any, here: str) -> bool | None:

@@ -27,7 +27,8 @@ _NAMES_ONLY = frozenset(
 )
 _DUPLICATE = re.compile(r"(Duplicate entry )'.*'( for key '[^']*')\Z", re.DOTALL)
 # A value may hold quotes itself: so from the first to the last, or to the end.
-_QUOTED = re.compile(r"'(?:.*'|.*)|\"(?:.*\"|.*)", re.DOTALL)
+_QUOTED = re.compile(r"(?<!\w)'(?:.*'|.*)|\"(?:.*\"|.*)", re.DOTALL)
+_OF_CLIENTS = re.compile(r"2\d{3}")  # of the line and the address, never of a row
 
 
 def words(error: BaseException) -> tuple[str, str]:
@@ -46,7 +47,7 @@ def words(error: BaseException) -> tuple[str, str]:
 
 def without_values(number: str, text: str) -> str:
     """The message, its quoted parts left out unless they can only be names."""
-    if number in _NAMES_ONLY:
+    if number in _NAMES_ONLY or _OF_CLIENTS.fullmatch(number):
         return text
     if number in {"1062", "1586"}:
         shown, found = _DUPLICATE.subn(r"\1'…'\2", text)

@@ -1,15 +1,16 @@
 """Names, literals and lock names as MariaDB and MySQL want them; shared by our sessions and those of the application.
 
-GET_LOCK knows one space of names for a whole server and no shared locks. So the schema is part of every name, and each
-connection that must be found again holds a name of its own, which ends with its connection's number.
+GET_LOCK knows one space of names for a whole server and no shared locks. So the schema is part of every name, and there
+are as many names for connections that must be found again as connections are expected. The list of processes would not
+do: without the right PROCESS it leaves out who runs another user's routine, and that may be our own session.
 """
-# ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
 
 from __future__ import annotations
 
 import hashlib
 
 LONGEST_LOCK_NAME = 64
+PLACES = 64  # connections of one env.py at a time
 SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
 
 # As the server compares names: where it keeps them in lower case, it takes them in any.
@@ -34,25 +35,25 @@ def owner_lock(schema: str, application_name: str) -> str:
     return lock_name(schema, f"owner/{hashlib.sha256(application_name.encode()).hexdigest()[:12]}")
 
 
-def guest_prefix(schema: str) -> str:
-    """A migrating connection of env.py holds this and its own number."""
-    return lock_name(schema, "guest/")
+def guest_locks(schema: str) -> tuple[str, ...]:
+    """A migrating connection of env.py holds the first of them that is free."""
+    return tuple(lock_name(schema, f"guest/{number}") for number in range(1, PLACES + 1))
 
 
-def reader_prefix(schema: str) -> str:
+def reader_locks(schema: str) -> tuple[str, ...]:
     """The same for one that only reads: it is ended with its step, and waited for by nobody."""
-    return lock_name(schema, "reader/")
+    return tuple(lock_name(schema, f"reader/{number}") for number in range(1, PLACES + 1))
 
 
-def holding(prefix: str) -> str:
-    """A query for the numbers of the sessions that hold `prefix` and their own number.
+def holders(names: tuple[str, ...]) -> str:
+    """A query for one row: the numbers of the sessions that hold these locks, NULL where nobody does."""
+    return "SELECT " + ", ".join(f"IS_USED_LOCK({text_literal(name)})" for name in names)
 
-    Without the right PROCESS the list is of one's own user's sessions: guests are of the user in the URL, as we are.
-    """
-    return (
-        "SELECT p.id FROM information_schema.PROCESSLIST p"
-        f" WHERE IS_USED_LOCK(CONCAT({text_literal(prefix)}, p.id)) = p.id AND p.id <> CONNECTION_ID() ORDER BY p.id"
-    )
+
+def take_first(names: tuple[str, ...]) -> str:
+    """A query that takes the first of these locks that is free, for one row: its place, NULL where none is."""
+    tries = " ".join(f"WHEN GET_LOCK({text_literal(name)}, 0) = 1 THEN {place}" for place, name in enumerate(names, 1))
+    return f"SELECT CASE {tries} END"
 
 
 def quoted(name: str) -> str:

@@ -7,7 +7,14 @@ import pytest
 
 from dbmigration_runner.engines.messages import describe, sql_error
 from dbmigration_runner.engines.mysql_guest import GUESTS
-from dbmigration_runner.engines.mysql_names import LONGEST_LOCK_NAME, guest_prefix, owner_lock, run_lock, text_literal
+from dbmigration_runner.engines.mysql_names import (
+    LONGEST_LOCK_NAME,
+    guest_locks,
+    owner_lock,
+    reader_locks,
+    run_lock,
+    text_literal,
+)
 
 HARMLESS = [
     "SELECT 1",
@@ -90,6 +97,7 @@ NAMES = [
     (1146, "Table 'shop.nosuch' doesn't exist"),
     (1091, "Can't DROP COLUMN `nosuch`; check that it exists"),
     (1406, "Data too long for column 'name' at row 1"),
+    (2003, "Can't connect to MySQL server on '127.0.0.1' (timed out)"),
     (1044, "Access denied for user 'shop'@'%' to database 'mysql'"),
 ]
 
@@ -115,7 +123,7 @@ def test_a_lock_timeout_and_a_refused_write_are_told_apart():
 
 def test_a_lock_has_a_name_that_every_server_takes_and_no_other_schema():
     schema, name = "x" * 64, "dbmigration/1be2e452/7/shops/shop"
-    for lock in (run_lock(schema), owner_lock(schema, name), f"{guest_prefix(schema)}{2**63}"):
+    for lock in (run_lock(schema), owner_lock(schema, name), *guest_locks(schema), *reader_locks(schema)):
         assert len(lock) <= LONGEST_LOCK_NAME
     assert run_lock("a") != run_lock("b")
 
