@@ -53,9 +53,13 @@ LABEL org.opencontainers.image.title="dbmigration-operator" \
 
 
 FROM ${BASE_IMAGE} AS tools-environment
-# Of Debian's package only the programs are wanted: it depends on all of Perl for choosing between clusters.
+# Of Debian's packages only the programs are wanted: PostgreSQL's depends on all of Perl for choosing between clusters,
+# MariaDB's brings another ten. Its clients look for ways to authenticate in the folder of its library.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends postgresql-client \
+ && apt-get install --yes --no-install-recommends postgresql-client mariadb-client-core \
+ && install -D --target-directory=/clients/usr/bin /usr/bin/mariadb /usr/bin/mariadb-dump \
+ && mkdir -p "/clients$(echo /usr/lib/*/libmariadb3)" \
+ && cp -r /usr/lib/*/libmariadb3/plugin "/clients$(echo /usr/lib/*/libmariadb3)/" \
  && mkdir -p /clients/usr/lib/postgresql \
  && for bin in /usr/lib/postgresql/*/bin; do \
       install -D --target-directory="/clients$bin" "$bin/pg_dump" "$bin/pg_restore" "$bin/psql"; \
@@ -85,7 +89,8 @@ RUN mkdir -p /opt/dbmigration/inject/vendor \
 
 FROM base AS tools
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends libpq5 libreadline8t64 libzstd1 liblz4-1 \
+ && apt-get install --yes --no-install-recommends \
+      libpq5 libreadline8t64 libzstd1 liblz4-1 libedit2 libncurses6 libssl3t64 libstdc++6 zstd \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
 COPY --from=tools-environment /clients/ /
 COPY --from=tools-environment /opt/dbmigration /opt/dbmigration
@@ -93,6 +98,9 @@ COPY --from=tools-environment /opt/dbmigration /opt/dbmigration
 RUN for bin in /usr/lib/postgresql/*/bin; do \
       "$bin/pg_dump" --version && "$bin/pg_restore" --version && "$bin/psql" --version \
       && ! "$bin/psql" "host=/nonexistent sslmode=require" 2>&1 | grep "not compiled in" || exit 1; \
+    done \
+ && for program in mariadb mariadb-dump; do \
+      "$program" --no-defaults --ssl-verify-server-cert --version || exit 1; \
     done
 COPY operator/dbmigration_runner /opt/dbmigration/inject/dbmigration_runner
 # Valid wherever they are copied to, whatever the time of the copy; other interpreters compile their own.

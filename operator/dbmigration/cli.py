@@ -27,6 +27,7 @@ exit codes:
   5  interrupted; the run is open, the same command goes on with it
   6  something outside was not mended within --max-wait, or spec.suspend is set; the run is open
   7  another process works on the same resource
+  8  RolledBack: the migration failed, and what it had applied was undone and verified
 """
 
 _RUN = f"""\
@@ -54,7 +55,8 @@ read. The project and the URL say which run; the other options of `run` may stan
 _STATUS = """\
 Prints how a run stands: on a cluster by NAME, on this machine without it (--project or --filename say which).
 
-On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 6 not at its end or not to be read now.
+On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 8 RolledBack, 6 not at its end or not to be
+read now.
 On this machine it is 0 where there is something to tell, and 2 where nothing was run.
 """
 

@@ -116,7 +116,9 @@ def _ending(document: dict[str, Any]) -> Exit:
         return Exit.SUCCEEDED
     if not standing.get("Stalled"):
         return Exit.WAITING
-    return Exit.CANCELLED if now.run is not None and now.run.outcome is Outcome.CANCELLED else Exit.FAILED
+    ended = {Outcome.CANCELLED: Exit.CANCELLED, Outcome.ROLLED_BACK: Exit.ROLLED_BACK}
+    outcome = now.run.outcome if now.run is not None else None
+    return ended.get(outcome, Exit.FAILED) if outcome is not None else Exit.FAILED
 
 
 def _tell(document: dict[str, Any]) -> None:

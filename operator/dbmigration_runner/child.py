@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
     from dbmigration_runner.checks.connections import Connections
+    from dbmigration_runner.checks.descent import Descent
     from dbmigration_runner.checks.graph import Way
 
 PARENT_GONE = 70
@@ -58,7 +59,7 @@ def main(control: int, events: int) -> int:
 def _load() -> None:
     """Load what will be needed while the parent looks at the database; what cannot be loaded is told when it is needed."""
     with contextlib.suppress(Exception, SystemExit):
-        from dbmigration_runner.checks import connections, environment, faults, graph, render, rights  # noqa: F401
+        from dbmigration_runner.checks import connections, descent, environment, faults, graph, render, rights  # noqa: F401
 
 
 class _Parent:
@@ -121,7 +122,8 @@ class _Child:
         self._connections = Connections(self._order.guests, self._tell)
         self._connections.install()
         threading.Thread(target=parent.obey, args=(self._connections,), name="dbmigration", daemon=True).start()
-        sys.argv = ["alembic", "upgrade", self._migrations.target]  # env.py may look; ours would tell it nothing
+        word = "downgrade" if self._task.kind is StepKind.DOWNGRADE else "upgrade"
+        sys.argv = ["alembic", word, self._migrations.target]  # env.py may look; ours would tell it nothing
 
     @property
     def _migrations(self) -> Migrations:
@@ -137,7 +139,12 @@ class _Child:
         if self._connections is None:
             raise AssertionError("prepared before")
         environment = Environment(self._migrations, url, self._connections)
-        works = {StepKind.PLAN: self._plan, StepKind.MIGRATE: self._migrate, StepKind.LOOK: self._look}
+        works = {
+            StepKind.PLAN: self._plan,
+            StepKind.MIGRATE: self._migrate,
+            StepKind.DOWNGRADE: self._migrate,
+            StepKind.LOOK: self._look,
+        }
         environment.run(works[self._task.kind])
         if self._task.kind is StepKind.PLAN and self._way is not None and self._way.pending:
             from dbmigration_runner.checks.render import render
@@ -145,30 +152,32 @@ class _Child:
             render(environment, self._way, self._tell)
 
     def _plan(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
-        from dbmigration_runner.checks import faults, graph
+        from dbmigration_runner.checks import descent, faults, graph
 
         faults.load(script)
-        self._way = graph.way(script, heads, self._migrations.target)
+        self._way = graph.way(script, heads, self._migrations.target, may_go_down=self._task.policy.downgrade)
         findings = tuple(self._findings(migration)) if self._way.pending else ()
-        self._tell_plan(heads, self._way, migration, script, findings)
+        descended = descent.descend(self._way, migration.dialect.name) if self._way.down else descent.Descent()
+        findings = (*findings, *descended.findings)
+        self._tell_plan(
+            heads, self._way, migration, digest=self._hash(script, self._way), findings=findings, descent=descended
+        )
         yield from ()
 
     def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
         from dbmigration_runner.checks import faults, graph
 
         faults.load(script)
+        decided = self._decided_way(script, heads)
+        path = graph.back(script, decided, heads) if self._task.undo else decided
+        told = self._tell_plan(heads, path, migration, digest=self._hash(script, decided))
         expected = self._task.expected
-        rest = graph.way(script, heads, self._migrations.target)
-        whole = rest
-        if expected is not None:
-            first = self._task.run.attempt == 1 and not self._order.again
-            whole = graph.agree(script, heads, self._migrations.target, expected, first_attempt=first)
-        told = self._tell_plan(heads, whole, migration, script, ())
         if expected is not None and told.hash != expected.hash:
             raise Refusal(
                 RunnerReason.PLAN_CHANGED,
                 "The scripts, env.py, the configuration or the image are not those that were planned: plan again.",
             )
+        rest = path.rest(heads)
         if not rest.pending:
             return
         if not heads:
@@ -185,6 +194,16 @@ class _Child:
             self._settle(migration)
         self._running = None
 
+    def _decided_way(self, script: ScriptDirectory, heads: tuple[str, ...]) -> Way:
+        """What the run decided on; without a decision, what there is to do now."""
+        from dbmigration_runner.checks import graph
+
+        target, expected, down = self._migrations.target, self._task.expected, self._task.policy.downgrade
+        if expected is None:
+            return graph.way(script, heads, target, may_go_down=down)
+        first = self._task.run.attempt == 1 and not self._order.again and not self._task.undo
+        return graph.agree(script, heads, target, expected, first_attempt=first, may_go_down=down)
+
     def _look(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
         del script
         self._tell(Looked(self._version_table(migration), heads))
@@ -199,23 +218,32 @@ class _Child:
     def _applied(self, *, step: Any, **_: Any) -> None:
         self._tell(Applied(str(step.up_revision_id)))
 
+    def _hash(self, script: ScriptDirectory, way: Way) -> str:
+        from dbmigration_runner.checks import graph
+
+        return graph.plan_hash(script, way, self._migrations.config, self._migrations.image)
+
     def _tell_plan(
         self,
         heads: tuple[str, ...],
         way: Way,
         migration: MigrationContext,
-        script: ScriptDirectory,
-        findings: tuple[Finding, ...],
+        *,
+        digest: str,
+        findings: tuple[Finding, ...] = (),
+        descent: Descent | None = None,
     ) -> Planned:
-        from dbmigration_runner.checks import graph
-
         planned = Planned(
             version_table=self._version_table(migration),
-            hash=graph.plan_hash(script, way, self._migrations.config, self._migrations.image),
+            hash=digest,
             heads=heads,
             start=way.start,
             target=way.final,
             revisions=tuple(PlannedRevision(found.revision, _title(found)) for found in way.pending),
+            places=way.places,
+            down=way.down,
+            taken=descent.taken if descent is not None else (),
+            unclear=descent is not None and descent.is_unclear,
             findings=findings,
         )
         self._tell(planned)

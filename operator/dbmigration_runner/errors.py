@@ -15,6 +15,7 @@ from __future__ import annotations
 from dbmigration_runner.contract.reasons import RunnerReason
 
 LOCK_TIMEOUTS = frozenset({"55P03", "1205", "SQLITE_BUSY", "SQLITE_LOCKED"})
+STATEMENT_TIMEOUTS = frozenset({"57014", "1969", "3024", "SQLITE_INTERRUPT"})
 
 
 class RunnerError(Exception):
@@ -52,6 +53,11 @@ class StatementRefused(RunnerError):  # noqa: N818  # the tree says what happene
     def is_lock_timeout(self) -> bool:
         """Somebody else's lock was in the way for longer than the session waits."""
         return self.code in LOCK_TIMEOUTS
+
+    @property
+    def is_timeout(self) -> bool:
+        """It took longer than the session lets a statement run."""
+        return self.code in STATEMENT_TIMEOUTS
 
 
 class Stopped(RunnerError):  # noqa: N818  # the tree says what happened

@@ -39,8 +39,21 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """A table, or a column of it, that undoing a revision takes out of the database as it is today."""
+
+    revision: str
+    table: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
 class Planned:
-    """What lies between the database and the target, as env.py's own migration context sees both."""
+    """What lies between the database and the target, as env.py's own migration context sees both.
+
+    `places` are the heads after each of the revisions; `down` says that they are undone, `taken` what goes with that, and
+    `unclear` that more may go, which cannot be read from the scripts.
+    """
 
     version_table: str
     hash: str
@@ -48,6 +61,10 @@ class Planned:
     start: tuple[str, ...]
     target: tuple[str, ...]
     revisions: tuple[PlannedRevision, ...]
+    places: tuple[tuple[str, ...], ...] = ()
+    down: bool = False
+    taken: tuple[Taken, ...] = ()
+    unclear: bool = False
     findings: tuple[Finding, ...] = ()
 
 

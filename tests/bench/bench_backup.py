@@ -5,6 +5,7 @@ The sides take turns (A B C A B C …) on one server and one disk, and medians a
     bare      pg_dump with the same options, through zstd -1 where pg_dump cannot compress so itself, synced
     default   pg_dump --format=custom as it comes
     verify    reading ours back: SHA-256, decoding, counting rows
+Then the same of MariaDB, see mariadb_backup.py.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dbmigration_runner.engines.postgresql_dump import LOCK_WAIT_MILLISECONDS, P
 from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq, password_file
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
+from tests.bench import mariadb_backup
 from tests.bench.goals import at_least, at_most
 from tests.integration.postgresql_server import running_server
 
@@ -56,6 +58,7 @@ def main() -> None:
             size = connection.execute("SELECT pg_database_size('bench') / 1000000").fetchone()
         print(f"a database of {size[0] if size else '?'} MB, {rounds} rounds")
         report(run(postgres.url("bench"), Path(folder), rounds))
+    mariadb_backup.measure(rounds)
 
 
 def run(url: str, folder: Path, rounds: int) -> dict[str, list[float]]:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +136,8 @@ def fresh_database(server: MariaDB, name: str) -> Iterator[MariaDatabase]:
 
 
 @contextmanager
-def running_mariadb() -> Iterator[MariaDB]:
-    """A server of its own; everything of it is removed at the end."""
+def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[MariaDB]:
+    """A server of its own, with these settings besides; everything of it is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="dbmigration-mariadb-"))
     process: subprocess.Popen[bytes] | None = None
     try:
@@ -168,7 +168,7 @@ def running_mariadb() -> Iterator[MariaDB]:
             process = subprocess.Popen(
                 [
                     *(_program("mariadbd"), "--no-defaults"),
-                    *(f"--{name}={value}" for name, value in {**_SETTINGS, **files, **tls}.items()),
+                    *(f"--{name}={value}" for name, value in {**_SETTINGS, **files, **tls, **(settings or {})}.items()),
                 ],
                 stdout=log,
                 stderr=log,

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,13 +61,22 @@ class Project:
     variables: dict[str, str] = field(default_factory=dict)
     folder: str = "migrations/versions"
 
-    def revision(self, name: str, after: str | None, *body: str, title: str = "", extra: str = "") -> Path:
-        """Write a revision whose upgrade() is `body`."""
+    def revision(
+        self,
+        name: str,
+        after: str | tuple[str, ...] | None,
+        *body: str,
+        title: str = "",
+        extra: str = "",
+        down: str = "",
+    ) -> Path:
+        """Write a revision whose upgrade() is `body`, and its downgrade(), where there is one, `down`."""
         lines = "\n".join(f"    {line}" for part in (body or ("pass",)) for line in part.splitlines())
         file = self.path / self.folder / f"{name}.py"
         file.write_text(
             f'"""{title or "revision " + name}."""\n\nimport sqlalchemy as sa\nfrom alembic import context, op\n\n'
-            f"revision = {name!r}\ndown_revision = {after!r}\n{extra}\n\n\ndef upgrade():\n{lines}\n",
+            f"revision = {name!r}\ndown_revision = {after!r}\n{extra}\n\n\ndef upgrade():\n{lines}\n"
+            + (f"\n\ndef downgrade():\n{textwrap.indent(down, '    ')}\n" if down else ""),
             encoding="utf-8",
         )
         return file
@@ -74,7 +84,8 @@ class Project:
     def three_revisions(self) -> None:
         """Three tables, one a revision."""
         for number in (1, 2, 3):
-            self.revision(f"a{number}", f"a{number - 1}" if number > 1 else None, create(f"t{number}"))
+            before = f"a{number - 1}" if number > 1 else None
+            self.revision(f"a{number}", before, create(f"t{number}"), down=f'op.drop_table("t{number}")')
 
     def task(self, kind: str, **changes: Any) -> Task:
         migrations = {"url_to": self.url_to, **changes.pop("migrations", {})}

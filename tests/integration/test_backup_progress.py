@@ -29,7 +29,7 @@ class Listener:
         self.heard.append((doing, bytes, of))
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def shop(request, tmp_path):
     """The backups of five thousand rows."""
     if request.param == "sqlite":
@@ -37,6 +37,11 @@ def shop(request, tmp_path):
             connection.execute(TABLE)
             connection.executemany("INSERT INTO orders VALUES (?, ?)", ((i, f"note {i}" * 10) for i in range(5000)))
         return Backups(f"sqlite:///{tmp_path}/shop.db", tmp_path / "backups")
+    if request.param == "mariadb":
+        there = request.getfixturevalue("mariadb_database")
+        there.ask(TABLE)
+        there.ask("INSERT INTO orders SELECT seq, repeat(concat('note ', seq), 10) FROM seq_1_to_5000")
+        return Backups(there.url, tmp_path / "backups")
     database = request.getfixturevalue("database")
     database.ask(
         f"{TABLE}; GRANT ALL ON orders TO shop;"

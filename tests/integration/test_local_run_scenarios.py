@@ -14,7 +14,7 @@ CASES = [
     for scenario in scenarios("local")
     for engine in scenario.engines
 ]
-EXITS = {"Succeeded": 0, "Failed": 3, "Cancelled": 4}
+EXITS = {"Succeeded": 0, "Failed": 3, "Cancelled": 4, "RolledBack": 8}
 
 
 @pytest.mark.parametrize(("scenario", "engine"), CASES)

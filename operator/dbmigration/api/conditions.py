@@ -30,8 +30,14 @@ _TYPES = ("Ready", "Reconciling", "Stalled")
 def conditions(
     before: tuple[Condition, ...], standing: Standing, reason: Reason, message: str, *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
-    """Make the next conditions; a transition time moves only where the status does."""
+    """Make the next conditions; a transition time moves only where the status does.
+
+    RolledBack is there, and True, only as long as a rollback is the last word.
+    """
     text = message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"
+    told = list(zip(_TYPES, standing.value, strict=True))
+    if reason is Reason.ROLLED_BACK:
+        told.append(("RolledBack", ConditionStatus.TRUE))
     previous = {condition.type: condition for condition in before}
     return tuple(
         Condition(
@@ -44,5 +50,5 @@ def conditions(
             else now,
             observed_generation=generation,
         )
-        for kind, status in zip(_TYPES, standing.value, strict=True)
+        for kind, status in told
     )

@@ -27,6 +27,9 @@ class Reason(StrEnum):
     PLANNING = "Planning"
     BACKING_UP = "BackingUp"
     MIGRATING = "Migrating"
+    DOWNGRADING = "Downgrading"
+    ROLLING_BACK = "RollingBack"
+    COMPARING = "Comparing"
     LOOKING = "Looking"
     SUCCEEDED = "Succeeded"
     UP_TO_DATE = "UpToDate"
@@ -35,6 +38,11 @@ class Reason(StrEnum):
     WAITING_FOR_TURN = "WaitingForTurn"
     BACKUP_TOO_OLD = "BackupTooOld"
     STEP_WARNED = "StepWarned"
+
+    # The way back.
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_FAILED = "RollbackFailed"
+    DATA_LOSS_NOT_ACCEPTED = "DataLossNotAccepted"
 
     # What only the cluster knows.
     SPEC_INVALID = "SpecInvalid"
@@ -74,12 +82,14 @@ class Reason(StrEnum):
     UNKNOWN_TARGET = "UnknownTarget"
     UNKNOWN_REVISION = "UnknownRevision"
     DOWNGRADE_NOT_ALLOWED = "DowngradeNotAllowed"
+    DOWNGRADE_IMPOSSIBLE = "DowngradeImpossible"
     PLAN_CHANGED = "PlanChanged"
     DATABASE_MOVED = "DatabaseMoved"
     LOCK_HELD = "LockHeld"
     LONG_TRANSACTION = "LongTransaction"
     REPLICATION_LAG = "ReplicationLag"
     DISK_SPACE_LOW = "DiskSpaceLow"
+    BACKUP_NOT_FOUND = "BackupNotFound"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_CORRUPT = "BackupCorrupt"
     BACKUP_VOLUME_FULL = "BackupVolumeFull"
@@ -112,6 +122,26 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.PLANNING: Explanation(_P, "A Job reads the database and the scripts; nothing is changed."),
     Reason.BACKING_UP: Explanation(_P, "A Job writes a dump and reads it back whole."),
     Reason.MIGRATING: Explanation(_P, "A Job upgrades the database and verifies the result."),
+    Reason.DOWNGRADING: Explanation(_P, "A Job undoes revisions, as targetRevision wishes, and verifies the result."),
+    Reason.ROLLING_BACK: Explanation(
+        _P, "The migration failed; a Job undoes exactly what it applied, by the same image."
+    ),
+    Reason.COMPARING: Explanation(_P, "A Job compares the schema, item by item, with the one in a backup."),
+    Reason.ROLLED_BACK: Explanation(
+        _D,
+        "The migration failed, and what it had applied was undone: revision and schema are those from before.",
+        "Mend the revision and give the new image.",
+    ),
+    Reason.ROLLBACK_FAILED: Explanation(
+        _D,
+        "The migration failed, and what it had applied could not be undone, or not wholly.",
+        "See the message for where the database is; restore the backup, or mend it by hand and set the retry annotation.",
+    ),
+    Reason.DATA_LOSS_NOT_ACCEPTED: Explanation(
+        _D,
+        "The downgrade would drop tables or columns that hold data.",
+        "Look at status.plan.findings; set rollback.acceptDataLoss to true if the data may go, or targetRevision to another one.",
+    ),
     Reason.LOOKING: Explanation(_P, "A step was lost; a Job reads what the database really is."),
     Reason.SUCCEEDED: Explanation(_P, "The database was read after the migration and is at the target."),
     Reason.UP_TO_DATE: Explanation(_P, "The database was already at the target; nothing was run and no backup taken."),
@@ -259,7 +289,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "Give an image that has the revision.",
     ),
     Reason.DOWNGRADE_NOT_ALLOWED: Explanation(
-        _D, "The target is behind the database.", "Set targetRevision to where the database is, or ahead of it."
+        _D,
+        "The target is behind the database.",
+        "Set policy.downgrade to Allow if the database shall go back, or targetRevision to where it is, or ahead of it.",
+    ),
+    Reason.DOWNGRADE_IMPOSSIBLE: Explanation(
+        _D,
+        "A revision that would have to be undone has no downgrade, or one that only raises an error.",
+        "Set another targetRevision, or restore a backup of the revision that is wanted.",
     ),
     Reason.PLAN_CHANGED: Explanation(
         _D,
@@ -282,6 +319,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.DISK_SPACE_LOW: Explanation(
         _M, "The disk has less room than checks.before asks for.", "Make room; it is tried again."
+    ),
+    Reason.BACKUP_NOT_FOUND: Explanation(
+        _D, "A backup is not on its storage any more, or its manifest cannot be read.", "Look at the storage."
     ),
     Reason.BACKUP_FAILED: Explanation(_M, "The dump could not be made.", "See the message; it is tried again."),
     Reason.BACKUP_CORRUPT: Explanation(

@@ -207,9 +207,20 @@ class PlanWritesPolicy(StrEnum):
     ALLOW = "Allow"
 
 
+class DowngradePolicy(StrEnum):
+    """What a target behind the database means."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
 class Policy(SpecModel):
     """What is refused unless it is meant."""
 
+    downgrade: DowngradePolicy = Field(
+        default=DowngradePolicy.REFUSE,
+        description="Whether a target behind the database is a wish (Allow: the revisions after it are undone, after a backup) or an accident.",
+    )
     plan_writes: PlanWritesPolicy = Field(
         default=PlanWritesPolicy.REFUSE,
         description="Whether an env.py may write to the database while it is only being loaded. With Allow the backup is taken first.",
@@ -336,6 +347,27 @@ class Timeouts(SpecModel):
         default="4h",
         description="Upgrade with its verification; then the running statement is cancelled on the server.",
     )
+    downgrade: Duration = Field(default="4h", description="The same for a downgrade.")
+
+
+class OnFailure(StrEnum):
+    """What follows a migration that failed after it had applied something."""
+
+    NONE = "None"
+    DOWNGRADE = "Downgrade"
+
+
+class Rollback(SpecModel):
+    """The way back when a migration fails, and what may be lost on any way back."""
+
+    on_failure: OnFailure = Field(
+        default=OnFailure.NONE,
+        description="None leaves the database where the failure left it. Downgrade undoes exactly the revisions that the run applied, by the same image, and compares the schema with the one before.",
+    )
+    accept_data_loss: bool = Field(
+        default=False,
+        description="Whether a downgrade that is wished for by targetRevision may drop tables or columns that hold data.",
+    )
 
 
 class MigrationSpec(SpecModel):
@@ -345,13 +377,16 @@ class MigrationSpec(SpecModel):
     migrations: Migrations = Field(description="Which scripts, and how they are run.")
     target_revision: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\s\x00:+-][^\s\x00:]*$")] = Field(
         default="head",
-        description="head, heads, or a revision id. Relative steps are not a target: they mean another one tomorrow.",
+        description="head, heads, base, or a revision id. One behind the database needs policy.downgrade. Relative steps are not a target: they mean another one tomorrow.",
     )
     policy: Policy = Field(default_factory=Policy, description="What is refused unless it is meant.")
     backup: Backup = Field(description="The way back that is made before anything is changed.")
     checks: Checks = Field(default_factory=Checks, description="What must hold around the migration.")
     locks: Locks = Field(default_factory=Locks, description="How much the application may feel of the migration.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long each step may take.")
+    rollback: Rollback = Field(
+        default_factory=Rollback, description="The way back when a migration fails, and what may be lost on it."
+    )
     suspend: bool = Field(
         default=False, description="Start nothing new. A migration that has begun goes on to its end."
     )

@@ -28,7 +28,9 @@ class Phase(StrEnum):
     PLANNING = "Planning"
     BACKING_UP = "BackingUp"
     MIGRATING = "Migrating"
+    ROLLING_BACK = "RollingBack"
     SUCCEEDED = "Succeeded"
+    ROLLED_BACK = "RolledBack"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
@@ -37,6 +39,7 @@ class Outcome(StrEnum):
     """How a run ended."""
 
     SUCCEEDED = "Succeeded"
+    ROLLED_BACK = "RolledBack"
     FAILED = "Failed"
     SUPERSEDED = "Superseded"
     CANCELLED = "Cancelled"
@@ -46,6 +49,14 @@ class Procedure(StrEnum):
     """The ordered list of stages that a run follows."""
 
     MIGRATE = "Migrate"
+    ROLL_BACK = "RollBack"
+
+
+class Verification(StrEnum):
+    """By what a downgrade was verified beside the heads that were read back."""
+
+    SCHEMA = "Schema"
+    REVISION = "Revision"
 
 
 class StepState(StrEnum):
@@ -70,7 +81,7 @@ class ConditionStatus(StrEnum):
 class Condition:
     """One condition, as `metav1.Condition`."""
 
-    type: Annotated[str, Field(max_length=64, description="Ready, Reconciling or Stalled.")]
+    type: Annotated[str, Field(max_length=64, description="Ready, Reconciling, Stalled or RolledBack.")]
     status: Annotated[ConditionStatus, Field(description="True, False or Unknown.")]
     reason: Annotated[
         str, Field(max_length=64, description="A stable CamelCase word; docs/reference/reasons.md explains each.")
@@ -78,6 +89,14 @@ class Condition:
     message: Annotated[Text, Field(description="The cause and the remedy.")]
     last_transition_time: Annotated[Time, Field(description="When `status` last changed.")]
     observed_generation: Annotated[int, Field(description="The generation that this speaks of.")]
+
+
+@status_model
+class Failure:
+    """Why a migration failed that is being undone, or was."""
+
+    reason: Annotated[str, Field(max_length=64, description="As a condition's.")]
+    message: Annotated[Text, Field(description="The cause.")]
 
 
 @status_model
@@ -93,6 +112,10 @@ class Run:
     started_at: Annotated[Time, Field(description="When the run began.")]
     finished_at: Annotated[Time | None, Field(description="When the run ended.")] = None
     outcome: Annotated[Outcome | None, Field(description="How the run ended.")] = None
+    target_revision: Annotated[str, Field(max_length=128, description="The spec's when the run began.")] = ""
+    reference: Annotated[
+        str, Field(max_length=600, description="The image that the run's steps are given, as the spec named it.")
+    ] = ""
     image: Annotated[
         str, Field(max_length=600, description="The image that ran, with its digest where the runtime tells it.")
     ] = ""
@@ -107,6 +130,23 @@ class Run:
         str, Field(max_length=256, description="Name of the verified backup that this run relies on.")
     ] = ""
     applied_revisions: Annotated[Revisions, Field(max_length=1000, description="What this run applied, in order.")] = ()
+    undone_revisions: Annotated[Revisions, Field(max_length=1000, description="What this run undid, in order.")] = ()
+    failure: Annotated[Failure | None, Field(description="Why the migration failed that this run went on to undo.")] = (
+        None
+    )
+    verified_by: Annotated[
+        Verification | None,
+        Field(
+            description="Schema: a downgrade was compared with the schema from before the upgrade. Revision: nobody had recorded that one."
+        ),
+    ] = None
+    left_behind: Annotated[
+        tuple[Text, ...],
+        Field(
+            max_length=50,
+            description="What that comparison found, item by item.",
+        ),
+    ] = ()
 
 
 @status_model
@@ -145,6 +185,8 @@ class Plan:
     findings: Annotated[tuple[Finding, ...], Field(max_length=50, description="What the plan noticed.")] = ()
     version_table: Annotated[str, Field(max_length=256, description="Where the heads are kept.")] = "alembic_version"
     catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema when it was planned.")] = ""
+    downgrade: Annotated[bool, Field(description="The revisions are undone.")] = False
+    loses_data: Annotated[bool, Field(description="Undoing them drops what holds data; the findings say what.")] = False
 
 
 @status_model
@@ -170,7 +212,7 @@ class Backup:
 class Step:
     """One attempt of one step."""
 
-    name: Annotated[str, Field(max_length=32, description="plan, backup, migrate or look.")]
+    name: Annotated[str, Field(max_length=32, description="plan, backup, migrate, downgrade, compare or look.")]
     attempt: Annotated[int, Field(description="Counts the attempts of this step in this run, from 1.")]
     job: Annotated[str, Field(max_length=63, description="Name of its Job.")]
     state: Annotated[StepState, Field(description="What became of it.")]
@@ -205,6 +247,10 @@ class HistoryEntry:
     started_at: Annotated[Time, Field(description="When it began.")]
     finished_at: Annotated[Time, Field(description="When it ended.")]
     backup: Annotated[str, Field(max_length=256, description="Its backup.")] = ""
+    applied: Annotated[
+        Revisions, Field(max_length=100, description="What it applied, in order; the last of them.")
+    ] = ()
+    catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema before it.")] = ""
 
 
 @status_model
@@ -222,6 +268,9 @@ class Status:
         Revisions | None, Field(max_length=64, description="Heads, as read from the database.")
     ] = None
     target_revisions: Annotated[Revisions, Field(max_length=64, description="Heads that the target means.")] = ()
+    catalog: Annotated[
+        str, Field(max_length=128, description="Fingerprint of the schema, where it was read with the heads.")
+    ] = ""
     observed_at: Annotated[Time | None, Field(description="When the database was last read.")] = None
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None

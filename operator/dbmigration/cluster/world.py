@@ -29,13 +29,14 @@ from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Ended, Observed, Running, StepRef, StepView, Waiting
 from dbmigration.lifecycle.progress import CHARACTERS, progress
 from dbmigration.lifecycle.tasks import nonce
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING, StepKind
 
 logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 5.0
 _EVENTS_SECONDS = 10.0
 _LOOK_AGAIN_STARTING = timedelta(seconds=5)
+_LONG = CHANGING | {StepKind.BACKUP}  # these say how far they are
 _LOOK_AGAIN_WAITING = timedelta(seconds=30)
 
 
@@ -112,9 +113,7 @@ class ClusterWorld:
         if isinstance(view, Waiting):
             self._look_at_latest(now + _LOOK_AGAIN_WAITING)
             return self._memory.steady(view)
-        if isinstance(view, Running) and (
-            program_runs_in(sight) is None or ref.kind in {StepKind.MIGRATE, StepKind.BACKUP}
-        ):
+        if isinstance(view, Running) and (program_runs_in(sight) is None or ref.kind in _LONG):
             self._look_at_latest(now + _LOOK_AGAIN_STARTING)
         self._memory.hindrance = None
         return view
@@ -158,7 +157,7 @@ class ClusterWorld:
 
     async def _progress(self, ref: StepRef, sight: Sight) -> str:
         """How far a long step is, from its log. That a log cannot be read is no reason to stop looking."""
-        pod = program_runs_in(sight) if ref.kind in {StepKind.MIGRATE, StepKind.BACKUP} else None
+        pod = program_runs_in(sight) if ref.kind in _LONG else None
         if pod is None:
             return ""
         if self._memory.may_read(f"log/{pod}", _PROGRESS_SECONDS):

@@ -18,17 +18,19 @@ from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Start
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.retry import delay
 from dbmigration.lifecycle.tasks import task, time_limit
-from dbmigration.lifecycle.telling import news, sentence, standing
+from dbmigration.lifecycle.telling import news, position, sentence, standing
 from dbmigration.lifecycle.workload_names import job_name
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING, StepKind
 
 PHASES = {
     StepKind.PLAN: (Phase.PLANNING, Reason.PLANNING, "Reading the database and the scripts."),
     StepKind.BACKUP: (Phase.BACKING_UP, Reason.BACKING_UP, "Writing a backup and reading it back."),
     StepKind.MIGRATE: (Phase.MIGRATING, Reason.MIGRATING, "Upgrading the database and verifying the result."),
-    StepKind.LOOK: (Phase.MIGRATING, Reason.LOOKING, "The migrate step was lost; reading what the database really is."),
+    StepKind.DOWNGRADE: (Phase.MIGRATING, Reason.DOWNGRADING, "Undoing revisions and verifying the result."),
+    StepKind.COMPARE: (Phase.MIGRATING, Reason.COMPARING, "Comparing the schema with the one before the upgrade."),
+    StepKind.LOOK: (Phase.MIGRATING, Reason.LOOKING, "A step was lost; reading what the database really is."),
 }
 
 
@@ -60,12 +62,12 @@ def start(seen: Observed, kind: StepKind, because: str = "") -> Decision:
     attempt = last.attempt + 1 if last else 1
     job = job_name(seen.name, seen.uid, run.number, kind, attempt)
     step = Step(name=kind.value, attempt=attempt, job=job, state=StepState.STARTED, started_at=seen.now)
-    phase, reason, usual = PHASES[kind]
+    phase, reason, usual = words(seen, kind)
     message = f"{usual} ({because})" if because else usual
     status = record.step_started(seen.status, step)
     status = standing(seen, status, Standing.WORKING, reason, message, phase)
     after = replace(seen, status=status)
-    hold: tuple[Action, ...] = (AddFinalizer(),) if kind is StepKind.MIGRATE and not seen.has_finalizer else ()
+    hold: tuple[Action, ...] = (AddFinalizer(),) if kind in CHANGING and not seen.has_finalizer else ()
     emits = news(seen, status, reason, message, warning=False) if phase is not seen.status.phase else ()
     # An old attempt's remains would only pile up while something outside is mended.
     remains: tuple[Action, ...] = (StopStep(StepRef(run.number, kind, attempt - 2)),) if attempt > 2 else ()  # noqa: PLR2004
@@ -82,7 +84,7 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
         view = Gone("It was told to stop by somebody else.", Reason.STEP_INTERRUPTED)
     match view:
         case Absent():
-            if kind is StepKind.MIGRATE:
+            if kind in CHANGING:
                 return _lost(seen, step, "Neither its Job nor its Pod is there any more.", Reason.STEP_LOST)
             return Decision(seen.status, (_order(seen, step),), _overdue_at(seen, step))
         case Waiting(reason, message):
@@ -95,16 +97,32 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
             state = StepState.SUCCEEDED if result.outcome is Outcome.SUCCEEDED else StepState.FAILED
             why = None if state is StepState.SUCCEEDED else classify(result.reason)[0]
             status = record.step_ended(seen.status, step, state, seen.now, why)
-            status = record.heads_read(status, result.heads, seen.now)
+            status = record.database_read(status, result.heads, result.catalog, seen.now)
             return Answer(replace(seen, status=status), step, result, image)
-        case Gone(words, why_gone):
-            if kind is StepKind.MIGRATE:
-                return _lost(seen, step, words, why_gone)
+        case Gone(words_left, why_gone):
+            if kind in CHANGING:
+                return _lost(seen, step, words_left, why_gone)
             status = record.step_ended(seen.status, step, StepState.LOST, seen.now, why_gone)
-            message = f"The {kind.value} step ended without a result: {words}"
+            message = f"The {kind.value} step ended without a result: {words_left}"
             return retry_later(replace(seen, status=status), kind, why_gone, message)
         case _:
             assert_never(view)
+
+
+def words(seen: Observed, kind: StepKind) -> tuple[Phase, Reason, str]:
+    """Phase, reason and message of a step at work; on the way back the message also says what led there."""
+    phase, reason, message = PHASES[kind]
+    run = seen.open_run
+    if run is None or run.failure is None:
+        return phase, reason, message
+    why = f"{message} The migration failed: {sentence(run.failure.message)}"
+    return Phase.ROLLING_BACK, Reason.ROLLING_BACK if kind is StepKind.DOWNGRADE else reason, why
+
+
+def only_decision(answer: Decision | Lost) -> Decision:
+    """For a step that changes nothing, and so cannot be lost."""
+    assert isinstance(answer, Decision), position(answer.seen.status)  # noqa: S101
+    return answer
 
 
 def again(seen: Observed, kind: StepKind) -> Decision:
@@ -159,7 +177,7 @@ def _waiting(seen: Observed, step: Step, reason: Reason, message: str) -> Decisi
 
 
 def _running(seen: Observed, step: Step, progress: str) -> Decision:
-    phase, reason, message = PHASES[StepKind(step.name)]
+    phase, reason, message = words(seen, StepKind(step.name))
     status = standing(seen, replace(seen.status, progress=progress), Standing.WORKING, reason, message, phase)
     return Decision(status, (), _overdue_at(seen, step))
 
@@ -175,7 +193,7 @@ def _overdue(seen: Observed, step: Step) -> Decision | None:
     run = seen.open_run
     assert run is not None  # noqa: S101  # steps belong to an open run
     ref = StepRef(run.number, StepKind(step.name), step.attempt)
-    if step.name == StepKind.MIGRATE.value:
+    if ref.kind in CHANGING:
         return Decision(seen.status, (StopStep(ref),))
     status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, Reason.STEP_OVERDUE)
     message = f"The {step.name} step did not come to an end in time."

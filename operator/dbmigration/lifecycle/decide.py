@@ -17,8 +17,9 @@ from dbmigration.lifecycle.decision import Action, Decision, ForgetRuns, RemoveF
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.procedures import PROCEDURES
 from dbmigration.lifecycle.stages import waits_for_turn
+from dbmigration.lifecycle.tasks import named_image
 from dbmigration.lifecycle.telling import standing, warnings
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING, StepKind
 
 
 def decide(seen: Observed) -> Decision:
@@ -41,7 +42,7 @@ def _answer(seen: Observed) -> Decision:
         if not _run_is_due(seen):
             return _rest(seen)
         return _begin(seen) if seen.has_room else _wait_for_room(seen)
-    if seen.cancel_is_wished:
+    if seen.cancel_is_wished and not seen.is_rolling_back:
         return _stop(seen, Reason.CANCELLED)
     if run.identity != seen.identity and not seen.migration_is_in_flight:
         return _stop(seen, Reason.PENDING)
@@ -61,7 +62,7 @@ def _go_on(seen: Observed) -> Decision:
         if answer.open_run is None:
             return _begin(answer)  # the stage found the run superseded
         seen = answer
-    return ends.succeed(seen)
+    return ends.roll_back(seen) if seen.is_rolling_back else ends.succeed(seen)
 
 
 def _follow_up(seen: Observed, decision: Decision) -> Decision:
@@ -96,7 +97,14 @@ def _begin(seen: Observed) -> Decision:
     """Open the next run and start its plan."""
     last = seen.status.run
     number = last.number + 1 if last else 1
-    run = Run(number=number, identity=seen.identity, generation=seen.generation, started_at=seen.now)
+    run = Run(
+        number=number,
+        identity=seen.identity,
+        generation=seen.generation,
+        started_at=seen.now,
+        target_revision=seen.spec.target_revision,
+        reference=named_image(seen.spec),
+    )
     status = record.run_begun(seen.status, run, retry=seen.retry, cancel=seen.cancel)
     decision = attempts.start(replace(seen, status=replace(status, phase=Phase.PENDING)), StepKind.PLAN)
     oldest_kept = number - seen.pace.kept_runs
@@ -136,10 +144,11 @@ def _stop(seen: Observed, why: Reason) -> Decision:
     step = next((step for step in seen.status.steps if step.state is StepState.STARTED), None)
     if step is None:
         return _stopped(seen, why)
-    if step.name == StepKind.LOOK.value:
-        return _go_on(seen)  # reading what a lost migration left behind is never stopped; its answer ends the run
+    kind = StepKind(step.name)
+    if kind in {StepKind.LOOK, StepKind.COMPARE}:
+        return _go_on(seen)  # reading what a migration left behind is never stopped; its answer ends the run
     view = seen.view(step)
-    if step.name == StepKind.MIGRATE.value and isinstance(view, Ended | Absent | Gone):
+    if kind in CHANGING and isinstance(view, Ended | Absent | Gone):
         return _go_on(seen)
     match view:
         case Ended() | Absent() | Gone():
@@ -156,7 +165,7 @@ def _stop(seen: Observed, why: Reason) -> Decision:
 
 def _stopped(seen: Observed, why: Reason) -> Decision:
     """Nothing runs any more; a lost migration is looked at before the run may end."""
-    last = seen.latest(StepKind.MIGRATE)
+    last = seen.latest(seen.work)
     if last is not None and last.state is StepState.LOST:
         return _go_on(seen)
     if why is Reason.CANCELLED:
@@ -165,8 +174,8 @@ def _stopped(seen: Observed, why: Reason) -> Decision:
 
 
 def _leave(seen: Observed) -> Decision:
-    """The resource goes: at once, unless a migrate step still works."""
-    step = seen.latest(StepKind.MIGRATE) if seen.open_run else None
+    """The resource goes: at once, unless a step that changes the database still works."""
+    step = seen.latest(seen.work) if seen.open_run else None
     if not seen.has_finalizer:
         return Decision(seen.status)
     if step is not None and step.state is StepState.STARTED and not isinstance(seen.view(step), Absent | Ended | Gone):

@@ -1,4 +1,4 @@
-"""The ends of a run, each written once: succeeded, failed, cancelled, superseded.
+"""The ends of a run, each written once: succeeded, rolled back, failed, cancelled, superseded.
 
 Every run ends in one of them, with an entry in the history and what the database was last read to be. It must not decide
 which end it is.
@@ -7,16 +7,19 @@ which end it is.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Status
+from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import run_changed
 from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
 
 _HISTORY_KEPT = 10
+_REVISIONS_KEPT = 100
+_ITEMS_TOLD = 5
 
 
 def succeed(seen: Observed) -> Decision:
@@ -30,18 +33,40 @@ def succeed(seen: Observed) -> Decision:
     else:
         skip = seen.spec.backup.skip
         backup = f" Backup: {run.backup}." if run.backup else f" No backup: {sentence(skip.reason)}" if skip else ""
-        count = len(run.applied_revisions)
+        did, count = (
+            ("undone", len(run.undone_revisions)) if plan.downgrade else ("applied", len(run.applied_revisions))
+        )
         others = "" if count >= plan.count else f" of {plan.count}"
-        message = f"{count}{others} revision(s) applied; the database was read back at {where}.{backup}"
+        message = f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{backup}"
         reason = Reason.SUCCEEDED
     status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))
 
 
+def roll_back(seen: Observed) -> Decision:
+    """The migration failed, and the database was read and is what it was before."""
+    run, where = seen.open_run, heads(seen.status.current_revisions)
+    assert run is not None  # noqa: S101  # only an open run ends
+    assert run.failure is not None  # noqa: S101  # why it rolled back
+    count = len(run.undone_revisions)
+    message = (
+        f"{count} revision(s) undone; the database was read back at {where}{_verified(run)}. "
+        f"The migration had failed: {sentence(run.failure.message)}"
+    )
+    status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
+    status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)
+    return Decision(status, (*news(seen, status, Reason.ROLLED_BACK, message, warning=True), *_let_go(seen)))
+
+
 def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     """The spec or a person must decide; the message says what the database is."""
     told = f"{sentence(message)} {position(seen.status)}"
+    run = seen.open_run
+    if run is not None and run.failure is not None:
+        restore = f" Restore the backup {run.backup}, or mend it by hand." if run.backup else " Mend it by hand."
+        told = f"Undoing failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
+        reason = Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)
     status = standing(seen, status, Standing.STALLED, reason, told, Phase.FAILED)
     return Decision(status, (*news(seen, status, reason, told, warning=True), *_let_go(seen)))
@@ -75,11 +100,30 @@ def _closed(seen: Observed, outcome: Outcome, reason: Reason) -> Status:
         started_at=run.started_at,
         finished_at=seen.now,
         backup=run.backup,
+        applied=run.applied_revisions[-_REVISIONS_KEPT:],
+        catalog=seen.status.plan.catalog if seen.status.plan else "",
     )
     metrics = replace(seen.status.metrics or Metrics(), duration_seconds=(seen.now - run.started_at).total_seconds())
     status = run_changed(seen.status, outcome=outcome, finished_at=seen.now)
     history = (entry, *status.history)[:_HISTORY_KEPT]
     return replace(status, history=history, metrics=metrics, progress="", next_retry_time=None)
+
+
+def _verified(run: Run) -> str:
+    """How a downgrade was verified, to go behind the place that it reached."""
+    match run.verified_by:
+        case None:
+            return ""
+        case Verification.REVISION:
+            return ", verified by revision only: nobody had recorded its schema"
+        case Verification.SCHEMA if not run.left_behind:
+            return ", and its schema is the one before the upgrade"
+        case Verification.SCHEMA:
+            more = len(run.left_behind) - _ITEMS_TOLD
+            items = "; ".join(run.left_behind[:_ITEMS_TOLD]) + (f"; and {more} more" if more > 0 else "")
+            return f", but its schema is not the one before the upgrade: {items}"
+        case _:
+            assert_never(run.verified_by)
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

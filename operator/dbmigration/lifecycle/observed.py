@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Run, Status, Step, StepState
+from dbmigration.api.status import Procedure, Run, Status, Step, StepState
 from dbmigration.lifecycle.identity import run_identity
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import StepKind
@@ -138,9 +138,32 @@ class Observed:
         return bool(self.cancel) and self.cancel != self.status.last_handled_cancel
 
     @property
+    def is_rolling_back(self) -> bool:
+        """The open run undoes what it applied."""
+        run = self.open_run
+        return run is not None and run.procedure is Procedure.ROLL_BACK
+
+    @property
+    def work(self) -> StepKind:
+        """The step by which the open run changes the database now."""
+        plan = self.status.plan
+        goes_down = self.is_rolling_back or (plan is not None and plan.downgrade)
+        return StepKind.DOWNGRADE if goes_down else StepKind.MIGRATE
+
+    @property
+    def goal(self) -> tuple[str, ...]:
+        """The heads that this step leads to."""
+        run, plan = self.status.run, self.status.plan
+        if self.is_rolling_back and run is not None:
+            return run.start_revisions
+        return plan.target if plan is not None else ()
+
+    @property
     def migration_is_in_flight(self) -> bool:
-        """A migrate step was started and nobody knows yet how it ended, or it left something behind."""
-        step = self.latest(StepKind.MIGRATE)
+        """The step that changes the database was started and nobody knows yet how it ended, or it left something behind."""
+        step = self.latest(self.work)
+        if self.is_rolling_back:
+            return True
         if step is None:
             return False
         return step.state in {StepState.STARTED, StepState.LOST} or self.database_has_moved

@@ -6,9 +6,10 @@ It must not hold behaviour.
 from __future__ import annotations
 
 from dbmigration.api.status import Procedure
-from dbmigration.lifecycle import stages
+from dbmigration.lifecycle import stages, working
 from dbmigration.lifecycle.stages import Stage
 
 PROCEDURES: dict[Procedure, tuple[Stage, ...]] = {
-    Procedure.MIGRATE: (stages.plan, stages.take_turn, stages.back_up, stages.migrate),
+    Procedure.MIGRATE: (stages.plan, stages.weigh, stages.take_turn, stages.back_up, working.work, working.compare),
+    Procedure.ROLL_BACK: (working.work, working.compare),
 }

@@ -13,17 +13,21 @@ from typing import TypeVar
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import (
     Backup,
+    Failure,
     Finding,
     Metrics,
     Plan,
     PlannedRevision,
+    Procedure,
     Run,
     Status,
     Step,
     StepState,
+    Verification,
 )
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.result import BackupReport, PlanReport, Result
+from dbmigration_runner.contract.task import StepKind
 
 N = TypeVar("N", int, float)
 
@@ -48,12 +52,12 @@ def run_changed(status: Status, **changes: object) -> Status:
     return replace(status, run=replace(status.run, **changes))  # type: ignore[arg-type]  # checked by the dataclass itself
 
 
-def heads_read(status: Status, heads: Iterable[str] | None, now: datetime) -> Status:
-    """The database's heads, as a step read them; None leaves what was read before."""
+def database_read(status: Status, heads: Iterable[str] | None, catalog: str | None, now: datetime) -> Status:
+    """The database's heads and the fingerprint of its schema, as a step read them; no heads leave what was read before."""
     if heads is None:
         return status
     current = tuple(sorted(heads))
-    return replace(status, current_revisions=current, revision=named(current), observed_at=now)
+    return replace(status, current_revisions=current, revision=named(current), catalog=catalog or "", observed_at=now)
 
 
 def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status:
@@ -73,6 +77,8 @@ def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status
         ),
         version_table=report.version_table,
         catalog=catalog or "",
+        downgrade=report.downgrade,
+        loses_data=report.loses_data,
     )
     return replace(status, plan=plan, target_revisions=plan.target)
 
@@ -98,7 +104,7 @@ def backup_made(status: Status, report: BackupReport, image: str) -> Status:
 
 
 def migrated(status: Status, result: Result) -> Status:
-    """What this attempt applied, and what it cost."""
+    """What this attempt applied or undid, and what it cost."""
     run = status.run
     if run is None or result.migrate is None:
         return status
@@ -111,22 +117,50 @@ def migrated(status: Status, result: Result) -> Status:
         peak_disk_percent=_peak(before.peak_disk_percent, resources.peak_disk_percent if resources else None),
         lock_waits=before.lock_waits + result.migrate.lock_waits,
     )
-    applied = run.applied_revisions + tuple(
-        item for item in result.migrate.applied if item not in run.applied_revisions
-    )
-    return replace(run_changed(status, applied_revisions=applied[:1000]), metrics=metrics)
+    told = result.migrate.applied
+    if result.kind is StepKind.DOWNGRADE:
+        status = run_changed(status, undone_revisions=_joined(run.undone_revisions, told))
+    else:
+        status = run_changed(status, applied_revisions=_joined(run.applied_revisions, told))
+    return replace(status, metrics=metrics)
 
 
 def confirmed(status: Status) -> Status:
-    """With what lost attempts applied, as far as the heads tell that were read since: all up to the last of the plan's that is one."""
-    run, plan, heads = status.run, status.plan, status.current_revisions or ()
-    if run is None or plan is None:
+    """With what lost attempts did, as far as the heads tell that were read since."""
+    run, plan, heads = status.run, status.plan, status.current_revisions
+    if run is None or plan is None or heads is None:
         return status
+    if run.procedure is Procedure.ROLL_BACK:
+        return _undone(status, run, tuple(reversed(run.applied_revisions)), done=set(heads) == set(run.start_revisions))
+    if plan.downgrade:
+        way = tuple(revision.id for revision in plan.revisions)
+        return _undone(status, run, way, done=set(heads) == set(plan.target))
     planned = [revision.id for revision in plan.revisions]
     reached = max((planned.index(head) + 1 for head in heads if head in planned), default=0)
     if reached <= len(run.applied_revisions):
         return status
     return run_changed(status, applied_revisions=tuple(planned[:reached]))
+
+
+def _undone(status: Status, run: Run, way: tuple[str, ...], *, done: bool) -> Status:
+    """All before the first of the way that is a head again."""
+    heads = status.current_revisions or ()
+    reached = len(way) if done else min((way.index(head) for head in heads if head in way), default=0)
+    return status if reached <= len(run.undone_revisions) else run_changed(status, undone_revisions=way[:reached])
+
+
+def rolling_back(status: Status, reason: Reason, message: str) -> Status:
+    """From here on the run undoes what it applied; why is kept."""
+    return run_changed(status, procedure=Procedure.ROLL_BACK, failure=Failure(reason=reason.value, message=message))
+
+
+def compared(status: Status, verified_by: Verification, left_behind: Iterable[str] = ()) -> Status:
+    """By what a downgrade was verified, and what was found."""
+    return run_changed(status, verified_by=verified_by, left_behind=tuple(left_behind)[:_REVISIONS_SHOWN])
+
+
+def _joined(before: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, ...]:
+    return (*before, *(item for item in told if item not in before))[:1000]
 
 
 def run_begun(status: Status, run: Run, *, retry: str, cancel: str) -> Status:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from dbmigration.api.spec import PlanWritesPolicy, duration, quantity
+from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy, duration, quantity
 from dbmigration.api.status import Step
 from dbmigration.lifecycle.observed import Observed, StepRef
+from dbmigration.lifecycle.reference import reference_of
 from dbmigration_runner.contract.task import (
     BackupOrder,
     ChecksAfter,
     ChecksBefore,
+    CompareOrder,
     DatabaseAccess,
     ExpectedPlan,
     LockBudget,
@@ -38,12 +40,14 @@ def time_limit(seen: Observed, kind: StepKind) -> timedelta:
     """How long the step's program may work."""
     limits = seen.spec.timeouts
     match kind:
-        case StepKind.PLAN | StepKind.LOOK:
+        case StepKind.PLAN | StepKind.LOOK | StepKind.COMPARE:
             return duration(limits.plan)
         case StepKind.BACKUP:
             return duration(limits.backup)
         case StepKind.MIGRATE:
             return duration(limits.migrate)
+        case StepKind.DOWNGRADE:
+            return duration(limits.downgrade)
 
 
 def task(seen: Observed, step: Step) -> Task:
@@ -63,14 +67,22 @@ def task(seen: Observed, step: Step) -> Task:
         migrations=_migrations(seen),
         expected=expected,
         backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
+        compare=_compare(seen) if kind is StepKind.COMPARE else None,
         locks=LockBudget(
             int(duration(seen.spec.locks.timeout).total_seconds() * 1000),
             int(duration(seen.spec.locks.retry_for).total_seconds()),
         ),
         before=_before(seen),
         after=_after(seen) if kind is StepKind.MIGRATE else ChecksAfter(),
-        policy=Policy(plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW),
+        policy=Policy(downgrade=_may_go_down(seen), plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW),
+        undo=kind is StepKind.DOWNGRADE and seen.is_rolling_back,
     )
+
+
+def _may_go_down(seen: Observed) -> bool:
+    """What the run has planned it may do, whatever becomes of the spec meanwhile."""
+    plan = seen.status.plan
+    return plan.downgrade if plan is not None else seen.spec.policy.downgrade is DowngradePolicy.ALLOW
 
 
 def _migrations(seen: Observed) -> Migrations:
@@ -81,8 +93,26 @@ def _migrations(seen: Observed) -> Migrations:
         x_arguments=given.url_to.x_arguments,
         connection=given.url_to.connection,
     )
-    image = given.source.image.reference if given.source.image else ""
-    return Migrations(seen.places.project, given.config, seen.spec.target_revision, url_to, image)
+    run = seen.status.run
+    # What a run began with holds to its end, also where the spec is edited while it works.
+    target = run.target_revision if run is not None and run.target_revision else seen.spec.target_revision
+    image = run.reference if run is not None and run.reference else named_image(seen.spec)
+    return Migrations(seen.places.project, given.config, target, url_to, image)
+
+
+def named_image(spec: MigrationSpec) -> str:
+    """The application's image, as the spec names it; "" where the scripts come from elsewhere."""
+    image = spec.migrations.source.image
+    return image.reference if image else ""
+
+
+def _compare(seen: Observed) -> CompareOrder:
+    plan, reference = seen.status.plan, reference_of(seen)
+    return CompareOrder(
+        directory=seen.places.backups,
+        backup=reference.backup if reference is not None else "",
+        version_table=plan.version_table if plan else "alembic_version",
+    )
 
 
 def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:

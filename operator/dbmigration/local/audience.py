@@ -19,7 +19,7 @@ from dbmigration.local.journal import far
 from dbmigration.local.narration import news
 from dbmigration.local.wording import of_resource
 from dbmigration.local.world import LocalWorld
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING
 
 
 class Lines:
@@ -92,9 +92,13 @@ class Live(Lines):
 
 def applied(world: LocalWorld, status: Status) -> int:
     """How many revisions of the plan are done, as far as it is known by now."""
-    done = len(status.run.applied_revisions) if status.run else 0
+    run, plan = status.run, status.plan
+    goes_down = plan is not None and plan.downgrade
+    done = len(run.undone_revisions if goes_down else run.applied_revisions) if run else 0
     ref = world.running()
-    here = far(world.steps.log(ref)) if ref is not None and ref.kind is StepKind.MIGRATE else None
+    if ref is None or ref.kind not in CHANGING or (run is not None and run.failure is not None):
+        return done
+    here = far(world.steps.log(ref))
     return max(done, here.done if here else 0)
 
 

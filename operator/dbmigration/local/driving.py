@@ -32,6 +32,7 @@ class Exit(IntEnum):
     INTERRUPTED = 5
     WAITING = 6
     HELD = 7
+    ROLLED_BACK = 8
 
 
 class Audience(Protocol):
@@ -124,6 +125,8 @@ def _verdict(status: Status) -> Exit:
             return Exit.SUCCEEDED
         case Outcome.CANCELLED:
             return Exit.CANCELLED
+        case Outcome.ROLLED_BACK:
+            return Exit.ROLLED_BACK
         case _:
             return Exit.FAILED
 

@@ -18,6 +18,8 @@ _BEGINNINGS = {
     StepKind.PLAN: "Reading the database and the scripts",
     StepKind.BACKUP: "Writing a backup and reading it back",
     StepKind.MIGRATE: "Upgrading and verifying",
+    StepKind.DOWNGRADE: "Undoing revisions and verifying",
+    StepKind.COMPARE: "Comparing the schema with the one before the upgrade",
     StepKind.LOOK: "Looking at the database after a loss",
 }
 
@@ -27,6 +29,8 @@ def news(before: Status, now: Status) -> Iterator[str]:
     if now.run is not None and (before.run is None or before.run.number != now.run.number):
         yield f"Run {now.run.number}."
     yield from _steps(before, now)
+    if now.run is not None and now.run.failure is not None and (before.run is None or before.run.failure is None):
+        yield f"The migration failed: {now.run.failure.message} What it applied is undone."
     if now.progress and now.progress != before.progress:
         yield f"  {now.progress}"
     yield from _trouble(before, now)
@@ -60,7 +64,10 @@ def _answer(step: Step, now: Status) -> str:
             return planned(now.plan) if now.plan else "Planned."
         case StepKind.BACKUP:
             return backed_up(now.backups[0]) if now.backups else "Backed up."
-        case StepKind.MIGRATE | StepKind.LOOK:
+        case StepKind.COMPARE:
+            left = len(now.run.left_behind) if now.run else 0
+            return f"The schema differs in {left} item(s)." if left else "The schema is the one before the upgrade."
+        case StepKind.MIGRATE | StepKind.DOWNGRADE | StepKind.LOOK:
             return f"The database was read: it is at {heads(now.current_revisions)}."
 
 
@@ -78,9 +85,8 @@ def planned(plan: Plan) -> str:
     if plan.count == 0:
         return f"Planned: nothing is pending, the database is at {heads(plan.start)}."
     statements = f", {plan.statements} statements" if plan.statements is not None else ""
-    return (
-        f"Planned: {plan.count} revision(s){statements}, from {short_heads(plan.start)} to {short_heads(plan.target)}."
-    )
+    undone = " to undo" if plan.downgrade else ""
+    return f"Planned: {plan.count} revision(s){undone}{statements}, from {short_heads(plan.start)} to {short_heads(plan.target)}."
 
 
 def backed_up(backup: Backup) -> str:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dbmigration.api.status import ConditionStatus, Status, StepState
+from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
 from dbmigration.lifecycle.progress import size
 from dbmigration.local.archive import Found
 from dbmigration.local.driving import Exit, ready
@@ -17,6 +17,7 @@ from dbmigration.local.narration import restorable, short_heads, span
 from dbmigration.local.store import Resource
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Result
+from dbmigration_runner.contract.task import StepKind
 
 _LABEL = 12
 Row = tuple[str, str]
@@ -32,6 +33,7 @@ def report(resource: Resource, results: list[Result], logs: str, ending: Exit | 
         *_head(resource, status, ending),
         *_position(status),
         *_revisions(status, results),
+        *_comparison(status),
         *_way_back(resource, status),
     ]
     rows += [*_cost(status), *_remarks(status, results)]
@@ -77,8 +79,12 @@ def _revisions(status: Status, results: list[Result]) -> Iterator[Row]:
     if plan is None or run is None or plan.count == 0:
         return
     arrived = status.current_revisions is not None and set(status.current_revisions) == set(plan.target)
-    reports = [result.migrate for result in results if result.migrate is not None]
-    applied = {*run.applied_revisions, *(revision for report in reports for revision in report.applied)}
+    reports = [
+        result.migrate for result in results if result.migrate is not None and result.kind is not StepKind.DOWNGRADE
+    ]
+    ran = {*run.applied_revisions, *(revision for report in reports for revision in report.applied)}
+    done = "undone" if plan.downgrade else "applied"
+    undone = set(run.undone_revisions)
     failed = {
         result.migrate.failed_revision: "stopped" if result.reason == RunnerReason.CANCELLED.value else "FAILED"
         for result in results
@@ -86,7 +92,10 @@ def _revisions(status: Status, results: list[Result]) -> Iterator[Row]:
     }
     label = "revisions"
     for revision in plan.revisions:
-        mark = "applied" if arrived or revision.id in applied else failed.get(revision.id, "pending")
+        if revision.id in undone:
+            mark = "undone"
+        else:
+            mark = done if arrived or revision.id in ran else failed.get(revision.id, "pending")
         yield label, f"{mark:<8} {revision.id}  {revision.title}"
         label = ""
     if plan.count > len(plan.revisions):
@@ -106,6 +115,17 @@ def _way_back(resource: Resource, status: Status) -> Iterator[Row]:
     yield "", f"sha256 {backup.sha256}"
     yield "", f"of the database at {short_heads(backup.revisions)}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
     yield "", f"read back whole {backup.verified_at:%H:%M:%S} UTC; {restorable(backup.restorable, backup.note)}"
+
+
+def _comparison(status: Status) -> Iterator[Row]:
+    run = status.run
+    if run is None or run.verified_by is None:
+        return
+    if run.verified_by is Verification.REVISION:
+        yield "schema", "verified by revision only: nobody had recorded the schema from before"
+        return
+    yield "schema", "not the one from before the upgrade:" if run.left_behind else "the one from before the upgrade"
+    yield from (("", item) for item in run.left_behind)
 
 
 def _cost(status: Status) -> Iterator[Row]:
@@ -155,7 +175,7 @@ def plan_report(result: Result, sql: list[str] | None, width: int) -> str:
     rows: list[Row] = [("stands at", short_heads(plan.start)), ("wanted", short_heads(plan.target))]
     rows.append(
         (
-            "pending",
+            "to undo" if plan.downgrade else "pending",
             f"{plan.count} revision(s)" + (f", {plan.statements} statements" if plan.statements is not None else ""),
         )
     )

@@ -88,6 +88,11 @@ def read_manifests(directory: Path) -> tuple[Manifest, ...]:
     return tuple(sorted(valid, key=lambda manifest: (manifest.taken_at, manifest.name), reverse=True))
 
 
+def read_manifest(directory: Path, name: str) -> Manifest | None:
+    """One backup's manifest, whether its dump is still there or not; None where it cannot be read."""
+    return _read(directory / (name + SUFFIX))
+
+
 def read_orphans(directory: Path) -> tuple[Manifest, ...]:
     """What is left of backups whose dump is gone, oldest first.
 

@@ -1,4 +1,4 @@
-"""The migrate step: under the run's lock, up to the target, and then the truth about where the database is.
+"""The migrate and the downgrade step: under the run's lock, to the target, and then the truth about where the database is.
 
 Atomicity is never inferred from the engine or from an exit: after whatever happened heads and schema are read again. A
 lock timeout is tried again only where that reading shows that nothing changed since the last revision that was committed
@@ -16,12 +16,14 @@ from dbmigration_runner.checks import after, before, torn
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
+from dbmigration_runner.contract.task import StepKind
 from dbmigration_runner.errors import Stopped
 from dbmigration_runner.step import Seen, changed
 
 if TYPE_CHECKING:
     from dbmigration_runner.application import Story
     from dbmigration_runner.engines.interface import Lock
+    from dbmigration_runner.events import Planned
     from dbmigration_runner.step import Step
 
 LONGEST_SLEEP_SECONDS = 5.0
@@ -79,13 +81,16 @@ class Attempt:
     @property
     def applied(self) -> tuple[str, ...]:
         """What the heads confirm of what was told: Alembic tells before it commits."""
-        told = tuple(self.story.applied)
-        if self.heads_at_target:
-            return (*self.done, *told)
-        heads = self.after.heads or ()
-        confirmed = [position for position, revision in enumerate(told) if revision in heads]
-        moved = confirmed and self.after.heads != self.before.heads
-        return (*self.done, *told[: confirmed[-1] + 1]) if moved else self.done
+        told, planned = self.story.applied, self.story.planned
+        if planned is None:
+            return self.done
+        behind = [revision.id for revision in planned.revisions[: self._position(planned)]]
+        return (*self.done, *(revision for revision in told if revision in behind))
+
+    def _position(self, planned: Planned) -> int:
+        """How many of the planned revisions are behind the heads that were read."""
+        reached = [number for number, place in enumerate(planned.places, 1) if place == self.after.heads]
+        return reached[-1] if reached else 0
 
 
 def migrate(step: Step) -> Result:
@@ -98,13 +103,13 @@ def migrate(step: Step) -> Result:
             step.await_guests(session)
             before.require(step, session)
             start = step.first_look(session)
-        attempt = _upgrade(step, lock, start)
+        attempt = _work(step, lock, start)
         return _result(step, attempt)
     finally:
         lock.release()
 
 
-def _upgrade(step: Step, lock: Lock, start: Seen) -> Attempt:
+def _work(step: Step, lock: Lock, start: Seen) -> Attempt:
     """Run env.py until it did its work, failed, or the lock budget is gone."""
     waits, pause = 0, 0.5
     done: tuple[str, ...] = ()
@@ -177,7 +182,8 @@ def _verified(step: Step, attempt: Attempt) -> Result:
     failed = [check.name for check in checks if not check.passed]
     step.warnings += [f"{check.name}: {check.message}" for check in checks if check.passed and check.message]
     report = MigrateReport(applied=attempt.applied, lock_waits=attempt.lock_waits, checks=checks)
-    outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were applied."
+    did = "undone" if step.task.kind is StepKind.DOWNGRADE else "applied"
+    outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were {did}."
     if failed:
         outcome, reason = Outcome.FAILED, RunnerReason.CHECK_FAILED
         message = f"The database is at the target, but {len(failed)} checks failed: {', '.join(failed)}."

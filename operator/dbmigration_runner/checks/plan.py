@@ -9,8 +9,10 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
+from dbmigration_runner.checks.drops import Drop
+from dbmigration_runner.checks.losses import losses
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import Finding, Outcome, PlanReport, Result
+from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
 from dbmigration_runner.errors import RunnerError
 from dbmigration_runner.step import Seen, changed
 
@@ -46,7 +48,7 @@ def plan(step: Step) -> Result:
     error = _error(story)
     if error is not None or told is None:
         return step.failed(error or _nothing_told(), changed=left, heads=after.heads, catalog=after.catalog)
-    report = _report(story, told)
+    report = _report(story, told, _losses(step, told))
     if left:
         wrote = Finding("EnvironmentWrites", "env.py changed the schema while it was loaded, before any revision.")
         report = dataclasses.replace(report, findings=(wrote, *report.findings))
@@ -54,7 +56,7 @@ def plan(step: Step) -> Result:
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
-        f"{report.count} revisions are pending." if report.count else "Nothing is pending.",
+        _said(report),
         changed=left,
         heads=after.heads,
         catalog=after.catalog,
@@ -72,7 +74,23 @@ def _nothing_told() -> RunnerError:
     return RunnerError(RunnerReason.ENVIRONMENT_DID_NOTHING, "env.py ended without showing its revisions.")
 
 
-def _report(story: Story, told: Planned) -> PlanReport:
+def _said(report: PlanReport) -> str:
+    if not report.count:
+        return "Nothing is pending."
+    return (
+        f"{report.count} revisions are to be undone." if report.downgrade else f"{report.count} revisions are pending."
+    )
+
+
+def _losses(step: Step, told: Planned) -> tuple[Finding, ...]:
+    """What a way down takes away that is really there, and holds something."""
+    drops: dict[str, tuple[Drop, ...]] = {}
+    for taken in told.taken:
+        drops[taken.revision] = (*drops.get(taken.revision, ()), Drop(taken.table, taken.column))
+    return tuple(Finding(LOSES_DATA, loss.sentence, loss.revision) for loss in losses(step.engine, drops))
+
+
+def _report(story: Story, told: Planned, lost: tuple[Finding, ...]) -> PlanReport:
     known = {item.revision: item for item in story.rendered}
     complete = all(found.id in known and not known[found.id].unrenderable for found in told.revisions)
     return PlanReport(
@@ -83,7 +101,9 @@ def _report(story: Story, told: Planned) -> PlanReport:
         version_table=told.version_table,
         revisions=told.revisions,
         statements=sum(item.statements for item in story.rendered) if complete else None,
-        findings=(*told.findings, *_unrenderable(story, told)),
+        findings=(*lost, *told.findings, *_unrenderable(story, told)),
+        downgrade=told.down,
+        loses_data=bool(lost) or told.unclear,
     )
 
 

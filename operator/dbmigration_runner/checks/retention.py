@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CORRUPT = ".corrupt"
-DUMPS = (".dump", ".dump.zst", ".sqlite")
+DUMPS = (".dump", ".dump.zst", ".sqlite", ".sql.tar")
 # <object>-<run>-<UTC time>, what it is, and what became of it.
 _OURS = re.compile(
-    r".+-\d+-\d{8}T\d{6}Z(\.dump|\.dump\.zst|\.sqlite|\.manifest\.json)?(\.partial|\.corrupt)?", re.ASCII
+    r".+-\d+-\d{8}T\d{6}Z(\.dump|\.dump\.zst|\.sqlite|\.sql\.tar|\.manifest\.json)?(\.partial|\.corrupt)?", re.ASCII
 )
 
 

@@ -43,6 +43,7 @@ class RunnerReason(str, Enum):
     UNKNOWN_TARGET = "UnknownTarget"
     UNKNOWN_REVISION = "UnknownRevision"
     DOWNGRADE_NOT_ALLOWED = "DowngradeNotAllowed"
+    DOWNGRADE_IMPOSSIBLE = "DowngradeImpossible"
     PLAN_CHANGED = "PlanChanged"
     DATABASE_MOVED = "DatabaseMoved"
 
@@ -53,6 +54,7 @@ class RunnerReason(str, Enum):
     DISK_SPACE_LOW = "DiskSpaceLow"
 
     # The backup.
+    BACKUP_NOT_FOUND = "BackupNotFound"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_CORRUPT = "BackupCorrupt"
     BACKUP_VOLUME_FULL = "BackupVolumeFull"

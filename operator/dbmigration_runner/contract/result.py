@@ -16,6 +16,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.task import StepKind
 
 RESULT_VERSION = 1
+LOSES_DATA = "LosesData"  # the code of a finding: undoing a revision drops what holds data
 RESULT_BYTES = 4096  # the kubelet cuts a termination message here
 MESSAGE_CHARACTERS = 900  # a condition's message stays readable, and the document within its budget
 
@@ -59,7 +60,7 @@ class PlanReport:
     """What lies between the database and the target. `count` is the truth where `revisions` was cut.
 
     `version_table` is where the migration context keeps its heads, schema first where it has one; a backup, which runs
-    without the application's environment, reads them there.
+    without the application's environment, reads them there. `downgrade` says that the revisions are undone.
     """
 
     hash: str
@@ -70,6 +71,8 @@ class PlanReport:
     revisions: tuple[PlannedRevision, ...] = ()
     statements: int | None = None
     findings: tuple[Finding, ...] = ()
+    downgrade: bool = False
+    loses_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class MigrateReport:
-    """What this attempt did. `applied` holds the revisions of this attempt only, in order.
+    """What this attempt did. `applied` holds the revisions of this attempt only, in order; a downgrade undid them.
 
     `torn` says that something of the failed revision is there, although it does not count as applied; `ran` are those of
     its statements that are committed, in order and without values, as far as they went through SQLAlchemy.
@@ -113,6 +116,15 @@ class MigrateReport:
     lock_waits: int = 0
     checks: tuple[CheckReport, ...] = ()
     ran: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """What the schema differs in from the one in a backup, one sentence an item; `count` is the truth where they were cut."""
+
+    against: str
+    count: int
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,7 @@ class Result:
     plan: PlanReport | None = None
     backup: BackupReport | None = None
     migrate: MigrateReport | None = None
+    compare: CompareReport | None = None
     resources: Resources | None = None
     warnings: tuple[str, ...] = ()
     truncated: bool = False
@@ -186,7 +199,7 @@ def fit(result: Result, limit: int = RESULT_BYTES) -> Result:
 def _cut(result: Result, share: int) -> Result:
     """Leave each list at most `share` items and each sentence at most 16 times as many characters."""
     width = max(16 * share, 80)
-    plan, migrate, backup = result.plan, result.migrate, result.backup
+    plan, migrate, backup, compare = result.plan, result.migrate, result.backup, result.compare
     if plan is not None:
         plan = dataclasses.replace(
             plan,
@@ -208,12 +221,17 @@ def _cut(result: Result, share: int) -> Result:
         backup = dataclasses.replace(
             backup, restorable_note=_short(backup.restorable_note, width), pruned=backup.pruned[:share]
         )
+    if compare is not None:
+        compare = dataclasses.replace(
+            compare, differences=tuple(_short(item, width) for item in compare.differences[:share])
+        )
     warnings = tuple(_short(item, width) for item in result.warnings[:share])
     return dataclasses.replace(
         result,
         plan=plan,
         migrate=migrate,
         backup=backup,
+        compare=compare,
         warnings=warnings,
         message=_short(result.message, max(width, 300)),
     )

@@ -21,7 +21,13 @@ class StepKind(str, Enum):
     PLAN = "plan"
     BACKUP = "backup"
     MIGRATE = "migrate"
+    DOWNGRADE = "downgrade"
+    COMPARE = "compare"
     LOOK = "look"
+
+
+CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE})  # what changes the database; never silently made again
+WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE})  # these run nothing that an application brings
 
 
 class UrlPart(str, Enum):
@@ -104,6 +110,15 @@ class BackupOrder:
 
 
 @dataclass(frozen=True)
+class CompareOrder:
+    """Compare the schema with the one in this backup; `directory` as in BackupOrder."""
+
+    directory: str
+    backup: str
+    version_table: str = "alembic_version"
+
+
+@dataclass(frozen=True)
 class LockBudget:
     """How long a statement may wait for a lock (and so stall the application), and how long it is tried again.
 
@@ -154,7 +169,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Task:
-    """One step's whole order. `nonce` comes back in the result and proves that it answers this task."""
+    """One step's whole order. `nonce` comes back in the result and proves that it answers this task.
+
+    `undo` turns the expected plan round: what of it was applied is undone, and its start is the target.
+    """
 
     kind: StepKind
     nonce: str
@@ -164,10 +182,12 @@ class Task:
     migrations: Migrations | None = None
     expected: ExpectedPlan | None = None
     backup: BackupOrder | None = None
+    compare: CompareOrder | None = None
     locks: LockBudget = LockBudget()
     before: ChecksBefore = ChecksBefore()
     after: ChecksAfter = ChecksAfter()
     policy: Policy = Policy()
+    undo: bool = False
     version: int = TASK_VERSION
 
     def to_json(self) -> str:

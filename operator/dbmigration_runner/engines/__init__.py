@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.interface import Engine, Session
 from dbmigration_runner.errors import Refusal
 
@@ -51,8 +52,13 @@ def engine_for(url: str, *, application_name: str = APPLICATION_NAME) -> Engine:
             )
 
 
-def catalog_digest(engine: Engine, session: Session) -> str:
-    """The fingerprint of the schema, as `engines/<name>_catalog.py` reads it."""
+def read_catalog(engine: Engine, session: Session) -> Catalog:
+    """The schema, as `engines/<name>_catalog.py` reads it."""
     module: Any = importlib.import_module(f"dbmigration_runner.engines.{engine.name}_catalog")
-    digest: str = module.catalog(session).digest
-    return digest
+    found: Catalog = module.catalog(session)
+    return found
+
+
+def catalog_digest(engine: Engine, session: Session) -> str:
+    """The fingerprint of the schema."""
+    return read_catalog(engine, session).digest

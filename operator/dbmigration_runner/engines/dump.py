@@ -46,6 +46,7 @@ class Surroundings:
     grants: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
     extensions: dict[str, str] = field(default_factory=dict)  # name to version: a restore takes the server's default
+    definers: tuple[str, ...] = ()  # accounts that objects of the dump act as: without one of them its objects fail
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Pipeline:
             after.put(None)
 
 
-class _File:
+class NewFile:
     """The last stage: a new private file, and the hash of what is in it."""
 
     def __init__(self, path: Path) -> None:
@@ -92,6 +92,7 @@ class _File:
         self._synced = 0
 
     def __call__(self, chunk: bytes | None) -> bytes:
+        """Write it; at the end sync the file."""
         if chunk is None:
             os.fsync(self._descriptor)
             return b""
@@ -106,9 +107,11 @@ class _File:
         return b""
 
     def stored(self) -> Stored:
+        """What was written so far."""
         return Stored(self._size, self._hash.hexdigest())
 
     def close(self) -> None:
+        """Once, whatever became of it."""
         os.close(self._descriptor)
 
 
@@ -130,7 +133,7 @@ def store(source: int, path: Path, *, compress: bool, alive: Callable[[], None],
 
     `alive` is called at least twice a second and may raise; `begun` once, at the first byte. Raises OSError.
     """
-    file = _File(path)
+    file = NewFile(path)
     try:
         pipeline = Pipeline(zstd_compression(), file) if compress else Pipeline(file)
         try:

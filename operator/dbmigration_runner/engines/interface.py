@@ -265,6 +265,18 @@ class Engine(Protocol):
         """`[schema.]table.column`, looked for like a table."""
         ...
 
+    def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
+        """How many rows `[schema.]table` has, or how many have a value in its column; None where no such thing holds data.
+
+        An unqualified name leads where it leads in a session of the URL's role. Raises StatementRefused where it takes longer
+        than `seconds`, where a lock is in the way, and where the role may not see every row.
+        """
+        ...
+
+    def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
+        """As `rows`, but only whether there is one: quick where that one is found soon."""
+        ...
+
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """What the engine itself says about its health after a migration."""
         ...

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines import mysql_checks
-from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
+from dbmigration_runner.engines import mysql_checks, mysql_rows
+from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.mysql_drivers import (
     ASYNCHRONOUS,
     TLS_VARIABLE,
@@ -182,6 +182,14 @@ class MySQL:
     def has_column(self, session: Session, name: str) -> bool:
         """See interface.Engine."""
         return mysql_checks.has_column(session, name)
+
+    def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
+        """See interface.Engine."""
+        return mysql_rows.rows(session, table, column, seconds=seconds)
+
+    def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
+        """See interface.Engine."""
+        return mysql_rows.has_rows(session, table, column, seconds=seconds)
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """See interface.Engine."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines import postgresql_checks
-from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
+from dbmigration_runner.engines import postgresql_checks, postgresql_rows
+from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.postgresql_drivers import ASYNCHRONOUS, for_driver, importable_driver, not_opened
 from dbmigration_runner.engines.postgresql_names import (
     ADVISORY,
@@ -200,6 +200,14 @@ class PostgreSQL:
     def has_column(self, session: Session, name: str) -> bool:
         """See interface.Engine."""
         return postgresql_checks.has_column(session, name)
+
+    def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
+        """See interface.Engine."""
+        return postgresql_rows.rows(session, table, column, seconds=seconds)
+
+    def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
+        """See interface.Engine."""
+        return postgresql_rows.has_rows(session, table, column, seconds=seconds)
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """See interface.Engine."""

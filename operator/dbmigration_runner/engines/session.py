@@ -81,6 +81,11 @@ class AlchemySession:
         """See interface.AskingSession."""
         return self._say(self._first_value, statement)
 
+    @property
+    def driver(self) -> Any:
+        """The driver's own connection, for what no statement can say."""
+        return self._open.connection.driver_connection
+
     def close(self) -> None:
         """See interface.Session."""
         with contextlib.suppress(Exception):  # the session may be dead: there is nothing left to save

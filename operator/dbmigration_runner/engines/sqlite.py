@@ -16,7 +16,8 @@ from sqlalchemy.engine import URL
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines.interface import BeforeReport, Guest, Session
+from dbmigration_runner.engines import sqlite_rows
+from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.messages import describe
 from dbmigration_runner.engines.session import AlchemySession, sessions
 from dbmigration_runner.errors import Refusal, SessionNotOpened, Stopped
@@ -196,6 +197,14 @@ class SQLite:
                 "SELECT count(*) FROM pragma_table_info(:name) WHERE name = :column", name=table, column=column
             )
         )
+
+    def rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> int | None:
+        """See interface.Engine."""
+        return sqlite_rows.rows(session, table, column, seconds=seconds)
+
+    def has_rows(self, session: AskingSession, table: str, column: str | None, *, seconds: float) -> bool | None:
+        """See interface.Engine."""
+        return sqlite_rows.has_rows(session, table, column, seconds=seconds)
 
     def integrity(self, session: Session) -> tuple[CheckReport, ...]:
         """quick_check reads 1.4 GB/s; a broken foreign key may be older than this migration, so it only warns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,12 @@ class Application:
             *(self.project.python, PROGRAMS / "alembic_upgrades.py", self.history.config, self.url, "head"),
             folder=self.project.path,
         )
+
+    def undo_without_us(self) -> list[dict[str, Any]]:
+        """Alembic's own command, revision by revision down to the first that fails, and what the runner reads in each."""
+        undoes = PROGRAMS / "alembic_undoes.py"
+        told = _output(self.project.python, undoes, self.history.config, self.url, folder=self.project.path)
+        return [json.loads(line) for line in told.splitlines() if line.startswith('{"revision"')]
 
     def tells(self) -> str:
         """What the application finds in its database; it refuses one that is not at its head."""

@@ -26,6 +26,7 @@ from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Places
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import (
     BackupReport,
+    CompareReport,
     DatabaseFacts,
     MigrateReport,
     Outcome,
@@ -33,7 +34,7 @@ from dbmigration_runner.contract.result import (
     PlanReport,
     Result,
 )
-from dbmigration_runner.contract.task import StepKind, Task
+from dbmigration_runner.contract.task import CHANGING, StepKind, Task
 
 HISTORY = ("a1", "b2", "c3")
 FACTS = DatabaseFacts("postgresql:1/2", "postgresql", "PostgreSQL", "18.0")
@@ -52,7 +53,10 @@ def manifest(**changes: Any) -> dict[str, Any]:
 
 @dataclass
 class Laboratory:
-    """The whole surroundings. `heads` is the database; `applied` counts how often each revision's effect was made."""
+    """The whole surroundings. `heads` is the database; `applied` counts how often each revision's effect was made.
+
+    `left` is what downgrades leave behind of the schema.
+    """
 
     spec: dict[str, Any] = field(default_factory=manifest)
     generation: int = 1
@@ -60,6 +64,7 @@ class Laboratory:
     now: datetime = NOON
     heads: tuple[str, ...] = ()
     applied: list[str] = field(default_factory=list)
+    left: str = ""
     steps: dict[StepRef, StepView] = field(default_factory=dict)
     tasks: dict[StepRef, Task] = field(default_factory=dict)
     started: list[StepRef] = field(default_factory=list)
@@ -146,6 +151,11 @@ class Laboratory:
         """The history up to the task's target; a task keeps its target whatever becomes of the spec."""
         assert task.migrations is not None
         wanted = task.migrations.target
+        if task.undo:
+            assert task.expected is not None
+            return HISTORY[: HISTORY.index(task.expected.start[0]) + 1] if task.expected.start else ()
+        if wanted == "base":
+            return ()
         return HISTORY[: HISTORY.index(wanted) + 1] if wanted in HISTORY else HISTORY
 
     def position(self) -> int:
@@ -171,7 +181,7 @@ class Laboratory:
         """The running step is killed; a migration had come `after` revisions far."""
         ref = self.running
         assert ref is not None, "no step is running"
-        if ref.kind is StepKind.MIGRATE:
+        if ref.kind in CHANGING:
             self.apply(self.tasks[ref], after)
         self.steps[ref] = Gone("OOMKilled (137)")
         return ref
@@ -187,11 +197,22 @@ class Laboratory:
 
     def apply(self, task: Task, count: int) -> tuple[str, ...]:
         """The database moves on, by at most so many revisions of the task."""
-        done = self.target(task)[self.position() :][:count]
+        target = self.target(task)
+        if task.kind is StepKind.DOWNGRADE:
+            done = tuple(reversed(HISTORY[len(target) : self.position()]))[:count]
+            self.applied = [revision for revision in self.applied if revision not in done]
+            if done:
+                self.heads = HISTORY[: HISTORY.index(done[-1])][-1:]
+            return done
+        done = target[self.position() :][:count]
         self.applied.extend(done)
         if done:
             self.heads = (done[-1],)
         return done
+
+    @property
+    def catalog(self) -> str:
+        return "1:" + "".join(self.heads) + self.left
 
     def _result(self, task: Task) -> Result:
         plain = Result(
@@ -200,20 +221,22 @@ class Laboratory:
             Outcome.SUCCEEDED,
             database=FACTS,
             heads=self.heads,
-            catalog="1:" + "".join(self.heads),
+            catalog=self.catalog,
         )
         target = self.target(task)
         match task.kind:
             case StepKind.PLAN:
-                if self.position() > len(target):
+                down = self.position() > len(target)
+                if down and not task.policy.downgrade:
                     return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.DOWNGRADE_NOT_ALLOWED.value)
-                pending = target[self.position() :]
+                pending = HISTORY[len(target) : self.position()][::-1] if down else target[self.position() :]
                 told = PlanReport(
-                    hash=f"{self.heads}>{target[-1]}",
+                    hash=f"{self.heads}>{target[-1:]}",
                     start=self.heads,
-                    target=(target[-1],),
+                    target=target[-1:],
                     count=len(pending),
                     revisions=tuple(PlannedRevision(item, f"does {item}") for item in pending),
+                    downgrade=down,
                 )
                 return replace(plain, plan=told)
             case StepKind.BACKUP:
@@ -231,9 +254,14 @@ class Laboratory:
                     catalog=plain.catalog or "",
                 )
                 return replace(plain, backup=made)
-            case StepKind.MIGRATE:
-                done = self.apply(task, len(target))
-                return replace(plain, changed=bool(done), heads=self.heads, migrate=MigrateReport(applied=done))
+            case StepKind.MIGRATE | StepKind.DOWNGRADE:
+                done = self.apply(task, len(HISTORY))
+                read = {"heads": self.heads, "catalog": self.catalog}
+                return replace(plain, changed=bool(done), migrate=MigrateReport(applied=done), **read)
+            case StepKind.COMPARE:
+                assert task.compare is not None
+                found = (f"+table {self.left}",) if self.left else ()
+                return replace(plain, compare=CompareReport(task.compare.backup, len(found), found))
             case StepKind.LOOK:
                 return plain
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 from functools import lru_cache
 
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Outcome, Phase, Status, StepState
+from dbmigration.api.status import Outcome, Phase, Procedure, Status, StepState
 from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.decision import Decision, StartStep
 from dbmigration.lifecycle.observed import Ended, Gone, Observed, Running, Stopping
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING, StepKind
 from tests.unit.lifecycle.laboratory import HISTORY, Laboratory, manifest
 
 STATES = 120_000
@@ -28,6 +28,8 @@ SPECS = (
     manifest(targetRevision="b2"),
     manifest(suspend=True),
     manifest(backup={"skip": {"reason": "scratch"}}),
+    manifest(targetRevision="a1", policy={"downgrade": "Allow"}),
+    manifest(rollback={"onFailure": "Downgrade"}),
 )
 PARSED = tuple(MigrationSpec.parse(spec) for spec in SPECS)
 
@@ -52,10 +54,11 @@ class Explorer(Laboratory):
         run = status.run
         return hash((
             status.phase, status.conditions and (status.conditions[0].reason, status.conditions[0].status), status.current_revisions,
-            run and (min(run.number, 4), run.outcome, run.plan_hash, bool(run.backup), run.applied_revisions, run.identity),
+            run and (min(run.number, 4), run.outcome, run.plan_hash, bool(run.backup), run.applied_revisions, run.identity,
+                    run.procedure, run.undone_revisions, run.verified_by, bool(run.left_behind)),
             tuple((step.name, step.attempt, step.state, step.reason) for step in status.steps),
             tuple((ref, type(view)) for ref, view in self.steps.items()),
-            self.heads, self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
+            self.heads, self.left, self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
             self.generation - (run.generation if run else 0), status.next_retry_time is not None and status.next_retry_time > self.now,
         ))  # fmt: skip
 
@@ -65,8 +68,8 @@ def _blank(number: int) -> Observed:
     return replace(Laboratory().observe(), spec=PARSED[number])
 
 
-def _running(kind: StepKind | None = None) -> Callable[[Explorer], bool]:
-    return lambda lab: lab.running is not None and (kind is None or lab.running.kind is kind)
+def _running(*kinds: StepKind) -> Callable[[Explorer], bool]:
+    return lambda lab: lab.running is not None and (not kinds or lab.running.kind in kinds)
 
 
 def _edit(number: int) -> Callable[[Explorer], None]:
@@ -93,12 +96,16 @@ EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]
     "must be decided": (_running(), lambda lab: lab.fail(RunnerReason.MULTIPLE_HEADS)),
     "finds the database moved": (_running(StepKind.BACKUP), lambda lab: lab.fail(RunnerReason.DATABASE_MOVED)),
     "cannot tell": (
-        _running(StepKind.MIGRATE),
+        _running(*CHANGING),
         lambda lab: lab.fail(RunnerReason.CONNECTION_LOST, changed=None, heads=None),
     ),
-    "fails half-way": (_running(StepKind.MIGRATE), _fails_half_way),
+    "fails half-way": (_running(*CHANGING), _fails_half_way),
     "is lost": (_running(), lambda lab: lab.lose()),
-    "is lost half-way": (_running(StepKind.MIGRATE), lambda lab: lab.lose(after=1)),
+    "is lost half-way": (_running(*CHANGING), lambda lab: lab.lose(after=1)),
+    "leaves something behind": (
+        lambda lab: _running(StepKind.DOWNGRADE)(lab) and not lab.left,
+        lambda lab: setattr(lab, "left", "t"),
+    ),
     "vanishes": (
         lambda lab: any(isinstance(view, Running | Stopping) for view in lab.steps.values()),
         lambda lab: lab.vanish(),
@@ -132,20 +139,15 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         ["Unknown", "True", "False"],
         ["False", "True", "False"],
         ["False", "False", "True"],
+        ["False", "False", "True", "True"],
     )
+    assert (len(values) == 4) is (status.phase is Phase.ROLLED_BACK)
     if values == ["True", "False", "False"] and status.conditions[0].observed_generation == lab.generation:
         assert run is not None, "ready without a run"
         assert run.identity == lab.observe().identity, "ready for a spec that nobody acted on"
     for action in decision.actions:
-        if isinstance(action, StartStep) and action.ref.kind is StepKind.BACKUP:
-            assert all(step.name != "migrate" for step in status.steps), "a backup of what a migration left behind"
-        if isinstance(action, StartStep) and action.ref.kind is StepKind.MIGRATE and action.ref.attempt == 1:
-            skips = lab.spec["backup"].get("skip")
-            made = [backup for backup in status.backups if backup.name == run.backup and backup.sha256]
-            assert skips or made, "a migrate step without a recorded verified backup or the stated risk"
-            assert skips or set(made[0].revisions) == set(run.start_revisions)
-            assert lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
-            assert not lab.deleting
+        if isinstance(action, StartStep):
+            _check_start(action, lab, decision)
     if was is not None and run is not None and was.number == run.number:
         for name in ("identity", "generation", "started_at"):
             assert getattr(was, name) == getattr(run, name), f"the run's {name} changed"
@@ -156,7 +158,25 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
     if run is not None and run.outcome is Outcome.SUCCEEDED and (was is None or was.outcome is None):
         assert status.current_revisions == status.target_revisions, "success that nobody read"
         assert tuple(lab.heads) == status.current_revisions
+    if run is not None and run.outcome is Outcome.ROLLED_BACK and (was is None or was.outcome is None):
+        assert status.current_revisions == run.start_revisions == tuple(lab.heads), "a way back that nobody read"
+        assert lab.catalog == status.plan.catalog, "a way back to another schema"
     assert len(lab.applied) == len(set(lab.applied)), "a revision was applied twice"
+
+
+def _check_start(action: StartStep, lab: Explorer, decision: Decision) -> None:
+    status, run = decision.status, decision.status.run
+    if action.ref.kind is StepKind.BACKUP:
+        assert all(StepKind(step.name) not in CHANGING for step in status.steps), (
+            "a backup of what a migration left behind"
+        )
+    if action.ref.kind in CHANGING and action.ref.attempt == 1 and run.procedure is Procedure.MIGRATE:
+        skips = lab.spec["backup"].get("skip")
+        made = [backup for backup in status.backups if backup.name == run.backup and backup.sha256]
+        assert skips or made, "a migrate step without a recorded verified backup or the stated risk"
+        assert skips or set(made[0].revisions) == set(run.start_revisions)
+        assert lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
+        assert not lab.deleting
 
 
 def _turn(lab: Explorer, *, effects: int | None = None) -> None:
@@ -187,7 +207,7 @@ def _leads_out(lab: Explorer) -> bool:
         ):
             return True
         if run is not None and run.outcome is not None and decision.actions == () and not lab.retry_is_open:
-            return lab.status.phase in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
+            return lab.status.phase in {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED, Phase.CANCELLED}
         lab.steps = {ref: view for ref, view in lab.steps.items() if not isinstance(view, Stopping)}
         if lab.running is not None:
             lab.answer()
@@ -240,4 +260,5 @@ def test_whatever_happens_in_whatever_order():
         steps = [(step.name, step.attempt, step.state.value) for step in lab.status.steps[-6:]]
         assert _leads_out(lab), f"no way out of {lab.status.phase}: {steps}"
     assert any(tuple(lab.applied) == HISTORY for lab in frontier)
+    assert {lab.status.phase for lab in frontier} == set(Phase)
     assert any(step.state is StepState.LOST for lab in frontier for step in lab.status.steps)

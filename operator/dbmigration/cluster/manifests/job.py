@@ -12,7 +12,7 @@ from dbmigration.cluster.manifests.pod import Tools, pod, step_labels
 from dbmigration.cluster.resource import Resource
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.workload_names import job_name
-from dbmigration_runner.contract.task import StepKind
+from dbmigration_runner.contract.task import CHANGING
 
 # From the program's own deadline, at which it cancels, reads the database and reports, to the kubelet's.
 _LAST_WORDS_SECONDS = 120
@@ -31,7 +31,7 @@ def job(order: StartStep, resource: Resource, tools: Tools) -> dict[str, Any]:
         "annotations": {names.ANNOTATION_NONCE: order.task.nonce, names.ANNOTATION_DEADLINE: str(deadline)},
     }
     # A foreground deletion of the resource would kill a migration through its reference, whatever the finalizer says.
-    if ref.kind is not StepKind.MIGRATE:
+    if ref.kind not in CHANGING:
         metadata["ownerReferences"] = [{**resource.reference, "controller": True, "blockOwnerDeletion": False}]
     return {
         "apiVersion": "batch/v1",

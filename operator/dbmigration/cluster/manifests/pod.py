@@ -1,6 +1,6 @@
 """The Pod of a step: the application's image with the runner injected, or the tools image.
 
-Plan, migrate and look run what the application brings: its interpreter, its Alembic, its driver. A backup needs none of it,
+Plan, migrate, downgrade and look run what the application brings: its interpreter, its Alembic, its driver. A backup and a comparison need none of it,
 and scripts from a ConfigMap or a volume bring none. It must not know Jobs.
 """
 
@@ -21,7 +21,7 @@ from dbmigration.cluster.manifests.volumes import (
     database_mounts,
     mount,
 )
-from dbmigration_runner.contract.task import TASK_VARIABLE, StepKind, Task
+from dbmigration_runner.contract.task import TASK_VARIABLE, WITHOUT_APPLICATION, StepKind, Task
 
 RUNNER = "runner"
 PREPARE = "prepare"
@@ -46,14 +46,14 @@ class Tools:
 
 def pod(task: Task, spec: MigrationSpec, tools: Tools, *, deadline_seconds: int, labels: dict[str, str]) -> Document:
     """The template of the step's Pod; the deadline stands on the Pod, for a Job's would take its last words away."""
-    match task.kind:
-        case StepKind.BACKUP:
-            task = replace(task, migrations=None)  # the project is not in this Pod
-            body = _backup(spec, tools)
-        case StepKind.PLAN | StepKind.MIGRATE | StepKind.LOOK if spec.migrations.source.image is not None:
-            body = _in_the_application(spec, spec.migrations.source.image, tools)
-        case StepKind.PLAN | StepKind.MIGRATE | StepKind.LOOK:
-            body = _in_the_tools(spec, tools)
+    image = spec.migrations.source.image
+    if task.kind in WITHOUT_APPLICATION:
+        task = replace(task, migrations=None)  # the project is not in this Pod
+        body = _backup(spec, tools)
+    elif image is not None:
+        body = _in_the_application(spec, _of_the_run(image, task), tools)
+    else:
+        body = _in_the_tools(spec, tools)
     runner = body["containers"][0]
     runner["env"] = [*runner.get("env", ()), {"name": TASK_VARIABLE, "value": task.to_json()}]
     template = spec.pod_template
@@ -74,6 +74,12 @@ def pod(task: Task, spec: MigrationSpec, tools: Tools, *, deadline_seconds: int,
             **_placement(spec),
         },
     }
+
+
+def _of_the_run(image: Image, task: Task) -> Image:
+    """The image that the run began with, whatever the spec names by now."""
+    began = task.migrations.image if task.migrations is not None else ""
+    return image.model_copy(update={"reference": began}) if began else image
 
 
 def _backup(spec: MigrationSpec, tools: Tools) -> Document:

@@ -1,0 +1,239 @@
+"""The stages that change the database, and what must be known afterwards: upgrade or downgrade, a look, the comparison.
+
+A stage returns the snapshot, with what it learnt, when the run may go on; else the decision. A step that changes the database
+is never silently made again: what was lost is looked at, what failed is undone where that is wished, or told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dbmigration.api.reasons import Reason, ReasonClass, classify
+from dbmigration.api.spec import OnFailure
+from dbmigration.api.status import StepState, Verification
+from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.lifecycle.attempts import Answer, Lost
+from dbmigration.lifecycle.decision import Decision, Emit
+from dbmigration.lifecycle.observed import Observed
+from dbmigration.lifecycle.policies import first_refusal
+from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
+from dbmigration.lifecycle.reference import reference_of
+from dbmigration.lifecycle.telling import heads, sentence
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import Outcome, Result
+from dbmigration_runner.contract.task import StepKind
+
+_ITEMS_TOLD = 5
+_UNTOLD = ("it differs, but no backup that is left tells in what",)
+_LOST_MIGRATIONS = 3  # a migration that is killed every time would be killed for ever
+
+
+def work(seen: Observed) -> Observed | Decision:
+    """The upgrade or downgrade with its verification; what may have been lost is looked at, never guessed."""
+    if seen.status.plan is not None and seen.status.plan.count == 0:
+        return seen
+    step = seen.latest(seen.work)
+    waits = step is None or step.state in {StepState.FAILED, StepState.STOPPED}
+    if waits and _backup_is_stale(seen):
+        return ends.supersede(seen, Reason.BACKUP_TOO_OLD)
+    if step is None:
+        if not seen.is_rolling_back and (refusal := first_refusal(BEFORE_MIGRATING, seen)):
+            return ends.fail(seen, refusal.reason, refusal.message)
+        return attempts.start(seen, seen.work)
+    match step.state:
+        case StepState.SUCCEEDED:
+            return seen
+        case StepState.LOST:
+            return _look(seen)
+        case StepState.FAILED | StepState.STOPPED:
+            return attempts.again(seen, seen.work)
+        case StepState.STARTED:
+            answer = attempts.follow(seen, step)
+    match answer:
+        case Decision():
+            return answer
+        case Lost(after, words):
+            return _look(after, words)
+        case Answer():
+            return _judge(answer)
+
+
+def compare(seen: Observed) -> Observed | Decision:
+    """After a downgrade: is the schema the one from before the upgrade, and if not, in what does it differ?"""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    if seen.latest(StepKind.DOWNGRADE) is None or run.verified_by is not None:
+        return _judge_comparison(seen)
+    reference = reference_of(seen)
+    if reference is None:
+        return _compared(seen, Verification.REVISION)
+    if reference.catalog == seen.status.catalog:
+        return _compared(seen, Verification.SCHEMA)
+    if not reference.backup:
+        return _compared(seen, Verification.SCHEMA, _UNTOLD)
+    step = seen.latest(StepKind.COMPARE)
+    if step is None:
+        return attempts.start(seen, StepKind.COMPARE)
+    if step.state is not StepState.STARTED:
+        return attempts.again(seen, StepKind.COMPARE)
+    answer = attempts.follow(seen, step)
+    if not isinstance(answer, Answer):
+        return attempts.only_decision(answer)
+    result, seen = answer.result, answer.seen
+    if result.compare is None:
+        if classify(result.reason)[1] is ReasonClass.MENDABLE:
+            return attempts.refused(seen, StepKind.COMPARE, result)
+        return _compared(seen, Verification.SCHEMA, _UNTOLD)
+    return _compared(seen, Verification.SCHEMA, result.compare.differences)
+
+
+def _compared(seen: Observed, verified_by: Verification, left_behind: tuple[str, ...] = ()) -> Observed | Decision:
+    return _judge_comparison(replace(seen, status=record.compared(seen.status, verified_by, left_behind)))
+
+
+def _judge_comparison(seen: Observed) -> Observed | Decision:
+    """A wish is fulfilled also where something is left behind, and that is told; a way back must lead back."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    if not seen.is_rolling_back or not run.left_behind:
+        return seen
+    items = "; ".join(run.left_behind[:_ITEMS_TOLD])
+    message = f"The revisions were undone, but the schema is not the one before: {items}."
+    return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
+
+
+def _judge(answer: Answer) -> Observed | Decision:
+    """What the answer means: done, nothing happened, something happened, or nobody knows."""
+    result = answer.result
+    seen = replace(answer.seen, status=record.confirmed(record.migrated(answer.seen.status, result)))
+    if result.outcome is Outcome.SUCCEEDED:
+        return _verified(seen, result.heads)
+    if result.heads is None or result.changed is None:
+        # What failed of itself would fail again; only what broke from outside may be tried again after a look.
+        of_itself = result.changed or result.reason == RunnerReason.MIGRATION_FAILED.value
+        return _look(_as_lost(seen, Reason.MIGRATION_FAILED if of_itself else Reason.STEP_LOST), result.message)
+    half_applied = result.changed and not seen.database_has_moved
+    if _may_be_cancelled(seen) and result.reason == RunnerReason.CANCELLED.value and not half_applied:
+        return ends.cancel(seen)
+    torn = half_applied or (result.migrate is not None and result.migrate.torn)
+    if result.changed or (seen.database_has_moved and not seen.is_rolling_back):
+        return _give_up(seen, *_failure(seen, result, torn=torn), torn=torn)
+    if result.reason == RunnerReason.DATABASE_MOVED.value and not seen.is_rolling_back:
+        return ends.supersede(seen, Reason.DATABASE_MOVED)
+    return attempts.refused(seen, seen.work, result)
+
+
+def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool) -> Decision:
+    """The work failed and left something behind: undo it where that is wished and can be, else say how things stand."""
+    plan = seen.status.plan
+    assert plan is not None  # noqa: S101  # the first stage
+    wished = seen.spec.rollback.on_failure is OnFailure.DOWNGRADE and not plan.downgrade and not seen.is_rolling_back
+    if not wished or torn or not seen.database_has_moved:
+        return ends.fail(seen, reason, message)
+    back = replace(seen, status=record.rolling_back(seen.status, reason, message))
+    decision = attempts.start(back, StepKind.DOWNGRADE)
+    return replace(decision, actions=(Emit(reason, message, warning=True), *decision.actions))
+
+
+def _verified(seen: Observed, read: tuple[str, ...] | None) -> Observed | Decision:
+    """The runner says so; that its own reading says so too is checked here once more."""
+    if read is None or set(read) != set(seen.goal):
+        message = f"The {seen.work.value} step ended at {heads(read)}, not at {heads(seen.goal)}."
+        return _give_up(seen, Reason.VERIFICATION_FAILED, message, torn=False)
+    return seen
+
+
+def _look(seen: Observed, words: str = "") -> Observed | Decision:
+    """Read the database after a loss, and go on from what it shows; `words` is what the lost step left."""
+    lost = seen.latest(seen.work)
+    assert lost is not None  # noqa: S101  # only such a step is looked after
+    step = seen.latest(StepKind.LOOK)
+    if step is None or (step.state is StepState.SUCCEEDED and step.finished_at != lost.finished_at):
+        return attempts.start(seen, StepKind.LOOK, words)
+    if step.state is not StepState.STARTED:
+        return attempts.again(seen, StepKind.LOOK)
+    answer = attempts.follow(seen, step)
+    if not isinstance(answer, Answer):
+        return attempts.only_decision(answer)
+    result, seen = answer.result, answer.seen
+    if result.outcome is Outcome.FAILED or result.heads is None:
+        return attempts.refused(seen, StepKind.LOOK, result)
+    run = seen.open_run
+    if run is not None and result.database is not None and result.database.fingerprint != run.fingerprint:
+        message = "The URL now leads to another database than the one that was being migrated; mend the Secret, then set the retry annotation."
+        return ends.fail(seen, Reason.WRONG_DATABASE, message)
+    return _after_look(seen, result.catalog)
+
+
+def _after_look(seen: Observed, catalog: str | None) -> Decision:
+    run, lost = seen.open_run, seen.latest(seen.work)
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    assert lost is not None  # noqa: S101  # only such a step is looked after
+    of_itself = lost.reason == Reason.MIGRATION_FAILED.value
+    why = Reason(lost.reason)  # a step that somebody stopped in good order is no loss, however often
+    seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
+    before = seen.status.plan.catalog if seen.status.plan is not None else ""
+    name = seen.work.value
+    if not seen.database_has_moved and not seen.is_rolling_back and catalog and before and catalog != before:
+        message = f"The {name} step did not end well, and the schema is another one although the revision is the same: a revision is half applied."
+        return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
+    if of_itself:
+        message = (
+            f"The {name} step failed, and what it left could only be read afterwards; the error is in its Pod's log."
+        )
+        return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=False)
+    if _may_be_cancelled(seen):
+        return ends.cancel(seen)
+    losses = sum(1 for step in seen.status.steps if step.name == name and step.reason == Reason.STEP_LOST.value)
+    if losses >= _LOST_MIGRATIONS:
+        message = f"The {name} step was lost {losses} times; look at the memory limits and the nodes."
+        return _give_up(seen, Reason.STEP_LOST, message, torn=False)
+    return attempts.start(seen, seen.work)
+
+
+def _may_be_cancelled(seen: Observed) -> bool:
+    """Somebody asked for an end; a way back that has begun is gone to its end first."""
+    return seen.cancel_is_wished and not seen.is_rolling_back
+
+
+def _as_lost(seen: Observed, why: Reason) -> Observed:
+    step = seen.latest(seen.work)
+    assert step is not None  # noqa: S101  # it has just answered
+    return replace(seen, status=record.step_ended(seen.status, step, StepState.LOST, seen.now, why))
+
+
+def _backup_is_stale(seen: Observed) -> bool:
+    """So old a way back would throw away what was written since; while nothing was changed a fresh one costs only time."""
+    run = seen.open_run
+    taken = next(
+        (known.taken_at for known in seen.status.backups if run is not None and known.name == run.backup), seen.now
+    )
+    is_old = seen.now - taken > seen.pace.backup_age
+    return is_old and not seen.database_has_moved and not seen.is_rolling_back
+
+
+def _failure(seen: Observed, result: Result, *, torn: bool) -> tuple[Reason, str]:
+    """A reason that would be tried again is a failed migration once something was changed."""
+    known = {
+        Reason.VERIFICATION_FAILED,
+        Reason.CHECK_FAILED,
+        Reason.TIMED_OUT,
+        Reason.MIGRATION_FAILED,
+        Reason.ENVIRONMENT_EXITED,
+    }
+    reason = next((reason for reason in known if reason.value == result.reason), Reason.MIGRATION_FAILED)
+    run, plan = seen.open_run, seen.status.plan
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    assert plan is not None  # noqa: S101  # the first stage
+    if seen.work is StepKind.MIGRATE:
+        did = f"{len(run.applied_revisions)} of {plan.count} revision(s) were applied."
+    else:
+        count = len(run.applied_revisions) if seen.is_rolling_back else plan.count
+        did = f"{len(run.undone_revisions)} of {count} revision(s) were undone."
+    left = ""
+    if torn:
+        left = (
+            " What the revision did before it failed is still there, although it does not count as applied: "
+            "undo it by hand, or restore the backup, before the next run."
+        )
+    return reason, f"{sentence(result.message)} {did}{left}"

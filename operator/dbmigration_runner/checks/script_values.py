@@ -1,0 +1,324 @@
+"""What a name or an expression in a revision is known to be, without running any of it.
+
+A value is a plain Python value, an object of a loaded module (which is looked at, never called), one of the kinds here, or
+UNKNOWN. A text that is known in part holds a HOLE. Must not run application code: no property, no `__eq__`, no import.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import warnings
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dbmigration_runner.checks.drops import HOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SCALARS = (str, int, float, bool, bytes, type(None))
+_CONTAINERS = (tuple, list, set, frozenset, dict)
+_KEYS = (str, int, bool, type(None))
+MOST_ITEMS = 500
+_LONGEST_TEXT = 200_000
+_NUMBER = re.compile(r"%[dir]")
+_WIDE = re.compile(r"\d{4}")  # of a field: it would be filled up with as many spaces
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+class Flow(Enum):
+    """How a statement ends."""
+
+    ON = 0
+    NEXT = 1  # of the loop
+    BROKEN = 2  # the loop
+    LEFT = 3  # the function
+    RAISED = 4
+
+
+class Unknown(Enum):
+    """What only the running script knows."""
+
+    VALUE = 0
+
+
+UNKNOWN = Unknown.VALUE
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a call of SQLAlchemy or Alembic gives: `kind` is the name of what was called."""
+
+    kind: str
+    table: str | None = None
+    name: str | None = None  # of a column; the SQL of a Text
+    columns: tuple[str, ...] = ()  # that an Update sets
+    limited: bool = False  # there is a WHERE
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass
+class Frame:
+    """The names of one function at work."""
+
+    names: dict[str, Any]
+    module: dict[str, Any]  # the namespace of the module that it is written in
+    outer: Frame | None = None
+    returned: list[Any] = field(default_factory=list)
+
+    def look_up(self, name: str) -> Any:
+        """As Python does."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.names:
+                return frame.names[name]
+            frame = frame.outer
+        builtins = sys.modules["builtins"].__dict__
+        return self.module[name] if name in self.module else builtins.get(name, UNKNOWN)
+
+    def fork(self) -> Frame:
+        """The same names, for one of two ways to go on."""
+        return Frame(dict(self.names), self.module, self.outer, self.returned)
+
+    def join(self, ways: list[Frame]) -> None:
+        """Know what all ways agree on."""
+        for name in {name for way in ways for name in way.names}:
+            values = [way.names.get(name, UNKNOWN) for way in ways]
+            agreed = all(same(values[0], value) for value in values[1:])
+            self.names[name] = values[0] if agreed else UNKNOWN
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function whose text can be read."""
+
+    definition: Definition
+    module: dict[str, Any]
+    outer: Frame | None = None
+    owner: Any = None  # what `self` is
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An object of a class whose text can be read."""
+
+    owner: type
+
+
+def is_plain(value: Any) -> bool:
+    """A value of Python's own, which can be looked at without running anybody's code."""
+    return type(value) in _SCALARS or type(value) in _CONTAINERS
+
+
+def truth(value: Any) -> bool | None:
+    """None where it is not known."""
+    return bool(value) if is_plain(value) and not (isinstance(value, str) and HOLE in value) else None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Are they known to be the same?"""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if type(one) in _SCALARS:
+        return bool(one == other) and HOLE not in str(one)
+    if type(one) in (tuple, list) and len(one) == len(other) <= MOST_ITEMS:
+        return all(same(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+    return False
+
+
+def items_of(value: Any) -> list[Any] | None:
+    """What a loop over it would give; None where that is not known."""
+    if type(value) in _CONTAINERS or type(value) is range:
+        return list(value) if len(value) <= MOST_ITEMS else None
+    return None
+
+
+def text_of(value: Any) -> str:
+    """As str() writes it, with a HOLE for what is not known."""
+    if type(value) in (str, int, float, bool):
+        return str(value)[:_LONGEST_TEXT]
+    if isinstance(value, Made) and value.kind == "text":
+        return value.name or HOLE
+    return HOLE
+
+
+def name_of(value: Any) -> str:
+    """A name of a table or column that is handed over; HOLE where it is not known."""
+    if type(value) is str:
+        return value
+    if isinstance(value, Made) and value.kind == "Column":
+        return value.name or HOLE
+    static = inspect.getattr_static(value, "name", None) if kind_of(value) in {"Column", "ColumnClause"} else None
+    return str(static) if isinstance(static, str) else HOLE
+
+
+def table_of(value: Any) -> str | None:
+    """`[schema.]table` of a Table or of a mapped class, loaded or made by the script; None for anything else."""
+    if isinstance(value, Made):
+        return value.table if value.kind in {"Table", "Query", "Delete", "Update"} else None
+    if isinstance(value, type):
+        mapped = inspect.getattr_static(value, "__table__", None)
+        named = inspect.getattr_static(value, "__tablename__", None)
+        return table_of(mapped) if mapped is not None else (str(named) if isinstance(named, str) else None)
+    if kind_of(value) in {"Table", "TableClause"}:
+        name = inspect.getattr_static(value, "name", None)
+        schema = inspect.getattr_static(value, "schema", None)
+        return f"{schema}.{name}" if isinstance(schema, str) and schema else str(name)
+    return None
+
+
+def kind_of(value: Any) -> str:
+    """The class of an object of SQLAlchemy, "" for others'."""
+    kind = type(value)
+    for base in kind.__mro__:
+        if (base.__module__ or "").split(".")[0] == "sqlalchemy" and base.__name__ in {"Table", "MetaData"}:
+            return str(base.__name__)
+    return kind.__name__ if (kind.__module__ or "").split(".")[0] == "sqlalchemy" else ""
+
+
+def attribute(value: Any, name: str) -> Any:
+    """Without running a property or a `__getattr__`."""
+    if value is UNKNOWN:
+        return UNKNOWN
+    if isinstance(value, Made):
+        return _of_made(value, name)
+    if isinstance(value, Instance):
+        found = inspect.getattr_static(value.owner, name, UNKNOWN)
+        if isinstance(found, (staticmethod, classmethod)):
+            return found.__func__
+        return found if isinstance(found, FunctionType) or is_plain(found) else UNKNOWN
+    if isinstance(value, (ModuleType, type)):
+        found = _of_module(value, name) if isinstance(value, ModuleType) else _of_class(value, name)
+        return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
+    if kind_of(value) == "Table":
+        return {"name": inspect.getattr_static(value, "name", UNKNOWN), "fullname": table_of(value)}.get(name, UNKNOWN)
+    if isinstance(value, Enum) and name in {"value", "name"}:
+        found = value._value_ if name == "value" else value._name_
+        return found if is_plain(found) else UNKNOWN
+    return UNKNOWN
+
+
+def _of_made(made: Made, name: str) -> Any:
+    if made.kind == "Connection" and name in {"dialect", "engine", "bind", "connection", "impl"}:
+        return made  # they all tell the same name: the database's
+    if name == "name":
+        return made.name if made.name is not None else UNKNOWN
+    return made if name == "__table__" else UNKNOWN
+
+
+def _of_module(module: ModuleType, name: str) -> Any:
+    found = vars(module).get(name, UNKNOWN)
+    varies = (
+        is_plain(found) and root_of(module) in sys.stdlib_module_names
+    )  # sys.argv is another one in another process
+    return UNKNOWN if varies else found
+
+
+def _of_class(owner: type, name: str) -> Any:
+    found = inspect.getattr_static(owner, name, UNKNOWN)
+    known = is_plain(found) or isinstance(found, (FunctionType, staticmethod, classmethod, type, Enum))
+    return found if known or kind_of(found) in {"Table", "MetaData"} else UNKNOWN
+
+
+def element(value: Any, key: Any) -> Any:
+    """`value[key]`."""
+    if type(value) not in (tuple, list, dict, str) or type(key) not in _KEYS:
+        return UNKNOWN
+    try:
+        return value[key]
+    except (KeyError, IndexError, TypeError):
+        return UNKNOWN
+
+
+def root_of(value: Any) -> str:
+    """The top-level package that a function, class, module or object comes from; "" where that is not known."""
+    if isinstance(value, ModuleType):
+        name: Any = vars(value).get("__name__")
+    elif isinstance(value, (FunctionType, BuiltinFunctionType)):
+        name = value.__module__
+    else:
+        owner = value if isinstance(value, type) else type(value)
+        name = type.__dict__["__module__"].__get__(owner)
+    return name.split(".")[0] if isinstance(name, str) else ""
+
+
+def function_of(value: FunctionType) -> Function | None:
+    """The text of a loaded function; None where it cannot be had."""
+    code = value.__code__
+    tree = tree_of(code.co_filename)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if first == code.co_firstlineno:
+                return Function(node, value.__globals__, _closure(value))
+    return None
+
+
+def _closure(value: FunctionType) -> Frame | None:
+    names: dict[str, Any] = {}
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            names[name] = UNKNOWN
+    return Frame(names, value.__globals__) if names else None
+
+
+@lru_cache(maxsize=64)
+def tree_of(path: str) -> ast.Module | None:
+    """A module's text, parsed; None where there is none, or another language."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the text's style, to be said when it is loaded
+            return ast.parse(Path(path).read_bytes())
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def join(one: Any, other: Any) -> Any:
+    """`one + other`."""
+    if type(one) is str or type(other) is str:
+        return text_of(one) + text_of(other)
+    joins = type(one) is type(other) and type(one) in (tuple, list) and len(one) + len(other) <= MOST_ITEMS
+    return one + other if joins else UNKNOWN
+
+
+def percent(pattern: Any, values: Any) -> Any:
+    """`pattern % values`; one that is not known leaves only the pattern's own text."""
+    if type(pattern) is not str:
+        return UNKNOWN
+    pattern = _NUMBER.sub("%s", pattern)
+    if _WIDE.search(pattern):
+        return HOLE
+    if type(values) is tuple:
+        known: Any = tuple(map(text_of, values))
+    elif type(values) is dict:
+        known = {key: text_of(value) for key, value in values.items()}
+    else:
+        known = text_of(values)
+    return _written(lambda: pattern % known)
+
+
+def formatted(pattern: str, values: list[Any], named: dict[str, Any]) -> Any:
+    """`pattern.format(…)`."""
+    if _WIDE.search(pattern):
+        return HOLE
+    texts = {key: text_of(value) for key, value in named.items()}
+    return _written(lambda: pattern.format(*map(text_of, values), **texts))
+
+
+def _written(write: Callable[[], str]) -> str:
+    try:
+        written = write()
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, MemoryError):
+        return HOLE
+    return written if len(written) <= _LONGEST_TEXT else HOLE

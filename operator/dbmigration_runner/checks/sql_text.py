@@ -1,0 +1,250 @@
+"""What a text of SQL would destroy: its statements are told apart by their first words, never executed or fully parsed.
+
+Knows the words of PostgreSQL, MySQL and SQLite. A statement that it does not know destroys nothing; a name that only the
+running script knows is a HOLE.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.checks.drops import HOLE, Drop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dbmigration_runner.checks.drops import Ledger
+
+_TOKEN = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|(?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<text>[EeNn]?'(?:[^'\\]|''|\\.)*')"""
+    rf"""|(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[A-Za-z_][^\]\n]*\])|(?P<word>[\w{HOLE}$@]+)|(?P<sign>\S)""",
+    re.DOTALL,
+)
+_DESTROYING = re.compile(r"\b(DROP|DELETE|TRUNCATE|UPDATE|EXECUTE)\b", re.IGNORECASE)
+# What `ALTER TABLE … DROP` drops where it is no column.
+_NO_COLUMNS = ("CONSTRAINT", "INDEX", "KEY", "PRIMARY", "FOREIGN", "CHECK", "UNIQUE", "DEFAULT", "NOT")
+_CASCADING = ("TYPE", "DOMAIN", "EXTENSION", "COLLATION")  # a column of such a type goes with it
+_LONGEST = 1_000_000
+
+
+class _Words:
+    """One statement's tokens, and a place in them. A name that was quoted is kept apart from a word."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def take(self, *words: str) -> bool:
+        """Go past these words if they come next."""
+        found = [text.upper() for kind, text in self._tokens[self._at : self._at + len(words)] if kind == "word"]
+        if found == list(words):
+            self._at += len(words)
+            return True
+        return False
+
+    def next_word(self) -> str:
+        """The next token, in capitals; "" for what is no word, and at the end."""
+        kind, text = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
+        return text.upper() if kind == "word" else ""
+
+    def skip(self) -> bool:
+        """Go past one token; False at the end."""
+        self._at += 1
+        return self._at <= len(self._tokens)
+
+    def name(self) -> str | None:
+        """`[schema.]name`, as it is written; None where none comes."""
+        parts: list[str] = []
+        while self._at < len(self._tokens) and self._tokens[self._at][0] in {"word", "quoted"}:
+            parts.append(self._tokens[self._at][1])
+            self._at += 1
+            if not self.sign("."):
+                break
+        return ".".join(parts) or None
+
+    def sign(self, sign: str) -> bool:
+        """Go past this sign if it comes next."""
+        if self._at < len(self._tokens) and self._tokens[self._at] == ("sign", sign):
+            self._at += 1
+            return True
+        return False
+
+    def rest(self) -> list[tuple[str, str]]:
+        """What was not taken yet."""
+        return self._tokens[self._at :]
+
+    def holds(self, *words: str) -> bool:
+        """Does one of them come at all?"""
+        return any(kind == "word" and text.upper() in words for kind, text in self.rest())
+
+
+def read_sql(text: str, ledger: Ledger) -> None:
+    """Enter what the statements of the text would take away."""
+    ledger.acts = True
+    if len(text) > _LONGEST:
+        ledger.say("executes SQL that is too long to read")
+        return
+    for statement in _statements(text):
+        _read(_Words(statement), ledger)
+
+
+def _statements(text: str) -> Iterator[list[tuple[str, str]]]:
+    statement: list[tuple[str, str]] = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        found = match.group()
+        if match.group("body"):
+            statement.append(("body", found))
+        elif kind == "quoted":
+            closing = found[-1]
+            statement.append(("quoted", found[1:-1].replace(closing * 2, closing)))
+        elif kind == "sign" and found == ";":
+            yield statement
+            statement = []
+        elif kind is not None:
+            statement.append((kind, found))
+    yield statement
+
+
+def _read(words: _Words, ledger: Ledger) -> None:
+    first = words.next_word()
+    words.skip()
+    match first:
+        case "DROP":
+            _read_drop(words, ledger)
+        case "ALTER" if words.take("TABLE"):
+            _read_alter(words, ledger)
+        case "TRUNCATE":
+            _read_truncate(words, ledger)
+        case "DELETE":
+            _ = words.take("FROM") and words.take("ONLY")
+            ledger.empty(words.name(), every_row=not words.holds("WHERE", "USING", "LIMIT", "JOIN"))
+        case "UPDATE":
+            _read_update(words, ledger)
+        case "INSERT" if words.holds("UPDATE"):
+            _ = words.take("INTO")
+            ledger.overwrite(words.name())
+        case "REPLACE" | "MERGE":
+            _ = words.take("INTO")
+            ledger.overwrite(words.name())
+        case "WITH" | "EXPLAIN" if words.holds("DELETE", "UPDATE"):
+            ledger.say("deletes or overwrites rows by a statement that begins with WITH")
+        case "DO" if any(kind in {"body", "text"} and _DESTROYING.search(text) for kind, text in words.rest()):
+            ledger.say("runs a DO block that may destroy something")
+        case "CALL" | "EXEC":
+            ledger.say(f"calls the procedure {words.name() or 'of a name that is only known when it runs'}")
+        case _ if first.startswith(HOLE):
+            ledger.say("executes SQL that is only known when it runs")
+        case _:
+            pass
+
+
+def _read_drop(words: _Words, ledger: Ledger) -> None:
+    if words.take("TABLE"):
+        words.take("IF", "EXISTS")
+        while True:
+            ledger.drop(words.name())
+            if not words.sign(","):
+                return
+    elif words.next_word() in {"SCHEMA", "DATABASE"}:
+        kind = words.next_word().lower()
+        words.skip()
+        words.take("IF", "EXISTS")
+        ledger.say(f"drops the {kind} {words.name() or ''} with everything in it")
+    elif words.next_word() in _CASCADING and words.holds("CASCADE"):
+        kind = words.next_word().lower()
+        words.skip()
+        words.take("IF", "EXISTS")
+        ledger.say(f"drops the {kind} {words.name() or ''} with the columns that use it")
+    elif words.next_word() == "OWNED":
+        ledger.say("drops everything that a role owns")
+    elif words.next_word().startswith(HOLE):
+        ledger.say("drops something whose kind is only known when it runs")
+
+
+def _read_alter(words: _Words, ledger: Ledger) -> None:
+    words.take("IF", "EXISTS")
+    words.take("ONLY")
+    table = words.name()
+    words.sign("*")
+    for action in _split(words.rest()):
+        _read_action(table, _Words(action), ledger)
+
+
+def _read_action(table: str | None, words: _Words, ledger: Ledger) -> None:
+    if words.take("DROP"):
+        column = words.take("COLUMN")
+        if not column and words.next_word() == "PARTITION":
+            ledger.say(f"drops a partition of {table}")
+        elif column or words.next_word() not in _NO_COLUMNS:
+            words.take("IF", "EXISTS")
+            ledger.drop(table, words.name() or "")
+    elif words.take("ALTER"):
+        words.take("COLUMN")
+        column_name = words.name()
+        if words.take("TYPE") or words.take("SET", "DATA", "TYPE"):
+            ledger.convert(table or HOLE, column_name or HOLE)
+    elif words.take("MODIFY") or words.take("CHANGE"):
+        words.take("COLUMN")
+        ledger.convert(table or HOLE, words.name() or HOLE)
+    elif words.take("RENAME"):
+        _read_rename(table, words, ledger)
+    elif words.take("ADD"):
+        if words.take("COLUMN") and not words.take("IF", "NOT", "EXISTS"):
+            ledger.make(table, words.name(), surely=True)
+    elif words.next_word().startswith(HOLE):
+        ledger.say(f"alters {table or 'a table'} in a way that is only known when it runs")
+
+
+def _read_rename(table: str | None, words: _Words, ledger: Ledger) -> None:
+    if words.next_word() in {"CONSTRAINT", "INDEX", "KEY"}:
+        return
+    if words.take("TO") or words.take("AS"):
+        new = words.name()
+        schema = (table or "").rpartition(".")[0]
+        ledger.rename(Drop(table or ""), Drop(f"{schema}.{new}" if schema and new else new or ""))
+        return
+    words.take("COLUMN")
+    old, _, new = words.name(), words.take("TO"), words.name()
+    ledger.rename(Drop(table or "", old or HOLE), Drop(table or "", new or HOLE))
+
+
+def _read_truncate(words: _Words, ledger: Ledger) -> None:
+    words.take("TABLE")
+    words.take("ONLY")
+    while True:
+        ledger.empty(words.name(), every_row=True)
+        words.sign("*")
+        if not words.sign(","):
+            return
+
+
+def _read_update(words: _Words, ledger: Ledger) -> None:
+    words.take("ONLY")
+    table = words.name()
+    while words.next_word() != "SET":
+        if not words.skip():
+            return
+    words.skip()
+    columns: list[str] = []
+    for assignment in _split(words.rest()):
+        name = _Words(assignment).name()
+        columns.append(name.rpartition(".")[2] if name is not None else HOLE)  # `(a, b) = …`
+    ledger.overwrite(table, columns)
+
+
+def _split(tokens: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """At the commas that stand in no bracket; of an UPDATE, until its WHERE."""
+    depth, part = 0, list[tuple[str, str]]()
+    for kind, text in tokens:
+        if kind == "sign":
+            depth += (text in "([") - (text in ")]")
+        elif kind == "word" and depth == 0 and text.upper() in {"WHERE", "FROM", "RETURNING"}:
+            break
+        if (kind, text, depth) == ("sign", ",", 0):
+            yield part
+            part = []
+        else:
+            part.append((kind, text))
+    yield part

@@ -1,0 +1,150 @@
+"""The way back by the application's own downgrades: as a wish, and undoing exactly what a run applied."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dbmigration_runner.contract.task import CompareOrder, Policy, RunIdentity
+from tests.integration.backups import Backups
+from tests.integration.projects import create
+
+DOWN = Policy(downgrade=True)
+
+
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+def url(request, tmp_path):
+    if request.param != "sqlite":
+        return request.getfixturevalue({"postgresql": "database", "mariadb": "mariadb_database"}[request.param]).url
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+@pytest.fixture
+def shop(project, url):
+    """Three tables, one a revision, all of them there."""
+    shop = project("url_in_the_ini", url)
+    shop.three_revisions()
+    assert shop.run("migrate").result.heads == ("a3",)
+    return shop
+
+
+def wish(shop, target, **changes):
+    """Plan and do a downgrade."""
+    wanted = {"migrations": {"target": target}, "policy": DOWN}
+    expected = shop.planned(**wanted)
+    return shop.run("downgrade", expected=expected, **wanted, **changes).result
+
+
+@pytest.mark.parametrize(
+    ("target", "heads", "undone"),
+    [("a2", ("a2",), ("a3",)), ("a1", ("a1",), ("a3", "a2")), ("base", (), ("a3", "a2", "a1"))],
+)
+def test_an_older_target_is_reached_and_read_back(shop, target, heads, undone):
+    plan = shop.run("plan", migrations={"target": target}, policy=DOWN).result
+    assert (plan.plan.downgrade, plan.plan.count, plan.plan.target) == (True, len(undone), heads)
+    assert tuple(revision.id for revision in plan.plan.revisions) == undone
+    assert plan.message == f"{len(undone)} revisions are to be undone."
+    result = wish(shop, target)
+    assert (result.reason, result.heads, result.migrate.applied) == ("Done", heads, undone)
+    assert result.message == f"{len(undone)} revisions were undone."
+
+
+@pytest.mark.parametrize("target", ["a1", "base"])
+def test_an_older_target_that_nobody_allowed_is_refused_and_the_remedy_named(shop, target):
+    result = shop.run("plan", migrations={"target": target}).result
+    assert (result.reason, result.heads, result.changed) == ("DowngradeNotAllowed", ("a3",), False)
+    assert "policy.downgrade to Allow" in result.message
+
+
+def test_a_revision_without_a_downgrade_is_refused_before_anything_is_done(shop):
+    shop.revision("a2", "a1", create("t2"))
+    result = shop.run("plan", migrations={"target": "a1"}, policy=DOWN).result
+    assert (result.reason, result.heads) == ("DowngradeImpossible", ("a3",))
+    assert "a2 has no function downgrade: a2.py" in result.message
+
+
+def test_a_downgrade_that_fails_says_how_far_it_came(shop, url):
+    shop.revision("a2", "a1", create("t2"), down='op.execute("DROP TABLE nosuch")')
+    result = wish(shop, "base")
+    assert (result.reason, result.migrate.failed_revision) == ("MigrationFailed", "a2")
+    stays = url.startswith("postgresql")  # one transaction for all of them
+    assert (result.heads, result.migrate.applied) == ((("a3",), ()) if stays else (("a2",), ("a3",)))
+    assert result.changed is not stays
+
+
+def test_a_second_attempt_goes_on_where_the_first_one_stopped(shop):
+    wanted = {"migrations": {"target": "base"}, "policy": DOWN}
+    expected = shop.planned(**wanted)
+    wish(shop, "a2")
+    result = shop.run("downgrade", expected=expected, run=RunIdentity("shops", "shop", "0123", 7, 2), **wanted).result
+    assert (result.reason, result.heads, result.migrate.applied) == ("Done", (), ("a2", "a1"))
+
+
+def test_a_database_that_somebody_moved_is_not_taken_back(shop):
+    wanted = {"migrations": {"target": "a1"}, "policy": DOWN}
+    expected = shop.planned(**wanted)
+    wish(shop, "a2")
+    result = shop.run("downgrade", expected=expected, **wanted).result
+    assert (result.reason, result.heads, result.changed) == ("DatabaseMoved", ("a2",), False)
+
+
+def test_exactly_what_a_run_applied_is_undone(shop):
+    """One transaction a revision, so that a failing third one leaves the first two."""
+    env = shop.path / "migrations" / "env.py"
+    text = env.read_text(encoding="utf-8")
+    env.write_text(text.replace("context.configure(", "context.configure(transaction_per_migration=True, "), "utf-8")
+    shop.revision("b1", "a3", create("u1"), down='op.drop_table("u1")')
+    shop.revision("b2", "a3", create("u2"), down='op.drop_table("u2")')
+    shop.revision("b3", ("b1", "b2"), 'op.execute("SELECT * FROM nosuch")', down="pass")
+    expected = shop.planned()
+    before = shop.run("look").result.catalog
+    failed = shop.run("migrate", expected=expected).result
+    assert (failed.reason, failed.heads) == ("MigrationFailed", ("b1", "b2"))
+
+    undone = shop.run("downgrade", expected=expected, undo=True).result
+    assert (undone.reason, undone.heads, undone.catalog) == ("Done", ("a3",), before), undone.message
+    assert sorted(undone.migrate.applied) == ["b1", "b2"]
+
+
+def test_nothing_is_undone_by_another_image_than_applied_it(shop):
+    shop.revision("a4", "a3", create("t4"), down='op.drop_table("t4")')
+    expected = shop.planned()
+    shop.run("migrate", expected=expected)
+    shop.revision("a4", "a3", create("t4"), down="pass")
+    result = shop.run("downgrade", expected=expected, undo=True).result
+    assert (result.reason, result.heads, result.changed) == ("PlanChanged", ("a4",), False)
+
+
+def test_what_a_downgrade_leaves_behind_is_told_item_by_item(shop, url, tmp_path):
+    backups = Backups(url, tmp_path / "backups")
+    backups.take(start=("a3",))
+    shop.revision("a4", "a3", create("t4"), create("t5"), down='op.drop_table("t4")')
+    shop.run("migrate")
+    left = wish(shop, "a3")
+    assert left.reason == "Done"
+    (manifest,) = backups.manifests
+    assert left.catalog != manifest.catalog_digest
+    order = CompareOrder(str(backups.directory), manifest.name)
+    result = shop.run("compare", compare=order).result
+    assert (result.reason, result.heads, result.catalog) == ("Done", ("a3",), left.catalog), result.message
+    assert result.compare.count == len(result.compare.differences) > 0
+    assert all("t5" in line and "left behind" in line for line in result.compare.differences), result.compare
+
+    gone = shop.run("compare", compare=dataclasses.replace(order, backup="nosuch")).result
+    assert (gone.reason, gone.outcome.value) == ("BackupNotFound", "Failed")
+
+
+def test_the_empty_version_table_is_not_told_as_left_behind(project, url, tmp_path):
+    shop = project("url_in_the_ini", url)
+    shop.three_revisions()
+    if url.startswith("sqlite"):
+        (tmp_path / "shop.db").touch()
+    backups = Backups(url, tmp_path / "backups")
+    backups.take(start=())
+    expected = shop.planned()
+    shop.run("migrate", expected=expected)
+    assert wish(shop, "base").reason == "Done"
+    order = CompareOrder(str(backups.directory), backups.manifests[0].name, expected.version_table)
+    result = shop.run("compare", compare=order).result
+    assert (result.compare.count, result.compare.differences) == (0, ())

@@ -1,0 +1,178 @@
+"""Downgrades, as a wish and after a failure, claim by claim."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dbmigration.api.status import Outcome, Phase, Verification
+from dbmigration.lifecycle.observed import Observed
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import LOSES_DATA, Finding, MigrateReport
+from dbmigration_runner.contract.task import StepKind
+from tests.unit.lifecycle.laboratory import HISTORY, Laboratory, manifest
+
+WISH = manifest(targetRevision="a1", policy={"downgrade": "Allow"})
+UNDO = manifest(rollback={"onFailure": "Downgrade"})
+
+
+def kinds(lab: Laboratory) -> list[str]:
+    return [ref.kind.value for ref in lab.started]
+
+
+def ready(lab: Laboratory) -> tuple[str, str]:
+    return lab.status.conditions[0].status.value, lab.status.conditions[0].reason
+
+
+def finish(lab: Laboratory) -> None:
+    """Steps answer until nothing runs any more."""
+    lab.settle()
+    while lab.running is not None:
+        lab.answer()
+        lab.settle()
+
+
+@pytest.fixture
+def ahead() -> Laboratory:
+    """A database at the head of a release, and a wish for an older revision."""
+    lab = Laboratory()
+    finish(lab)
+    lab.spec, lab.generation = WISH, 2
+    return lab
+
+
+@pytest.fixture
+def half_way(lab: Laboratory) -> Laboratory:
+    """The second of three revisions is about to fail; what was applied shall be undone."""
+    lab.spec = UNDO
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    lab.apply(lab.tasks[lab.running], 1)
+    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
+    return lab
+
+
+def test_a_wish_is_planned_backed_up_and_undone(ahead):
+    before = len(ahead.started)
+    finish(ahead)
+    assert kinds(ahead)[before:] == ["plan", "backup", "downgrade"]
+    assert (ahead.status.phase, ready(ahead)) == (Phase.SUCCEEDED, ("True", "Succeeded"))
+    assert (ahead.status.run.undone_revisions, ahead.status.run.applied_revisions) == (("c3", "b2"), ())
+    assert ahead.heads == ("a1",)
+
+
+def test_a_schema_that_nobody_recorded_is_not_said_to_be_the_one_before(ahead):
+    finish(ahead)
+    assert ahead.status.run.verified_by is Verification.REVISION
+    assert "verified by revision only" in ahead.status.conditions[0].message
+
+
+def test_data_that_nobody_gave_up_is_not_dropped_and_no_backup_is_made_for_it(ahead):
+    ahead.turn()
+    ref = ahead.answer()
+    result = ahead.steps[ref].result
+    told = Finding(LOSES_DATA, "Undoing c3 drops table orders with 12 rows.", "c3")
+    plan = replace(result.plan, findings=(told,), loses_data=True)
+    ahead.steps[ref] = replace(ahead.steps[ref], result=replace(result, plan=plan))
+    ahead.settle()
+    assert kinds(ahead)[-1] == "plan"
+    assert (ahead.status.phase, ready(ahead)) == (Phase.FAILED, ("False", "DataLossNotAccepted"))
+    assert "orders with 12 rows" in ahead.status.conditions[0].message
+
+
+def test_a_failed_run_undoes_what_it_applied_and_nothing_else(half_way):
+    half_way.settle()
+    assert half_way.status.phase is Phase.ROLLING_BACK
+    assert [event.reason.value for event in half_way.events][-2:] == ["MigrationFailed", "RollingBack"]
+    task = half_way.tasks[half_way.running]
+    assert (task.kind, task.undo, task.expected.start) == (StepKind.DOWNGRADE, True, ())
+    finish(half_way)
+    run = half_way.status.run
+    assert (half_way.status.phase, ready(half_way)) == (Phase.ROLLED_BACK, ("False", "RolledBack"))
+    assert (run.outcome, run.undone_revisions, half_way.heads) == (Outcome.ROLLED_BACK, ("a1",), ())
+    assert half_way.status.history[0].reason == "MigrationFailed"
+    assert not half_way.finalizer
+
+
+def test_without_the_wish_a_failed_run_stays_where_it_is(half_way):
+    half_way.spec = manifest()
+    finish(half_way)
+    assert (half_way.status.phase, half_way.heads) == (Phase.FAILED, ("a1",))
+
+
+def test_a_half_applied_revision_is_not_answered_by_a_downgrade(half_way):
+    ref = half_way.started[-1]
+    torn = MigrateReport(applied=("a1",), failed_revision="b2", torn=True)
+    half_way.steps[ref] = replace(half_way.steps[ref], result=replace(half_way.steps[ref].result, migrate=torn))
+    half_way.settle()
+    assert "downgrade" not in kinds(half_way)
+    assert half_way.status.phase is Phase.FAILED
+
+
+def test_a_schema_that_does_not_come_back_is_no_way_back(half_way):
+    half_way.left = "readers"
+    finish(half_way)
+    assert kinds(half_way)[-1] == "compare"
+    assert (half_way.status.phase, ready(half_way)) == (Phase.FAILED, ("False", "RollbackFailed"))
+    message = half_way.status.conditions[0].message
+    assert "readers" in message
+    assert half_way.status.run.backup in message
+
+
+def test_neither_an_edit_nor_a_cancel_nor_a_suspension_stops_the_way_back(half_way):
+    half_way.settle()
+    half_way.cancel = "now"
+    half_way.spec = manifest(
+        suspend=True, targetRevision="b2", migrations={"source": {"image": {"reference": "shop:2"}}}
+    )
+    half_way.generation = 2
+    lost = half_way.lose()
+    assert lost.kind is StepKind.DOWNGRADE
+    half_way.settle()
+    half_way.answer()  # the look
+    half_way.settle()
+    task = half_way.tasks[half_way.running]
+    assert (task.kind, task.undo, task.migrations.target, task.migrations.image) == (
+        StepKind.DOWNGRADE, True, "head", "shop:1.0",
+    )  # fmt: skip
+    half_way.answer()
+    half_way.settle()
+    assert half_way.status.history[0].outcome is Outcome.ROLLED_BACK
+
+
+def test_a_lost_downgrade_is_looked_at_and_gone_on_with(half_way):
+    half_way.settle()
+    half_way.lose(after=1)
+    finish(half_way)
+    assert kinds(half_way)[-3:] == ["downgrade", "look", "downgrade"]
+    assert (half_way.status.phase, half_way.status.run.undone_revisions) == (Phase.ROLLED_BACK, ("a1",))
+
+
+def test_a_failed_wish_is_not_undone_again(ahead):
+    ahead.spec = manifest(targetRevision="a1", policy={"downgrade": "Allow"}, rollback={"onFailure": "Downgrade"})
+    for _ in range(2):
+        ahead.turn()
+        ahead.answer()
+    ahead.turn()
+    ahead.apply(ahead.tasks[ahead.running], 1)
+    report = MigrateReport(applied=("c3",), failed_revision="b2")
+    ahead.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=ahead.catalog, migrate=report)
+    ahead.settle()
+    assert (ahead.status.phase, ahead.heads) == (Phase.FAILED, HISTORY[1:2])
+    assert "1 of 2 revision(s) were undone" in ahead.status.conditions[0].message
+
+
+def test_the_finalizer_holds_on_the_way_back(half_way):
+    half_way.settle()
+    assert half_way.finalizer
+    half_way.deleting = True
+    seen: Observed = half_way.observe()
+    assert seen.is_rolling_back
+    half_way.settle()
+    assert half_way.finalizer
+    half_way.answer()
+    half_way.settle()
+    assert not half_way.finalizer
