@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
+from dbmigration_runner.checks.script_computing import computed, method
 from dbmigration_runner.checks.script_operations import operate
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
@@ -24,8 +25,8 @@ from dbmigration_runner.checks.script_values import (
     Function,
     Instance,
     Made,
+    Some,
     attribute,
-    formatted,
     function_of,
     is_plain,
     items_of,
@@ -34,7 +35,6 @@ from dbmigration_runner.checks.script_values import (
     root_of,
     table_of,
     text_of,
-    truth,
 )
 from dbmigration_runner.checks.sql_text import read_sql
 
@@ -46,7 +46,6 @@ _DESTROYS = re.compile(r"(^|_)(drop|delete|truncate|purge|wipe|destroy|downgrade
 _EXECUTES = ("execute", "exec_driver_sql", "executemany", "executescript", "exec")
 _ASKS = ("scalar", "scalars", "scalar_one", "fetch", "fetchall", "fetchone")
 _ACTIVE = ("os", "subprocess", "shutil")
-_GROWS = ("append", "extend", "add", "insert", "update", "pop", "remove", "discard", "clear", "setdefault", "sort")
 _WRITES = ("add", "add_all", "bulk_insert_mappings", "create", "create_all")
 
 
@@ -87,7 +86,7 @@ class Calls:
         for part in node.args:
             value = self._reader.value(part, frame)
             if isinstance(part, ast.Starred):
-                items = items_of(value)
+                items = items_of(value) if not isinstance(value, Some) else None
                 values += items if items is not None else [UNKNOWN]
             else:
                 values.append(value)
@@ -105,8 +104,8 @@ class Calls:
         name = node.func.attr
         if _is_operations(owner) or (isinstance(owner, Made) and owner.kind == "Batch"):
             return self._operate(owner if isinstance(owner, Made) else None, name, values, named)
-        if is_plain(owner):
-            return _plain_method(owner, node, values, named, frame)
+        if is_plain(owner) or isinstance(owner, Some):
+            return method(owner, node, values, named, frame)
         if name in _EXECUTES:
             return self._execute(values[0] if values else next(iter(named.values()), UNKNOWN))
         if name in _ASKS:
@@ -257,71 +256,7 @@ class Calls:
             self._ledger.acts = True
         if (root, name) in {("sys", "exit"), ("builtins", "exit"), ("_sitebuiltins", "exit")}:
             self._flow = Flow.RAISED
-        return _computed(getattr(callee, "__name__", name), values)
-
-
-def _computed(name: str, values: list[Any]) -> Any:
-    items = items_of(values[0]) if values else None
-    match name, items:
-        case (("list" | "tuple" | "sorted" | "reversed" | "set" | "frozenset"), list()):
-            return list(reversed(items)) if name == "reversed" else (tuple(items) if name == "tuple" else items)
-        case "enumerate", list():
-            return list(enumerate(items))
-        case "zip", list():
-            columns = [items_of(value) for value in values]
-            known = [column for column in columns if column is not None]
-            return list(zip(*known, strict=False)) if len(known) == len(columns) else UNKNOWN
-        case "str", _ if len(values) == 1:
-            return text_of(values[0])
-        case "len", list():
-            return len(items)
-        case "bool", _ if len(values) == 1:
-            known_truth = truth(values[0])
-            return UNKNOWN if known_truth is None else known_truth
-        case "dedent" | "cleandoc", _ if len(values) == 1:
-            return values[0]
-        case "range", _ if values and all(type(value) is int for value in values) and len(values) < 3:  # noqa: PLR2004
-            return range(*values)
-        case "getattr", _ if len(values) > 1 and type(values[1]) is str and isinstance(values[0], ModuleType):
-            return attribute(values[0], values[1])
-        case _:
-            return UNKNOWN
-
-
-def _plain_method(owner: Any, node: ast.Call, values: list[Any], named: dict[str, Any], frame: Frame) -> Any:
-    """A method of Python's own texts, lists and dictionaries."""
-    assert isinstance(node.func, ast.Attribute)  # noqa: S101  # told apart above
-    name = node.func.attr
-    if type(owner) is str:
-        return formatted(owner, values, named) if name == "format" else _text_method(owner, name, values)
-    if type(owner) is dict:
-        match name:
-            case "items" | "keys" | "values":
-                return list(getattr(owner, name)())
-            case "get" if values and type(values[0]) is str:
-                return owner.get(values[0], values[1] if len(values) > 1 else None)
-            case _:
-                pass
-    if name in _GROWS and isinstance(node.func.value, ast.Name):
-        grown = [*owner, values[0]] if name == "append" and type(owner) is list and values else UNKNOWN
-        if node.func.value.id in frame.names:
-            frame.names[node.func.value.id] = grown
-    return UNKNOWN
-
-
-def _text_method(owner: str, name: str, values: list[Any]) -> Any:
-    known = all(type(value) is str and value for value in values)
-    match name:
-        case "join" if (items := items_of(values[0] if values else None)) is not None:
-            return owner.join(map(text_of, items))
-        case "lower" | "upper" | "strip" | "title" | "capitalize" if not values:
-            return getattr(owner, name)()
-        case "startswith" | "endswith" if len(values) == 1 and known and HOLE not in owner + values[0]:
-            return owner.startswith(values[0]) if name == "startswith" else owner.endswith(values[0])
-        case "split" | "replace" if known and len(values) == {"split": 1, "replace": 2}[name]:
-            return getattr(owner, name)(*values)
-        case _:
-            return UNKNOWN
+        return computed(getattr(callee, "__name__", name), values)
 
 
 def _make(name: str, callee: Any, values: list[Any], named: dict[str, Any]) -> Any:

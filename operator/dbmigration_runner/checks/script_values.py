@@ -64,6 +64,13 @@ class Made:
     arguments: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True)
+class Some:
+    """A list of at most these, in this order: a filter that is only known when it runs lies behind them."""
+
+    items: tuple[Any, ...]
+
+
 @dataclass
 class Frame:
     """The names of one function at work."""
@@ -90,9 +97,7 @@ class Frame:
     def join(self, ways: list[Frame]) -> None:
         """Know what all ways agree on."""
         for name in {name for way in ways for name in way.names}:
-            values = [way.names.get(name, UNKNOWN) for way in ways]
-            agreed = all(same(values[0], value) for value in values[1:])
-            self.names[name] = values[0] if agreed else UNKNOWN
+            self.names[name] = agreed([way.names.get(name, UNKNOWN) for way in ways])
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def items_of(value: Any) -> list[Any] | None:
-    """What a loop over it would give; None where that is not known."""
+    """What a loop over it would give at most; None where that is not known."""
+    if isinstance(value, Some):
+        return list(value.items)
     if type(value) in _CONTAINERS or type(value) is range:
         return list(value) if len(value) <= MOST_ITEMS else None
     return None
@@ -282,6 +289,55 @@ def tree_of(path: str) -> ast.Module | None:
             return ast.parse(Path(path).read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
+
+
+def compared(left: Any, operator: ast.cmpop, right: Any) -> Any:
+    """`left operator right`."""
+    sure = (
+        is_plain(left)
+        and is_plain(right)
+        and HOLE not in f"{left if type(left) is str else ''}{right if type(right) is str else ''}"
+    )
+    match operator:
+        case ast.Eq() | ast.Is() if sure and type(left) is type(right) and type(left) in (str, int, bool, type(None)):
+            return left == right
+        case ast.NotEq() | ast.IsNot() if (
+            sure and type(left) is type(right) and type(left) in (str, int, bool, type(None))
+        ):
+            return left != right
+        case ast.Is() | ast.IsNot() if sure and (left is None) != (right is None):
+            return isinstance(operator, ast.IsNot)
+        case ast.In() | ast.NotIn() if sure and type(left) is str and (items := items_of(right)) is not None:
+            if all(type(item) is str and HOLE not in item for item in items):
+                return (left in items) is isinstance(operator, ast.In)
+            return UNKNOWN
+        case _:
+            return UNKNOWN
+
+
+def fewer(one: Any) -> Any:
+    """`one - other` and `one & other` of sets: at most what `one` holds."""
+    items = items_of(one)
+    return at_most(items) if items is not None else UNKNOWN
+
+
+def at_most(items: list[Any]) -> Any:
+    """A list of these or fewer; where one of them is not known, they may be anything."""
+    if any(item is UNKNOWN for item in items) or len(items) > MOST_ITEMS:
+        return UNKNOWN
+    return Some(tuple(items))
+
+
+def agreed(values: list[Any]) -> Any:
+    """What all of several ways to go leave in a name; of lists at most what one of them holds."""
+    if all(same(values[0], value) for value in values[1:]):
+        return values[0]
+    if all(type(value) is list or isinstance(value, Some) for value in values):
+        union: list[Any] = []
+        for value in values:
+            union += [item for item in items_of(value) or [] if not any(same(item, known) for known in union)]
+        return at_most(union)
+    return UNKNOWN
 
 
 def join(one: Any, other: Any) -> Any:

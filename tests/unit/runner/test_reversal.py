@@ -115,6 +115,18 @@ plain = sa.table("plain", sa.column("a"))
         ("op.rename_table('a', 'b')\nop.drop_table('b')", "", ["a"]),
         ("op.alter_column('t', 'a', new_column_name='b')\nop.drop_column('t', 'b')", "", ["t.a"]),
         ("op.add_column('t', sa.Column('c'))\nop.drop_column('t', 'c')", "", []),
+        ("some = [n for n in ('a', 'b') if sa.inspect(n)]\nfor n in some:\n    op.drop_table(n)", "", ["a", "b"]),
+        (
+            "some = []\nfor n in ('a', 'b'):\n    if sa.inspect(n):\n        some.append(n)\nfor n in some:\n    op.drop_table(n)",
+            "",
+            ["a", "b"],
+        ),
+        ("for n in sorted({'a', 'b'} - set(sys.argv)):\n    op.drop_table(n)", "", ["a", "b"]),
+        (
+            "some = list(filter(str, ['a']))\nif some:\n    for n in some:\n        op.drop_table(n)\nelse:\n    op.drop_table('b')",
+            "",
+            ["a", "b"],
+        ),
         ("names = []\nnames.append('a')\nfor name in names:\n    op.drop_table(name)", "", ["a"]),
         (
             "match sys.argv:\n    case []:\n        op.drop_table('a')\n    case _:\n        op.drop_table('b')",
@@ -136,6 +148,8 @@ def test_a_drop_is_told_by_its_name(load, body, more, expected):
         ("op.drop_column('t', sys.argv[0])", "", "drops a column of t whose name"),
         ("op.execute(f'DROP TABLE {sys.argv[0]}')", "", "drops a table whose name"),
         ("op.execute(sys.argv[0])", "", "only known when it runs"),
+        ("op.execute('DROP TABLE ' + ', '.join([n for n in ('a', 'b') if sa.inspect(n)]))", "", "drops a table whose name"),
+        ("op.drop_table(*[n for n in ('a', 'b') if sa.inspect(n)])", "", "drops a table whose name"),
         ("op.execute('ALTER TABLE t ' + sys.argv[0])", "", "alters t in a way that is only known"),
         ("op.execute('UPDATE t SET a = 1')", "", "overwrites values of t.a"),
         ("op.execute('DELETE FROM t WHERE a = 1')", "", "deletes rows of t"),
