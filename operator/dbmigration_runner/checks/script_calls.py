@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import logging
 import re
 import sys
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
 from dbmigration_runner.checks.script_computing import computed, method
+from dbmigration_runner.checks.script_objects import attribute, function_of, root_of, unwrapped
 from dbmigration_runner.checks.script_operations import operate
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
@@ -26,13 +28,10 @@ from dbmigration_runner.checks.script_values import (
     Instance,
     Made,
     Some,
-    attribute,
-    function_of,
     is_plain,
     items_of,
     kind_of,
     name_of,
-    root_of,
     table_of,
     text_of,
 )
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 _DESTROYS = re.compile(r"(^|_)(drop|delete|truncate|purge|wipe|destroy|downgrade)(s?_|s?$)", re.IGNORECASE)
 _EXECUTES = ("execute", "exec_driver_sql", "executemany", "executescript", "exec")
 _ASKS = ("scalar", "scalars", "scalar_one", "fetch", "fetchall", "fetchone")
+_LIBRARIES = {*sys.stdlib_module_names, "alembic", "sqlalchemy"} - {"__main__"}
 _ACTIVE = ("os", "subprocess", "shutil")
 _WRITES = ("add", "add_all", "bulk_insert_mappings", "create", "create_all")
 
@@ -75,7 +75,10 @@ class Calls:
         if isinstance(node.func, ast.Attribute):
             owner = self._reader.value(node.func.value, frame)
             if isinstance(owner, (ModuleType, type, Instance)) and not _is_operations(owner):
-                return self._call(attribute(owner, node.func.attr), node.func.attr, values, named)
+                callee = attribute(owner, node.func.attr)
+                if callee is UNKNOWN and root_of(owner) in _LIBRARIES:  # one that has no text: `Inspector.from_engine`
+                    return _make(node.func.attr, values, named) if root_of(owner) == "sqlalchemy" else UNKNOWN
+                return self._call(callee, node.func.attr, values, named)
             return self._method(owner, node, values, named, frame)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         return self._call(self._reader.value(node.func, frame), name, values, named)
@@ -186,7 +189,7 @@ class Calls:
                 return Made("Query", table_of(values[0]) if values else None)
             case "delete" | "update" if kind == "Query":
                 return self._execute(Made(name.capitalize(), table, columns=_set(values, named), limited=owner.limited))
-            case "delete" if values and owner is UNKNOWN:
+            case "delete" if values and table is None:
                 return self._ledger.say("deletes rows through an ORM session")
             case "delete" | "update":
                 return Made(name.capitalize(), table, columns=_set(values, named))
@@ -200,17 +203,22 @@ class Calls:
                 return self._ledger.overwrite(table_of(values[0]) if values else None)
             case "commit" | "flush" | "bulk_save_objects" | "merge":
                 self._ledger.saves = self._ledger.acts = True
+                self._ledger.sets |= name == "merge"
             case _ if kind:
                 self._ledger.acts |= name in _WRITES
                 return owner
             case _ if _DESTROYS.search(name) and owner is UNKNOWN:
                 self._ledger.say(f"calls {ast.unparse(node.func)}(), which could not be read")
             case _:
+                self._hand_over([*values, *named.values()])
                 self._ledger.acts |= not isinstance(owner, logging.Logger)
         return UNKNOWN
 
     def _call(self, callee: Any, name: str, values: list[Any], named: dict[str, Any]) -> Any:
         """A function or class, known or not."""
+        if type(callee) is functools.partial:
+            return self._call(callee.func, name, [*callee.args, *values], {**callee.keywords, **named})
+        callee = unwrapped(callee)
         root = root_of(callee) if callee is not UNKNOWN else ""
         told = callee.__name__ if isinstance(callee, (FunctionType, type)) else name
         if isinstance(callee, Function):
@@ -220,10 +228,10 @@ class Calls:
         if isinstance(callee, Made):
             return callee
         if root == "sqlalchemy" or kind_of(callee):
-            return _make(told, callee, values, named)
+            return _make(told, values, named)
         if root == "alembic":
             return UNKNOWN
-        if root in sys.stdlib_module_names:
+        if root in sys.stdlib_module_names and isinstance(callee, (FunctionType, BuiltinFunctionType, type)):
             return self._standard(callee, told, values)
         return self._read(callee, name or told, values, named)
 
@@ -236,11 +244,20 @@ class Calls:
             if isinstance(begin, FunctionType) and (function := function_of(begin)) is not None:
                 self._run(dataclasses.replace(function, owner=Instance(callee)), values, named)
             return Instance(callee)
+        self._hand_over([*values, *named.values()])
         handed = any(_is_operations(value) or _is_connection(value) for value in (*values, *named.values()))
         if _DESTROYS.search(name) or handed:
             self._ledger.say(f"calls {name}(), which could not be read")
         self._ledger.acts = True
         return UNKNOWN
+
+    def _hand_over(self, values: list[Any]) -> None:
+        """A function that is handed to somebody may be called by him, with whatever."""
+        for value in values:
+            if isinstance(value, (Function, FunctionType)) and root_of(value) not in _LIBRARIES:
+                self._call(value, "a function", [], {})
+            elif isinstance(value, FunctionType) and _is_operation(value, value.__name__):
+                self._operate(None, value.__name__, [], {})
 
     def _run(self, function: Function, values: list[Any], named: dict[str, Any]) -> Any:
         flow, value = self._reader.run(function, values, named)
@@ -252,14 +269,19 @@ class Calls:
         root = root_of(callee)
         if root == "logging":
             return Made("Logger")
+        if name == "setattr":
+            self._ledger.sets = True
         if root in _ACTIVE:
             self._ledger.acts = True
         if (root, name) in {("sys", "exit"), ("builtins", "exit"), ("_sitebuiltins", "exit")}:
             self._flow = Flow.RAISED
+        if name == "map" and len(values) == 2 and (items := items_of(values[1])) is not None:  # noqa: PLR2004
+            return [self._call(values[0], "a function", [item], {}) for item in items]
+        self._hand_over(values)
         return computed(getattr(callee, "__name__", name), values)
 
 
-def _make(name: str, callee: Any, values: list[Any], named: dict[str, Any]) -> Any:
+def _make(name: str, values: list[Any], named: dict[str, Any]) -> Any:
     """What SQLAlchemy's functions and classes give."""
     first = values[0] if values else UNKNOWN
     match name:
@@ -278,7 +300,6 @@ def _make(name: str, callee: Any, values: list[Any], named: dict[str, Any]) -> A
         case "quoted_name":
             return first
         case _:
-            del callee
             return Made(name, arguments=(*values, *named.items()))
 
 

@@ -7,17 +7,8 @@ from types import ModuleType
 from typing import Any
 
 from dbmigration_runner.checks.drops import HOLE
-from dbmigration_runner.checks.script_values import (
-    UNKNOWN,
-    Frame,
-    Some,
-    at_most,
-    attribute,
-    formatted,
-    items_of,
-    text_of,
-    truth,
-)
+from dbmigration_runner.checks.script_objects import attribute
+from dbmigration_runner.checks.script_values import UNKNOWN, Frame, Some, at_most, formatted, items_of, text_of, truth
 
 _SCALARS = ("str", "bool", "getattr", "range")
 _GROWS = ("append", "extend", "add", "insert", "update", "pop", "remove", "discard", "clear", "setdefault", "sort")

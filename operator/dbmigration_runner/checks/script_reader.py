@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
 from dbmigration_runner.checks.script_calls import Calls
+from dbmigration_runner.checks.script_objects import attribute
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
     Flow,
@@ -19,7 +20,6 @@ from dbmigration_runner.checks.script_values import (
     Function,
     Some,
     at_most,
-    attribute,
     compared,
     element,
     fewer,
@@ -232,6 +232,8 @@ class Reader:
                 self.ledger.sets = True
             case ast.Subscript(value=ast.Name(id=name)):
                 frame.names[name] = UNKNOWN
+            case ast.Subscript():
+                self.ledger.sets |= isinstance(target.value, ast.Attribute)
             case _:
                 pass
 

@@ -10,12 +10,8 @@ import ast
 import inspect
 import re
 import sys
-import warnings
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
-from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
@@ -192,50 +188,6 @@ def kind_of(value: Any) -> str:
     return kind.__name__ if (kind.__module__ or "").split(".")[0] == "sqlalchemy" else ""
 
 
-def attribute(value: Any, name: str) -> Any:
-    """Without running a property or a `__getattr__`."""
-    if value is UNKNOWN:
-        return UNKNOWN
-    if isinstance(value, Made):
-        return _of_made(value, name)
-    if isinstance(value, Instance):
-        found = inspect.getattr_static(value.owner, name, UNKNOWN)
-        if isinstance(found, (staticmethod, classmethod)):
-            return found.__func__
-        return found if isinstance(found, FunctionType) or is_plain(found) else UNKNOWN
-    if isinstance(value, (ModuleType, type)):
-        found = _of_module(value, name) if isinstance(value, ModuleType) else _of_class(value, name)
-        return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
-    if kind_of(value) == "Table":
-        return {"name": inspect.getattr_static(value, "name", UNKNOWN), "fullname": table_of(value)}.get(name, UNKNOWN)
-    if isinstance(value, Enum) and name in {"value", "name"}:
-        found = value._value_ if name == "value" else value._name_
-        return found if is_plain(found) else UNKNOWN
-    return UNKNOWN
-
-
-def _of_made(made: Made, name: str) -> Any:
-    if made.kind == "Connection" and name in {"dialect", "engine", "bind", "connection", "impl"}:
-        return made  # they all tell the same name: the database's
-    if name == "name":
-        return made.name if made.name is not None else UNKNOWN
-    return made if name == "__table__" else UNKNOWN
-
-
-def _of_module(module: ModuleType, name: str) -> Any:
-    found = vars(module).get(name, UNKNOWN)
-    varies = (
-        is_plain(found) and root_of(module) in sys.stdlib_module_names
-    )  # sys.argv is another one in another process
-    return UNKNOWN if varies else found
-
-
-def _of_class(owner: type, name: str) -> Any:
-    found = inspect.getattr_static(owner, name, UNKNOWN)
-    known = is_plain(found) or isinstance(found, (FunctionType, staticmethod, classmethod, type, Enum))
-    return found if known or kind_of(found) in {"Table", "MetaData"} else UNKNOWN
-
-
 def element(value: Any, key: Any) -> Any:
     """`value[key]`."""
     if type(value) not in (tuple, list, dict, str) or type(key) not in _KEYS:
@@ -244,51 +196,6 @@ def element(value: Any, key: Any) -> Any:
         return value[key]
     except (KeyError, IndexError, TypeError):
         return UNKNOWN
-
-
-def root_of(value: Any) -> str:
-    """The top-level package that a function, class, module or object comes from; "" where that is not known."""
-    if isinstance(value, ModuleType):
-        name: Any = vars(value).get("__name__")
-    elif isinstance(value, (FunctionType, BuiltinFunctionType)):
-        name = value.__module__
-    else:
-        owner = value if isinstance(value, type) else type(value)
-        name = type.__dict__["__module__"].__get__(owner)
-    return name.split(".")[0] if isinstance(name, str) else ""
-
-
-def function_of(value: FunctionType) -> Function | None:
-    """The text of a loaded function; None where it cannot be had."""
-    code = value.__code__
-    tree = tree_of(code.co_filename)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if first == code.co_firstlineno:
-                return Function(node, value.__globals__, _closure(value))
-    return None
-
-
-def _closure(value: FunctionType) -> Frame | None:
-    names: dict[str, Any] = {}
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            names[name] = UNKNOWN
-    return Frame(names, value.__globals__) if names else None
-
-
-@lru_cache(maxsize=64)
-def tree_of(path: str) -> ast.Module | None:
-    """A module's text, parsed; None where there is none, or another language."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the text's style, to be said when it is loaded
-            return ast.parse(Path(path).read_bytes())
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
 
 
 def compared(left: Any, operator: ast.cmpop, right: Any) -> Any:
