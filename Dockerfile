@@ -53,13 +53,15 @@ LABEL org.opencontainers.image.title="dbmigration-operator" \
 
 
 FROM ${BASE_IMAGE} AS tools-environment
-# Of Debian's packages only the programs are wanted: PostgreSQL's depends on all of Perl for choosing between clusters,
-# MariaDB's brings another ten. Its clients look for ways to authenticate in the folder of its library.
+# Of Debian's packages only the programs are wanted: they depend on all of Perl, for choosing between clusters and for
+# some of MariaDB's. Its clients look for ways to authenticate in the folder of its library.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends postgresql-client mariadb-client-core \
- && install -D --target-directory=/clients/usr/bin /usr/bin/mariadb /usr/bin/mariadb-dump \
- && mkdir -p "/clients$(echo /usr/lib/*/libmariadb3)" \
- && cp -r /usr/lib/*/libmariadb3/plugin "/clients$(echo /usr/lib/*/libmariadb3)/" \
+ && apt-get install --yes --no-install-recommends postgresql-client \
+ && mkdir /mariadb && cd /mariadb \
+ && apt-get download mariadb-client mariadb-client-core libmariadb3 \
+ && for package in *.deb; do dpkg-deb --extract "$package" /mariadb || exit 1; done \
+ && install -D --target-directory=/clients/usr/bin usr/bin/mariadb usr/bin/mariadb-dump \
+ && install -D --mode=0644 --target-directory="/clients/$(echo usr/lib/*/libmariadb3)/plugin" usr/lib/*/libmariadb3/plugin/* \
  && mkdir -p /clients/usr/lib/postgresql \
  && for bin in /usr/lib/postgresql/*/bin; do \
       install -D --target-directory="/clients$bin" "$bin/pg_dump" "$bin/pg_restore" "$bin/psql"; \

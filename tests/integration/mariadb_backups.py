@@ -53,7 +53,7 @@ def restore_in_parallel(server: MariaDB, dump: Path, database: str, folder: Path
         assert loading(folder / "1-tables.sql.zst").wait() == 0
         pieces = [loading(file) for file in sorted((folder / "2-rows").iterdir(), reverse=True)]
         assert [piece.wait() for piece in pieces] == [0] * len(pieces)
-        for name in ("3-programs.sql.zst", "4-events.sql.zst"):
+        for name in ("3-keys.sql.zst", "4-programs.sql.zst", "5-events.sql.zst"):
             assert loading(folder / name).wait() == 0
 
 
@@ -80,6 +80,17 @@ def schema(server: MariaDB, database: str) -> tuple[str, ...]:
     """The catalog's lines."""
     with engine_for(server.url(database, user="root")).connect() as session:
         return catalog(session).items
+
+
+def written(server: MariaDB, database: str) -> dict[str, str]:
+    """Each table as the server writes it, its columns and keys in their order."""
+    with server.superuser(database) as connection:
+        return {
+            str(name): str(said(connection, f"SHOW CREATE TABLE {quoted(name)}")[0][1]).replace(
+                f"{quoted(database)}.", ""
+            )
+            for (name,) in said(connection, "SHOW TABLES")
+        }
 
 
 def contents(server: MariaDB, database: str) -> dict[str, object]:

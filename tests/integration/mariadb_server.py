@@ -28,7 +28,9 @@ from sqlalchemy.engine import URL
 from tests.integration.certificates import write_certificates
 from tests.integration.postgresql_server import CANARY
 
-SLEEP = "SELECT SLEEP(60)"
+# A minute or more of work. SLEEP would not do: it looks every few seconds whether its client is still there, and nothing
+# else does.
+WORK = "SELECT BENCHMARK(1000000000, MD5(1))"
 _UNPRIVILEGED = 65534
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _PACKAGES = ("mariadb-server-core", "mariadb-client")
@@ -95,10 +97,10 @@ class MariaDatabase:
         )
         return {row[0] for row in found}
 
-    def asleep(self) -> list[tuple[Any, ...]]:
-        """The sessions that run `SLEEP`."""
+    def at_work(self) -> list[tuple[Any, ...]]:
+        """The sessions that run `WORK`."""
         return self.ask(
-            f"SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{SLEEP[7:]}%' AND id <> CONNECTION_ID()"
+            f"SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{WORK[7:]}%' AND id <> CONNECTION_ID()"
         )
 
 

@@ -51,6 +51,7 @@ def test_what_is_restored_elsewhere_by_plain_tools_is_what_was_backed_up(rich, m
         backups.restore(server, rich.directory / "first.sql.tar", copy)
         assert backups.contents(server, copy) == backups.contents(server, mariadb_database.name)
         assert backups.schema(server, copy) == backups.schema(server, mariadb_database.name)
+        assert backups.written(server, copy) == backups.written(server, mariadb_database.name)
         with server.superuser(copy) as connection:
             next_of_the_copy = said(connection, "SELECT NEXTVAL(numbers)")
     assert next_of_the_copy > mariadb_database.ask("SELECT max(id) FROM numbered")

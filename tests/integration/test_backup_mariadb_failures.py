@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from urllib.parse import quote
@@ -16,9 +17,11 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import engine_for, mysql_tables
 from dbmigration_runner.engines.dump import dump_for
 from dbmigration_runner.engines.mysql_lock import MySQLLock
+from dbmigration_runner.engines.mysql_tools import option_file
 from dbmigration_runner.errors import RunnerError, Stopped
 from tests.integration import mariadb_backups as backups
 from tests.integration.backups import Backups
+from tests.integration.certificates import write_certificates
 from tests.integration.mariadb_server import fresh_database, running_mariadb, said
 from tests.integration.test_backup_failures import NASTY, being_written, refused, until, watch
 from tests.integration.test_backup_mariadb import READS, user
@@ -331,6 +334,24 @@ def test_a_password_is_nowhere_but_in_a_private_file(large, mariadb_database):
         assert NASTY not in text
         assert quote(NASTY, safe="") not in text
     assert not list(nasty.directory.parent.glob("dbmigration-*")), "the password's file was not removed"
+
+
+def test_a_url_that_names_an_authority_is_honoured_by_the_programs_too(shop, mariadb_database, tmp_path):
+    """The account takes no other connections, and the programs refuse a server whose name another authority vouches for."""
+    write_certificates(tmp_path)
+    ours, foreign = mariadb_database.server.home / "ca.crt", tmp_path / "ca.crt"
+    mariadb_database.ask("CREATE USER secured IDENTIFIED BY 'word' REQUIRE SSL")
+    mariadb_database.ask(f"GRANT ALL ON {mariadb_database.name}.* TO secured")
+    plain = mariadb_database.server.url(mariadb_database.name, user="secured", password="word")
+    try:
+        assert Backups(f"{plain}?ssl_ca={ours}", shop.directory).take().size_bytes > 0
+        with option_file(engine_for(f"{plain}?ssl_ca={foreign}").url) as options:
+            command = ["mariadb-dump", f"--defaults-file={options}", mariadb_database.name]
+            told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    finally:
+        mariadb_database.ask("DROP USER secured")
+    assert "TLS/SSL error" in told
+    assert "certificate" in told
 
 
 def test_a_wrong_password_is_told_without_it(shop, mariadb_database):

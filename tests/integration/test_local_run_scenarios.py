@@ -14,13 +14,14 @@ CASES = [
     for scenario in scenarios("local")
     for engine in scenario.engines
 ]
+DATABASES = {"postgresql": "database", "mariadb": "mariadb_database"}  # the fixtures of those that have a server
 EXITS = {"Succeeded": 0, "Failed": 3, "Cancelled": 4, "RolledBack": 8}
 
 
 @pytest.mark.parametrize(("scenario", "engine"), CASES)
 def test_what_a_scenario_tells_is_seen(scenario: Scenario, engine, tmp_path, request):
     file = f"sqlite:///{tmp_path / 'library.db'}"
-    url = file if engine == "sqlite" else request.getfixturevalue("database").url
+    url = file if engine == "sqlite" else request.getfixturevalue(DATABASES[engine]).url
     application = scenario.lay_out(tmp_path / "application")
     program = Program(Project(application, url), tmp_path)
     *before, last = scenario.manifests

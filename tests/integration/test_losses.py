@@ -65,8 +65,8 @@ def test_rows_and_values_are_counted(shop):
     found = losses(engine_for(url), {"a3": (NOTE,), "a2": (), "a1": (ORDERS,)})
     assert found == (Loss("a3", "orders", "note", 2), Loss("a1", "orders", None, 3))
     assert told(found) == [
-        "Undoing a3 drops the column orders.note with 2 values.",
-        "Undoing a1 drops the table orders with 3 rows.",
+        "Undoing a3 loses 2 values of the column orders.note.",
+        "Undoing a1 loses 3 rows of the table orders.",
     ]
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_there_or_empty_is_no_loss(shop):
     run("CREATE VIEW some_view AS SELECT * FROM full_one")
     drops = (ORDERS, NOTE, Drop("nosuch"), Drop("nosuch", "a"), Drop("full_one", "nosuch"), Drop("some_view"))
     assert of(url, *drops, Drop("some_view", "a"), Drop("no.such.schema")) == ()
-    assert told(of(url, Drop("full_one"))) == ["Undoing a2 drops the table full_one with 1 row."]
+    assert told(of(url, Drop("full_one"))) == ["Undoing a2 loses 1 row of the table full_one."]
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,11 @@ def test_a_table_that_is_not_counted_in_time_holds_some_rows(shop):
     run(f"INSERT INTO huge {numbers} SELECT i, NULL FROM n")
     found = of(url, Drop("huge"), Drop("huge", "i"), count=0.001, probe=30)
     assert [(loss.rows, loss.some) for loss in found] == [(None, True), (None, True)]
-    assert told(found[:1]) == [
-        "Undoing a2 drops the table huge with some rows, which were not counted: it takes too long."
-    ]
+    assert told(found[:1]) == ["Undoing a2 loses rows of the table huge; how many was not counted: it takes too long."]
     assert of(url, Drop("huge", "none"), count=0.001, probe=30) == (), "the probe went through all of it"
     (loss,) = of(url, Drop("huge", "none"), count=0.001, probe=0.001)
     assert (loss.rows, loss.some) == (None, False)
-    assert "it is not known whether it holds values" in loss.sentence
+    assert "whether there are values is not known" in loss.sentence
 
 
 def test_nothing_is_counted_when_the_time_is_over(shop):

@@ -12,7 +12,7 @@ from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, Database
 from dbmigration_runner.engines import catalog_digest, engine_for
 from tests.integration.application_environments import python_with
 from tests.integration.certificates import write_certificates
-from tests.integration.mariadb_server import CANARY, fresh_database, said
+from tests.integration.mariadb_server import CANARY, fresh_database, running_mariadb, said
 from tests.integration.projects import create
 
 DRIVERS = {"mysql+pymysql": "url_in_the_ini", "mariadb+asyncmy": "asynchronous", "mysql+aiomysql": "asynchronous"}
@@ -99,7 +99,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_talked_to(project, s
     access = DatabaseAccess(url_file=str(tmp_path / "url"), tls_directory=str(tmp_path / "tls"))
     result = shop.run("plan", database=access).result
     assert result.reason == "DatabaseUnreachable"
-    assert "certificate" in result.message.lower()
+    assert "cert" in result.message.lower()
 
 
 @pytest.mark.parametrize("driver", [*DRIVERS])
@@ -116,6 +116,20 @@ def test_another_database_of_the_same_server_is_refused(project, mariadb_databas
         result = shop.run(step).result
         assert (result.reason, result.changed) == ("WrongDatabase", False)
         assert (clone.tables(), mariadb_database.tables()) == (set(), set())
+
+
+def test_the_database_of_the_same_name_on_another_server_is_refused(project, mariadb_database):
+    """Of a server that is a copy everything is the same but the sessions."""
+    with running_mariadb() as copy, fresh_database(copy, mariadb_database.name) as clone:
+        shop = project("url_in_a_variable", mariadb_database.url, url_to=UrlHandover(None))
+        shop.variables = {"SHOP_DATABASE_URL": clone.url}
+        shop.three_revisions()
+        result = shop.run("migrate").result
+        assert (result.reason, clone.tables(), mariadb_database.tables()) == ("WrongDatabase", set(), set())
+        shop.variables = {"SHOP_DATABASE_URL": mariadb_database.url}
+        expected = shop.planned()
+        shop.url = clone.url
+        assert shop.run("look", expected=expected).result.reason == "DatabaseMoved"
 
 
 def test_the_same_database_by_another_driver_and_address_is_the_same(project, mariadb_database):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.mariadb_server import SLEEP
+from tests.integration.mariadb_server import WORK
 from tests.integration.projects import create, wait_for
 
 DRIVERS = {"mysql+pymysql": "url_in_the_ini", "mariadb+asyncmy": "asynchronous", "mysql+aiomysql": "asynchronous"}
@@ -112,12 +112,12 @@ def test_many_statements_are_counted_shortened_and_told_in_the_log(shop, mariadb
 
 
 def test_what_ran_before_the_process_was_ended_is_told_too(shop, mariadb_database):
-    shop.revision("a2", "a1", create("half"), f'op.execute("{SLEEP}")')
+    shop.revision("a2", "a1", create("half"), f'op.execute("{WORK}")')
     running = shop.start("migrate", timeout_seconds=8)
-    wait_for(mariadb_database.asleep)
+    wait_for(mariadb_database.at_work)
     result = running.wait(40).result
     assert (result.migrate.torn, result.migrate.ran) == (True, (CREATED,))
-    assert mariadb_database.asleep() == []
+    assert mariadb_database.at_work() == []
 
 
 def test_a_torn_revision_on_sqlite_names_what_stays(project, tmp_path):

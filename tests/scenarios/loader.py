@@ -91,6 +91,7 @@ class Seen:
     answers: tuple[tuple[tuple[Any, ...], ...], ...]
 
 
+ENGINES = ("postgresql", "mariadb", "sqlite")
 WORLDS = ("local", "cluster")
 
 
@@ -103,7 +104,7 @@ def scenarios(world: str | None = None) -> list[Scenario]:
 def read(folder: Path) -> Scenario:
     """Read one; a key that is not known is a mistake in the scenario."""
     document = yaml.safe_load((folder / "expect.yaml").read_text(encoding="utf-8"))
-    engines = tuple(document.pop("engines", ("postgresql", "sqlite")))
+    engines = tuple(document.pop("engines", ENGINES))
     worlds = tuple(document.pop("worlds", WORLDS))
     queries = tuple(Query(item["sql"], tuple(map(tuple, item["rows"]))) for item in document.pop("database", ()))
     expected = Expectation(

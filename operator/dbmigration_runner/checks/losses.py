@@ -45,15 +45,14 @@ class Loss:
     @property
     def sentence(self) -> str:
         """For a person."""
-        if self.column is None:
-            start, of = f"Undoing {self.revision} drops the table {self.table}", "rows"
-        else:
-            start, of = f"Undoing {self.revision} drops the column {self.table}.{self.column}", "values"
+        what, of = f"the table {self.table}", "row"
+        if self.column is not None:
+            what, of = f"the column {self.table}.{self.column}", "value"
         if self.rows is not None:
-            return f"{start} with {self.rows} {of if self.rows != 1 else of[:-1]}."
+            return f"Undoing {self.revision} loses {self.rows} {of}{'s' * (self.rows != 1)} of {what}."
         if self.some:
-            return f"{start} with some {of}, which were not counted: {self.why}."
-        return f"{start}; it is not known whether it holds {of}: {self.why}."
+            return f"Undoing {self.revision} loses {of}s of {what}; how many was not counted: {self.why}."
+        return f"Undoing {self.revision} loses what is in {what}; whether there are {of}s is not known: {self.why}."
 
 
 def losses(engine: Engine, drops: Mapping[str, tuple[Drop, ...]], patience: Patience | None = None) -> tuple[Loss, ...]:

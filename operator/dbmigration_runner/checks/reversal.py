@@ -13,8 +13,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import Drop, Ledger, in_todays_names
+from dbmigration_runner.checks.script_objects import function_of, tree_of, unwrapped
 from dbmigration_runner.checks.script_reader import Reader
-from dbmigration_runner.checks.script_values import Flow, Function, function_of, tree_of
+from dbmigration_runner.checks.script_values import Flow, Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,19 +83,14 @@ def _acts(script: Script, dialect: str | None) -> bool:
 def _function(script: Script, name: str) -> Function | None:
     """The text of a module's function, wherever it was written."""
     space = vars(script.module)
-    loaded: Any = space.get(name)
-    while (wrapped := getattr(loaded, "__wrapped__", None)) is not None and isinstance(loaded, FunctionType):
-        loaded = wrapped
+    loaded: Any = unwrapped(space.get(name))
+    if isinstance(loaded, Function):
+        return loaded
     if isinstance(loaded, FunctionType) and (found := function_of(loaded)) is not None:
         return found
     tree = tree_of(str(script.path))
-    written = (
-        [
-            node
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
-        ]
-        if tree is not None
-        else []
-    )
+    nodes = ast.walk(tree) if tree is not None else ()
+    written = [
+        node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
+    ]
     return Function(written[-1], space) if written else None

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import logging
 import re
 import sys
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
+from dbmigration_runner.checks.script_computing import computed, method
+from dbmigration_runner.checks.script_objects import attribute, function_of, root_of, unwrapped
 from dbmigration_runner.checks.script_operations import operate
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
@@ -24,17 +27,13 @@ from dbmigration_runner.checks.script_values import (
     Function,
     Instance,
     Made,
-    attribute,
-    formatted,
-    function_of,
+    Some,
     is_plain,
     items_of,
     kind_of,
     name_of,
-    root_of,
     table_of,
     text_of,
-    truth,
 )
 from dbmigration_runner.checks.sql_text import read_sql
 
@@ -45,8 +44,8 @@ if TYPE_CHECKING:
 _DESTROYS = re.compile(r"(^|_)(drop|delete|truncate|purge|wipe|destroy|downgrade)(s?_|s?$)", re.IGNORECASE)
 _EXECUTES = ("execute", "exec_driver_sql", "executemany", "executescript", "exec")
 _ASKS = ("scalar", "scalars", "scalar_one", "fetch", "fetchall", "fetchone")
+_LIBRARIES = {*sys.stdlib_module_names, "alembic", "sqlalchemy"} - {"__main__"}
 _ACTIVE = ("os", "subprocess", "shutil")
-_GROWS = ("append", "extend", "add", "insert", "update", "pop", "remove", "discard", "clear", "setdefault", "sort")
 _WRITES = ("add", "add_all", "bulk_insert_mappings", "create", "create_all")
 
 
@@ -76,7 +75,10 @@ class Calls:
         if isinstance(node.func, ast.Attribute):
             owner = self._reader.value(node.func.value, frame)
             if isinstance(owner, (ModuleType, type, Instance)) and not _is_operations(owner):
-                return self._call(attribute(owner, node.func.attr), node.func.attr, values, named)
+                callee = attribute(owner, node.func.attr)
+                if callee is UNKNOWN and root_of(owner) in _LIBRARIES:  # one that has no text: `Inspector.from_engine`
+                    return _make(node.func.attr, values, named) if root_of(owner) == "sqlalchemy" else UNKNOWN
+                return self._call(callee, node.func.attr, values, named)
             return self._method(owner, node, values, named, frame)
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         return self._call(self._reader.value(node.func, frame), name, values, named)
@@ -87,7 +89,7 @@ class Calls:
         for part in node.args:
             value = self._reader.value(part, frame)
             if isinstance(part, ast.Starred):
-                items = items_of(value)
+                items = items_of(value) if not isinstance(value, Some) else None
                 values += items if items is not None else [UNKNOWN]
             else:
                 values.append(value)
@@ -105,8 +107,8 @@ class Calls:
         name = node.func.attr
         if _is_operations(owner) or (isinstance(owner, Made) and owner.kind == "Batch"):
             return self._operate(owner if isinstance(owner, Made) else None, name, values, named)
-        if is_plain(owner):
-            return _plain_method(owner, node, values, named, frame)
+        if is_plain(owner) or isinstance(owner, Some):
+            return method(owner, node, values, named, frame)
         if name in _EXECUTES:
             return self._execute(values[0] if values else next(iter(named.values()), UNKNOWN))
         if name in _ASKS:
@@ -187,7 +189,7 @@ class Calls:
                 return Made("Query", table_of(values[0]) if values else None)
             case "delete" | "update" if kind == "Query":
                 return self._execute(Made(name.capitalize(), table, columns=_set(values, named), limited=owner.limited))
-            case "delete" if values and owner is UNKNOWN:
+            case "delete" if values and table is None:
                 return self._ledger.say("deletes rows through an ORM session")
             case "delete" | "update":
                 return Made(name.capitalize(), table, columns=_set(values, named))
@@ -201,17 +203,22 @@ class Calls:
                 return self._ledger.overwrite(table_of(values[0]) if values else None)
             case "commit" | "flush" | "bulk_save_objects" | "merge":
                 self._ledger.saves = self._ledger.acts = True
+                self._ledger.sets |= name == "merge"
             case _ if kind:
                 self._ledger.acts |= name in _WRITES
                 return owner
             case _ if _DESTROYS.search(name) and owner is UNKNOWN:
                 self._ledger.say(f"calls {ast.unparse(node.func)}(), which could not be read")
             case _:
+                self._hand_over([*values, *named.values()])
                 self._ledger.acts |= not isinstance(owner, logging.Logger)
         return UNKNOWN
 
     def _call(self, callee: Any, name: str, values: list[Any], named: dict[str, Any]) -> Any:
         """A function or class, known or not."""
+        if type(callee) is functools.partial:
+            return self._call(callee.func, name, [*callee.args, *values], {**callee.keywords, **named})
+        callee = unwrapped(callee)
         root = root_of(callee) if callee is not UNKNOWN else ""
         told = callee.__name__ if isinstance(callee, (FunctionType, type)) else name
         if isinstance(callee, Function):
@@ -221,10 +228,10 @@ class Calls:
         if isinstance(callee, Made):
             return callee
         if root == "sqlalchemy" or kind_of(callee):
-            return _make(told, callee, values, named)
+            return _make(told, values, named)
         if root == "alembic":
             return UNKNOWN
-        if root in sys.stdlib_module_names:
+        if root in sys.stdlib_module_names and isinstance(callee, (FunctionType, BuiltinFunctionType, type)):
             return self._standard(callee, told, values)
         return self._read(callee, name or told, values, named)
 
@@ -237,11 +244,20 @@ class Calls:
             if isinstance(begin, FunctionType) and (function := function_of(begin)) is not None:
                 self._run(dataclasses.replace(function, owner=Instance(callee)), values, named)
             return Instance(callee)
+        self._hand_over([*values, *named.values()])
         handed = any(_is_operations(value) or _is_connection(value) for value in (*values, *named.values()))
         if _DESTROYS.search(name) or handed:
             self._ledger.say(f"calls {name}(), which could not be read")
         self._ledger.acts = True
         return UNKNOWN
+
+    def _hand_over(self, values: list[Any]) -> None:
+        """A function that is handed to somebody may be called by him, with whatever."""
+        for value in values:
+            if isinstance(value, (Function, FunctionType)) and root_of(value) not in _LIBRARIES:
+                self._call(value, "a function", [], {})
+            elif isinstance(value, FunctionType) and _is_operation(value, value.__name__):
+                self._operate(None, value.__name__, [], {})
 
     def _run(self, function: Function, values: list[Any], named: dict[str, Any]) -> Any:
         flow, value = self._reader.run(function, values, named)
@@ -253,78 +269,19 @@ class Calls:
         root = root_of(callee)
         if root == "logging":
             return Made("Logger")
+        if name == "setattr":
+            self._ledger.sets = True
         if root in _ACTIVE:
             self._ledger.acts = True
         if (root, name) in {("sys", "exit"), ("builtins", "exit"), ("_sitebuiltins", "exit")}:
             self._flow = Flow.RAISED
-        return _computed(getattr(callee, "__name__", name), values)
+        if name == "map" and len(values) == 2 and (items := items_of(values[1])) is not None:  # noqa: PLR2004
+            return [self._call(values[0], "a function", [item], {}) for item in items]
+        self._hand_over(values)
+        return computed(getattr(callee, "__name__", name), values)
 
 
-def _computed(name: str, values: list[Any]) -> Any:
-    items = items_of(values[0]) if values else None
-    match name, items:
-        case (("list" | "tuple" | "sorted" | "reversed" | "set" | "frozenset"), list()):
-            return list(reversed(items)) if name == "reversed" else (tuple(items) if name == "tuple" else items)
-        case "enumerate", list():
-            return list(enumerate(items))
-        case "zip", list():
-            columns = [items_of(value) for value in values]
-            known = [column for column in columns if column is not None]
-            return list(zip(*known, strict=False)) if len(known) == len(columns) else UNKNOWN
-        case "str", _ if len(values) == 1:
-            return text_of(values[0])
-        case "len", list():
-            return len(items)
-        case "bool", _ if len(values) == 1:
-            known_truth = truth(values[0])
-            return UNKNOWN if known_truth is None else known_truth
-        case "dedent" | "cleandoc", _ if len(values) == 1:
-            return values[0]
-        case "range", _ if values and all(type(value) is int for value in values) and len(values) < 3:  # noqa: PLR2004
-            return range(*values)
-        case "getattr", _ if len(values) > 1 and type(values[1]) is str and isinstance(values[0], ModuleType):
-            return attribute(values[0], values[1])
-        case _:
-            return UNKNOWN
-
-
-def _plain_method(owner: Any, node: ast.Call, values: list[Any], named: dict[str, Any], frame: Frame) -> Any:
-    """A method of Python's own texts, lists and dictionaries."""
-    assert isinstance(node.func, ast.Attribute)  # noqa: S101  # told apart above
-    name = node.func.attr
-    if type(owner) is str:
-        return formatted(owner, values, named) if name == "format" else _text_method(owner, name, values)
-    if type(owner) is dict:
-        match name:
-            case "items" | "keys" | "values":
-                return list(getattr(owner, name)())
-            case "get" if values and type(values[0]) is str:
-                return owner.get(values[0], values[1] if len(values) > 1 else None)
-            case _:
-                pass
-    if name in _GROWS and isinstance(node.func.value, ast.Name):
-        grown = [*owner, values[0]] if name == "append" and type(owner) is list and values else UNKNOWN
-        if node.func.value.id in frame.names:
-            frame.names[node.func.value.id] = grown
-    return UNKNOWN
-
-
-def _text_method(owner: str, name: str, values: list[Any]) -> Any:
-    known = all(type(value) is str and value for value in values)
-    match name:
-        case "join" if (items := items_of(values[0] if values else None)) is not None:
-            return owner.join(map(text_of, items))
-        case "lower" | "upper" | "strip" | "title" | "capitalize" if not values:
-            return getattr(owner, name)()
-        case "startswith" | "endswith" if len(values) == 1 and known and HOLE not in owner + values[0]:
-            return owner.startswith(values[0]) if name == "startswith" else owner.endswith(values[0])
-        case "split" | "replace" if known and len(values) == {"split": 1, "replace": 2}[name]:
-            return getattr(owner, name)(*values)
-        case _:
-            return UNKNOWN
-
-
-def _make(name: str, callee: Any, values: list[Any], named: dict[str, Any]) -> Any:
+def _make(name: str, values: list[Any], named: dict[str, Any]) -> Any:
     """What SQLAlchemy's functions and classes give."""
     first = values[0] if values else UNKNOWN
     match name:
@@ -343,7 +300,6 @@ def _make(name: str, callee: Any, values: list[Any], named: dict[str, Any]) -> A
         case "quoted_name":
             return first
         case _:
-            del callee
             return Made(name, arguments=(*values, *named.items()))
 
 

@@ -20,6 +20,7 @@ _DESTROYS = re.compile(r"(drop|delete|truncate).*(table|column|schema|row|data)"
 _HARMLESS = re.compile(r"comment|constraint|index|trigger|policy|view", re.IGNORECASE)
 _TEXTS = ("string", "varchar", "nvarchar", "unicode", "char", "enum")
 _LONG_TEXTS = ("text", "unicodetext", "clob")
+_LONGER_TEXTS = ("longtext", "mediumtext", "longblob", "mediumblob")  # MySQL's, whose TEXT holds 64 KiB
 _INTEGERS = ("smallint", "smallinteger", "int", "integer", "bigint", "biginteger")
 
 
@@ -82,7 +83,7 @@ def convert_is_safe(old: Any, new: Any) -> bool:
     """Does the new type surely hold every value of the old one?"""
     (old_name, old_arguments), (new_name, new_arguments) = _type(old), _type(new)
     if new_name in _LONG_TEXTS and not new_arguments:
-        return True  # also where the old one is not told
+        return old_name not in _LONGER_TEXTS  # true also where the old one is not told
     if not old_name:
         return False
     if old_name in _INTEGERS and new_name in _INTEGERS:

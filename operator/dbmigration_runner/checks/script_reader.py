@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
 from dbmigration_runner.checks.script_calls import Calls
+from dbmigration_runner.checks.script_objects import attribute
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
     Flow,
     Frame,
     Function,
-    attribute,
+    Some,
+    at_most,
+    compared,
     element,
-    is_plain,
+    fewer,
     items_of,
     join,
     percent,
@@ -177,10 +180,12 @@ class Reader:
         return Flow.LEFT if Flow.ON not in flows and Flow.NEXT not in flows else Flow.ON
 
     def _for(self, node: ast.For | ast.AsyncFor, frame: Frame) -> Flow:
-        items = items_of(self.value(node.iter, frame))
-        if items is None:
-            self._assign(node.target, UNKNOWN, frame)
-            self._unsurely(node.body, frame)
+        iterated = self.value(node.iter, frame)
+        items = items_of(iterated)
+        if items is None or isinstance(iterated, Some):
+            for item in items if items is not None else [UNKNOWN]:
+                self._assign(node.target, item, frame)
+                self._unsurely(node.body, frame)
             return self._block(node.orelse, frame)
         for item in items:
             self._assign(node.target, item, frame)
@@ -227,6 +232,8 @@ class Reader:
                 self.ledger.sets = True
             case ast.Subscript(value=ast.Name(id=name)):
                 frame.names[name] = UNKNOWN
+            case ast.Subscript():
+                self.ledger.sets |= isinstance(target.value, ast.Attribute)
             case _:
                 pass
 
@@ -257,6 +264,9 @@ class Reader:
                 return join(self.value(node.left, frame), self.value(node.right, frame))
             case ast.BinOp(op=ast.Mod()):
                 return percent(self.value(node.left, frame), self.value(node.right, frame))
+            case ast.BinOp(op=ast.Sub() | ast.BitAnd()):
+                self.value(node.right, frame)
+                return fewer(self.value(node.left, frame))
             case ast.Tuple() | ast.List() | ast.Set():
                 return self._collected(node, frame)
             case ast.Dict():
@@ -276,7 +286,7 @@ class Reader:
                     [self.value(part, frame) for part in node.values], is_or=isinstance(node.op, ast.Or)
                 )
             case ast.Compare(ops=[operator], comparators=[right]):
-                return _compared(self.value(node.left, frame), operator, self.value(right, frame))
+                return compared(self.value(node.left, frame), operator, self.value(right, frame))
             case ast.IfExp():
                 return self._if_expression(node, frame)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
@@ -304,7 +314,7 @@ class Reader:
             value = self.value(part, frame)
             if isinstance(part, ast.Starred):
                 items = items_of(value)
-                if items is None:
+                if items is None or isinstance(value, Some):
                     return UNKNOWN
                 collected += items
             else:
@@ -333,46 +343,27 @@ class Reader:
         inner = Frame({}, frame.module, frame)
         kept: list[Any] = []
         complete = self._generate(node.generators, node, inner, kept)
-        return kept if complete and not isinstance(node, ast.DictComp) else UNKNOWN
+        if isinstance(node, ast.DictComp):
+            return UNKNOWN
+        return kept if complete else at_most(kept)
 
     def _generate(self, clauses: list[ast.comprehension], node: Any, frame: Frame, kept: list[Any]) -> bool:
         """Collect; is it known that these are all?"""
         if not clauses:
             kept.append(self.value(node.value if isinstance(node, ast.DictComp) else node.elt, frame))
             return True
-        items = items_of(self.value(clauses[0].iter, frame))
-        complete = items is not None
-        self.unsure += not complete
+        iterated = self.value(clauses[0].iter, frame)
+        items = items_of(iterated)
+        complete = items is not None and not isinstance(iterated, Some)
+        unsure = not complete
+        self.unsure += unsure
         for item in items if items is not None else [UNKNOWN]:
             self._assign(clauses[0].target, item, frame)
             tests = [truth(self.value(test, frame)) for test in clauses[0].ifs]
             if False not in tests:
                 complete = self._generate(clauses[1:], node, frame, kept) and complete and None not in tests
-        self.unsure -= items is None
+        self.unsure -= unsure
         return complete
-
-
-def _compared(left: Any, operator: ast.cmpop, right: Any) -> Any:
-    sure = (
-        is_plain(left)
-        and is_plain(right)
-        and HOLE not in f"{left if type(left) is str else ''}{right if type(right) is str else ''}"
-    )
-    match operator:
-        case ast.Eq() | ast.Is() if sure and type(left) is type(right) and type(left) in (str, int, bool, type(None)):
-            return left == right
-        case ast.NotEq() | ast.IsNot() if (
-            sure and type(left) is type(right) and type(left) in (str, int, bool, type(None))
-        ):
-            return left != right
-        case ast.Is() | ast.IsNot() if sure and (left is None) != (right is None):
-            return isinstance(operator, ast.IsNot)
-        case ast.In() | ast.NotIn() if sure and type(left) is str and (items := items_of(right)) is not None:
-            if all(type(item) is str and HOLE not in item for item in items):
-                return (left in items) is isinstance(operator, ast.In)
-            return UNKNOWN
-        case _:
-            return UNKNOWN
 
 
 def _import(node: ast.Import | ast.ImportFrom, frame: Frame) -> None:

@@ -10,12 +10,8 @@ import ast
 import inspect
 import re
 import sys
-import warnings
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
-from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
@@ -64,6 +60,13 @@ class Made:
     arguments: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True)
+class Some:
+    """A list of at most these, in this order: a filter that is only known when it runs lies behind them."""
+
+    items: tuple[Any, ...]
+
+
 @dataclass
 class Frame:
     """The names of one function at work."""
@@ -90,9 +93,7 @@ class Frame:
     def join(self, ways: list[Frame]) -> None:
         """Know what all ways agree on."""
         for name in {name for way in ways for name in way.names}:
-            values = [way.names.get(name, UNKNOWN) for way in ways]
-            agreed = all(same(values[0], value) for value in values[1:])
-            self.names[name] = values[0] if agreed else UNKNOWN
+            self.names[name] = agreed([way.names.get(name, UNKNOWN) for way in ways])
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 def items_of(value: Any) -> list[Any] | None:
-    """What a loop over it would give; None where that is not known."""
+    """What a loop over it would give at most; None where that is not known."""
+    if isinstance(value, Some):
+        return list(value.items)
     if type(value) in _CONTAINERS or type(value) is range:
         return list(value) if len(value) <= MOST_ITEMS else None
     return None
@@ -185,50 +188,6 @@ def kind_of(value: Any) -> str:
     return kind.__name__ if (kind.__module__ or "").split(".")[0] == "sqlalchemy" else ""
 
 
-def attribute(value: Any, name: str) -> Any:
-    """Without running a property or a `__getattr__`."""
-    if value is UNKNOWN:
-        return UNKNOWN
-    if isinstance(value, Made):
-        return _of_made(value, name)
-    if isinstance(value, Instance):
-        found = inspect.getattr_static(value.owner, name, UNKNOWN)
-        if isinstance(found, (staticmethod, classmethod)):
-            return found.__func__
-        return found if isinstance(found, FunctionType) or is_plain(found) else UNKNOWN
-    if isinstance(value, (ModuleType, type)):
-        found = _of_module(value, name) if isinstance(value, ModuleType) else _of_class(value, name)
-        return found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
-    if kind_of(value) == "Table":
-        return {"name": inspect.getattr_static(value, "name", UNKNOWN), "fullname": table_of(value)}.get(name, UNKNOWN)
-    if isinstance(value, Enum) and name in {"value", "name"}:
-        found = value._value_ if name == "value" else value._name_
-        return found if is_plain(found) else UNKNOWN
-    return UNKNOWN
-
-
-def _of_made(made: Made, name: str) -> Any:
-    if made.kind == "Connection" and name in {"dialect", "engine", "bind", "connection", "impl"}:
-        return made  # they all tell the same name: the database's
-    if name == "name":
-        return made.name if made.name is not None else UNKNOWN
-    return made if name == "__table__" else UNKNOWN
-
-
-def _of_module(module: ModuleType, name: str) -> Any:
-    found = vars(module).get(name, UNKNOWN)
-    varies = (
-        is_plain(found) and root_of(module) in sys.stdlib_module_names
-    )  # sys.argv is another one in another process
-    return UNKNOWN if varies else found
-
-
-def _of_class(owner: type, name: str) -> Any:
-    found = inspect.getattr_static(owner, name, UNKNOWN)
-    known = is_plain(found) or isinstance(found, (FunctionType, staticmethod, classmethod, type, Enum))
-    return found if known or kind_of(found) in {"Table", "MetaData"} else UNKNOWN
-
-
 def element(value: Any, key: Any) -> Any:
     """`value[key]`."""
     if type(value) not in (tuple, list, dict, str) or type(key) not in _KEYS:
@@ -239,49 +198,53 @@ def element(value: Any, key: Any) -> Any:
         return UNKNOWN
 
 
-def root_of(value: Any) -> str:
-    """The top-level package that a function, class, module or object comes from; "" where that is not known."""
-    if isinstance(value, ModuleType):
-        name: Any = vars(value).get("__name__")
-    elif isinstance(value, (FunctionType, BuiltinFunctionType)):
-        name = value.__module__
-    else:
-        owner = value if isinstance(value, type) else type(value)
-        name = type.__dict__["__module__"].__get__(owner)
-    return name.split(".")[0] if isinstance(name, str) else ""
+def compared(left: Any, operator: ast.cmpop, right: Any) -> Any:
+    """`left operator right`."""
+    sure = (
+        is_plain(left)
+        and is_plain(right)
+        and HOLE not in f"{left if type(left) is str else ''}{right if type(right) is str else ''}"
+    )
+    match operator:
+        case ast.Eq() | ast.Is() if sure and type(left) is type(right) and type(left) in (str, int, bool, type(None)):
+            return left == right
+        case ast.NotEq() | ast.IsNot() if (
+            sure and type(left) is type(right) and type(left) in (str, int, bool, type(None))
+        ):
+            return left != right
+        case ast.Is() | ast.IsNot() if sure and (left is None) != (right is None):
+            return isinstance(operator, ast.IsNot)
+        case ast.In() | ast.NotIn() if sure and type(left) is str and (items := items_of(right)) is not None:
+            if all(type(item) is str and HOLE not in item for item in items):
+                return (left in items) is isinstance(operator, ast.In)
+            return UNKNOWN
+        case _:
+            return UNKNOWN
 
 
-def function_of(value: FunctionType) -> Function | None:
-    """The text of a loaded function; None where it cannot be had."""
-    code = value.__code__
-    tree = tree_of(code.co_filename)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
-            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if first == code.co_firstlineno:
-                return Function(node, value.__globals__, _closure(value))
-    return None
+def fewer(one: Any) -> Any:
+    """`one - other` and `one & other` of sets: at most what `one` holds."""
+    items = items_of(one)
+    return at_most(items) if items is not None else UNKNOWN
 
 
-def _closure(value: FunctionType) -> Frame | None:
-    names: dict[str, Any] = {}
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not assigned yet
-            names[name] = UNKNOWN
-    return Frame(names, value.__globals__) if names else None
+def at_most(items: list[Any]) -> Any:
+    """A list of these or fewer; where one of them is not known, they may be anything."""
+    if any(item is UNKNOWN for item in items) or len(items) > MOST_ITEMS:
+        return UNKNOWN
+    return Some(tuple(items))
 
 
-@lru_cache(maxsize=64)
-def tree_of(path: str) -> ast.Module | None:
-    """A module's text, parsed; None where there is none, or another language."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the text's style, to be said when it is loaded
-            return ast.parse(Path(path).read_bytes())
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
-        return None
+def agreed(values: list[Any]) -> Any:
+    """What all of several ways to go leave in a name; of lists at most what one of them holds."""
+    if all(same(values[0], value) for value in values[1:]):
+        return values[0]
+    if all(type(value) is list or isinstance(value, Some) for value in values):
+        union: list[Any] = []
+        for value in values:
+            union += [item for item in items_of(value) or [] if not any(same(item, known) for known in union)]
+        return at_most(union)
+    return UNKNOWN
 
 
 def join(one: Any, other: Any) -> Any:

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
 
     from dbmigration_runner.checks.drops import Ledger
 
-_TOKEN = re.compile(
-    r"""--[^\n]*|/\*.*?\*/|(?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<text>[EeNn]?'(?:[^'\\]|''|\\.)*')"""
-    rf"""|(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[A-Za-z_][^\]\n]*\])|(?P<word>[\w{HOLE}$@]+)|(?P<sign>\S)""",
-    re.DOTALL,
+_TOKENS = tuple(
+    re.compile(
+        rf"""--[^\n]*|/\*.*?\*/|(?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<text>{literal})"""
+        rf"""|(?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[A-Za-z_][^\]\n]*\])|(?P<word>[\w{HOLE}$@]+)|(?P<sign>\S)""",
+        re.DOTALL,
+    )
+    # Whether a backslash takes the meaning from a quote depends on the server, and on the letter before the literal.
+    for literal in (r"[EeNn]?'(?:[^'\\]|''|\\.)*'", r"[Ee]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'")
 )
 _DESTROYING = re.compile(r"\b(DROP|DELETE|TRUNCATE|UPDATE|EXECUTE)\b", re.IGNORECASE)
 # What `ALTER TABLE … DROP` drops where it is no column.
 _NO_COLUMNS = ("CONSTRAINT", "INDEX", "KEY", "PRIMARY", "FOREIGN", "CHECK", "UNIQUE", "DEFAULT", "NOT")
 _CASCADING = ("TYPE", "DOMAIN", "EXTENSION", "COLLATION")  # a column of such a type goes with it
-_LONGEST = 1_000_000
+_LONGEST = 200_000
 
 
 class _Words:
@@ -85,13 +89,14 @@ def read_sql(text: str, ledger: Ledger) -> None:
     if len(text) > _LONGEST:
         ledger.say("executes SQL that is too long to read")
         return
-    for statement in _statements(text):
-        _read(_Words(statement), ledger)
+    for token in _TOKENS if "\\'" in text else _TOKENS[:1]:
+        for statement in _statements(text, token):
+            _read(_Words(statement), ledger)
 
 
-def _statements(text: str) -> Iterator[list[tuple[str, str]]]:
+def _statements(text: str, token: re.Pattern[str]) -> Iterator[list[tuple[str, str]]]:
     statement: list[tuple[str, str]] = []
-    for match in _TOKEN.finditer(text):
+    for match in token.finditer(text):
         kind = match.lastgroup
         found = match.group()
         if match.group("body"):

@@ -1,11 +1,12 @@
 """A dump as one file: a tar archive of SQL that zstd compressed piece by piece, in the order in which it is to be loaded.
 
     README.txt               how to restore it by hand
-    1-tables.sql.zst         sequences and tables
+    1-tables.sql.zst         sequences and tables, with the keys that hold rows together
     2-rows/000001.sql.zst …  their rows; each piece can be loaded by itself, so several at the same time
-    3-programs.sql.zst       values of sequences, routines, views, triggers
-    4-events.sql.zst         what the server would do by itself
-    5-end.json               that this is the end, and the hash of all that stands before it
+    3-keys.sql.zst           the other keys, and what refers from one table to another
+    4-programs.sql.zst       values of sequences, routines, views, triggers
+    5-events.sql.zst         what the server would do by itself
+    6-end.json               that this is the end, and the hash of all that stands before it
 
 Any tar and any zstd read it. Nothing is compressed around it, so that a piece can be had without those before it.
 """
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.dump import Stored
     from dbmigration_runner.engines.dump_streams import StoredFile
 
-README, TABLES, PROGRAMS, EVENTS, END = (
+README, TABLES, KEYS, PROGRAMS, EVENTS, END = (
     "README.txt",
     "1-tables.sql.zst",
-    "3-programs.sql.zst",
-    "4-events.sql.zst",
-    "5-end.json",
+    "3-keys.sql.zst",
+    "4-programs.sql.zst",
+    "5-events.sql.zst",
+    "6-end.json",
 )
 ROWS = "2-rows/"
 _BLOCK = tarfile.BLOCKSIZE

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import mysql_archive as archive
-from dbmigration_runner.engines import mysql_probe, mysql_surroundings, mysql_tables
+from dbmigration_runner.engines import mysql_keys, mysql_probe, mysql_surroundings, mysql_tables
 from dbmigration_runner.engines.dump import Decoded, Probe, Snapshot, Stored
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
@@ -129,8 +129,10 @@ class MySQLDump:
             created = (
                 text_of((*_NO_ROWS, "--skip-comments"), *there.sequences, *tables) if there.sequences or tables else b""
             )
-            new.add(archive.TABLES, _compressed(without_name(created, self._database)))
+            tables_alone, keys = mysql_keys.apart(without_name(created, self._database))
+            new.add(archive.TABLES, _compressed(tables_alone))
             self._rows(rows_of, new.add_rows, alive)
+            new.add(archive.KEYS, _compressed(keys))
             # After the rows, or one of them might have a number that the sequence gives once more.
             values = text_of(_NO_ROWS, *there.sequences) if there.sequences else b""
             programs = [b"".join(line for line in values.splitlines(keepends=True) if line.startswith(_VALUES))]

@@ -45,7 +45,7 @@ _OF_TRYING = (
     *("2002", "2003", "2005", "2006", "2013", "2026", "2055", "4031"),
 )
 _ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
-_PARTS = (archive.TABLES, archive.PROGRAMS)
+_PARTS = (archive.TABLES, archive.KEYS, archive.PROGRAMS)
 
 
 def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: Callable[[], None]) -> Probe:

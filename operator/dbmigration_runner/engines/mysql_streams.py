@@ -57,7 +57,7 @@ _AS_TEXT = ("--default-character-set=utf8mb4", "--hex-blob")
 _REASONS = {
     RunnerReason.INSUFFICIENT_PRIVILEGE: ("1044", "1142", "1143", "1227", "1370"),
     RunnerReason.AUTHENTICATION_FAILED: ("1045", "1698"),
-    RunnerReason.DATABASE_UNREACHABLE: ("1040", "1203", "1226", "2002", "2003", "2005"),
+    RunnerReason.DATABASE_UNREACHABLE: ("1040", "1203", "1226", "2002", "2003", "2005", "2026"),
     RunnerReason.CONNECTION_LOST: ("1053", "1927", "2006", "2013", "2055"),
 }
 _CHANGED = ("1146", "1412", "1054", "1222")

@@ -41,11 +41,17 @@ CREATE TABLE child (id int PRIMARY KEY, parent int, CONSTRAINT to_parent FOREIGN
 CREATE TABLE zparent (id int PRIMARY KEY, child int, CONSTRAINT to_child FOREIGN KEY (child) REFERENCES child (id));
 INSERT INTO child VALUES (1, 1);
 INSERT INTO zparent VALUES (1, 1);
-SET foreign_key_checks = 1;
 CREATE TABLE `odd``na:me ;(x` (`a b` int, `c"d:e` text);
 INSERT INTO `odd``na:me ;(x` VALUES (1, 'x;\nINSERT INTO `y`');
+CREATE TABLE keyed (
+  a int, b varchar(20), c text, g point NOT NULL, n int AUTO_INCREMENT, w int AS (a * 2) VIRTUAL, PRIMARY KEY (b), UNIQUE KEY u2 (c(10)), UNIQUE KEY u1 (a),
+  KEY counted (n), KEY z (a, b), KEY `it's` (c(5)), KEY ignored (b) IGNORED, KEY descending (a DESC), KEY over_virtual (w), FULLTEXT KEY words (c),
+  SPATIAL KEY there (g), KEY same (a), CONSTRAINT second FOREIGN KEY (a) REFERENCES zparent (id), CONSTRAINT first FOREIGN KEY (n) REFERENCES kinds (id)
+) COMMENT 'with ; and \nKEY `x` (y),';
+INSERT INTO keyed (a, b, c, g, n) VALUES (1, 'one', '  KEY `no` (`n`),\n', POINT(1, 2), 1);
 CREATE TABLE `--help` (id int);
 CREATE TABLE untouched (id int);
+SET foreign_key_checks = 1;
 CREATE FUNCTION one() RETURNS int DETERMINISTIC RETURN 1;
 CREATE VIEW z_view AS SELECT id FROM kinds;
 CREATE SQL SECURITY INVOKER VIEW a_view AS SELECT z.id, one() AS o FROM z_view z;

@@ -32,6 +32,34 @@ plain = sa.table("plain", sa.column("a"))
 """
 
 
+TOOL = """
+import contextlib, functools
+class Tool:
+    suffix = "_x"
+    def forget(self, table):
+        self.really(table)
+    def really(self, table):
+        op.drop_table(table)
+    @staticmethod
+    def empty(table):
+        op.execute(f"TRUNCATE {table}")
+    @classmethod
+    def of(cls, table):
+        op.drop_table(table + cls.suffix)
+bound = Tool().forget
+@functools.lru_cache
+def cached(table):
+    op.drop_table(table)
+def of_schema(schema, table):
+    op.drop_table(table, schema=schema)
+part = functools.partial(of_schema, None)
+@contextlib.contextmanager
+def managed(table):
+    yield
+    op.drop_table(table)
+"""
+
+
 @pytest.mark.parametrize(
     ("body", "more", "expected"),
     [
@@ -109,12 +137,32 @@ plain = sa.table("plain", sa.column("a"))
             "class Tool:\n    def __init__(self, o): self.o = o\n    def clean(self):\n        op.drop_table('a')\n",
             ["a"],
         ),
+        ("Tool().forget('a')\nTool.empty('b')\nTool.of('c')", TOOL, ["a", "b", "c_x"]),
+        ("bound('a')\ncached('b')\npart('c')\nwith managed('d'):\n    pass", TOOL, ["a", "b", "c", "d"]),
+        ("list(map(op.drop_table, ('a', 'b')))", "", ["a", "b"]),
+        (
+            "sys.modules['x'].retry(lambda: op.drop_table('a'))\nsys.modules['y'](helper)",
+            "def helper():\n    op.drop_table('b')\n",
+            ["a", "b"],
+        ),
         ("op.drop_column('t', 'c')\nop.drop_table('t')", "", ["t"]),
         ("op.create_table('new')\nop.drop_table('new')", "", []),
         ("if sa.func.now():\n    op.create_table('t')\nop.drop_table('t')", "", ["t"]),
         ("op.rename_table('a', 'b')\nop.drop_table('b')", "", ["a"]),
         ("op.alter_column('t', 'a', new_column_name='b')\nop.drop_column('t', 'b')", "", ["t.a"]),
         ("op.add_column('t', sa.Column('c'))\nop.drop_column('t', 'c')", "", []),
+        ("some = [n for n in ('a', 'b') if sa.inspect(n)]\nfor n in some:\n    op.drop_table(n)", "", ["a", "b"]),
+        (
+            "some = []\nfor n in ('a', 'b'):\n    if sa.inspect(n):\n        some.append(n)\nfor n in some:\n    op.drop_table(n)",
+            "",
+            ["a", "b"],
+        ),
+        ("for n in sorted({'a', 'b'} - set(sys.argv)):\n    op.drop_table(n)", "", ["a", "b"]),
+        (
+            "some = list(filter(str, ['a']))\nif some:\n    for n in some:\n        op.drop_table(n)\nelse:\n    op.drop_table('b')",
+            "",
+            ["a", "b"],
+        ),
         ("names = []\nnames.append('a')\nfor name in names:\n    op.drop_table(name)", "", ["a"]),
         (
             "match sys.argv:\n    case []:\n        op.drop_table('a')\n    case _:\n        op.drop_table('b')",
@@ -136,6 +184,8 @@ def test_a_drop_is_told_by_its_name(load, body, more, expected):
         ("op.drop_column('t', sys.argv[0])", "", "drops a column of t whose name"),
         ("op.execute(f'DROP TABLE {sys.argv[0]}')", "", "drops a table whose name"),
         ("op.execute(sys.argv[0])", "", "only known when it runs"),
+        ("op.execute('DROP TABLE ' + ', '.join([n for n in ('a', 'b') if sa.inspect(n)]))", "", "drops a table whose name"),
+        ("op.drop_table(*[n for n in ('a', 'b') if sa.inspect(n)])", "", "drops a table whose name"),
         ("op.execute('ALTER TABLE t ' + sys.argv[0])", "", "alters t in a way that is only known"),
         ("op.execute('UPDATE t SET a = 1')", "", "overwrites values of t.a"),
         ("op.execute('DELETE FROM t WHERE a = 1')", "", "deletes rows of t"),
@@ -144,6 +194,11 @@ def test_a_drop_is_told_by_its_name(load, body, more, expected):
         ("op.execute(sa.delete(plain).where(sa.true()))", TABLE, "deletes rows of plain"),
         ("orm.Session(op.get_bind()).query(Order).filter(True).delete()", TABLE, "deletes rows of shop.orders"),
         ("session = orm.Session(op.get_bind())\nfor o in session.query(Order):\n    o.note = ''\nsession.commit()", TABLE, "through an ORM session"),
+        ("session = orm.Session(op.get_bind())\nsession.delete(session.get(Order, 1))", TABLE, "deletes rows through an ORM session"),
+        ("sys.modules['db'].session.delete(Order())", TABLE, "deletes rows through an ORM session"),
+        ("orm.Session(op.get_bind()).merge(Order(id=1))", TABLE, "overwrites values through an ORM session"),
+        ("s = sys.modules['db'].session\nfor o in s.query(Order):\n    setattr(o, 'note', '')\ns.commit()", TABLE, "overwrites values through"),
+        ("s = sys.modules['db'].session\nfor o in s.query(Order):\n    o.data['note'] = ''\ns.flush()", TABLE, "overwrites values through"),
         ("op.alter_column('t', 'c', type_=sa.String(10))", "", "changes the type of t.c"),
         ("with op.batch_alter_table('t') as b:\n    b.alter_column('c', type_=sa.Integer())", "", "changes the type of t.c"),
         ("meta = sa.MetaData()\nmeta.reflect(op.get_bind())\nmeta.drop_all(op.get_bind())", "", "drops every table of its metadata"),
@@ -170,6 +225,7 @@ def test_what_destroys_and_cannot_be_named_is_unclear(load, body, more, said):
         ("op.drop_index('i')\nop.drop_constraint('c', 't')\nop.create_index('i', 't', ['a'])", ""),
         ("sa.Enum(name='mood').drop(op.get_bind())", ""),
         ("mood.drop(op.get_bind(), checkfirst=True)", "mood = sa.Enum('a', name='mood')"),
+        ("session = orm.Session(op.get_bind())\nsession.add(Order(id=1))\nsession.commit()", TABLE),
         ("op.execute('DROP TYPE mood')\nop.execute('DROP VIEW v; DROP INDEX i')", ""),
         ("op.execute(f'DROP INDEX {sys.argv[0]}')", ""),
         ("op.add_column('t', sa.Column('old'))\nop.execute('UPDATE t SET old = new')", ""),
@@ -178,6 +234,10 @@ def test_what_destroys_and_cannot_be_named_is_unclear(load, body, more, said):
         ("op.alter_column('t', 'c', type_=sa.String(20), existing_type=sa.String(length=10))", ""),
         ("op.alter_column('t', 'c', type_=sa.Text())", ""),
         ("op.get_bind().execute(sa.select(plain)).fetchall()", TABLE),
+        (
+            "from sqlalchemy.engine.reflection import Inspector\nInspector.from_engine(op.get_bind()).get_columns('t')",
+            "",
+        ),
         ("{}.update(a=1)\nnames = {'a'}\nnames.remove('a')", ""),
         ("op.execute('COMMENT ON TABLE t IS $$DROP TABLE t$$')", ""),
         ("op.execute(\"INSERT INTO log VALUES ('x; DROP TABLE t') -- DROP TABLE t\")", ""),
@@ -303,6 +363,7 @@ def test_what_is_taken_away_is_said_in_todays_names(load):
         (Made("Numeric", arguments=(10, 2)), Made("Numeric", arguments=(8, 2)), False),
         (None, Made("String", arguments=(20,)), False),
         (None, Made("Text"), True),
+        (Made("LONGTEXT"), Made("Text"), False),
     ],
 )
 def test_a_type_that_holds_every_value_of_the_old_one_cuts_none(old, new, safe):
