@@ -53,6 +53,7 @@ class Writers:
             "image": self.image,
             "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-c", _PROGRAM],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             "volumeMounts": [
                 {"name": "ledger", "mountPath": "/ledger"},
                 {"name": "database", "mountPath": "/etc/database"},
@@ -75,14 +76,21 @@ class Writers:
                         "spec": {
                             "containers": [container],
                             "volumes": volumes,
-                            "securityContext": {"fsGroup": 65532},
+                            "securityContext": {
+                                "fsGroup": 65532,
+                                "runAsNonRoot": True,
+                                "seccompProfile": {"type": "RuntimeDefault"},
+                            },
                             "terminationGracePeriodSeconds": 2,
                         },
                     },
                 },
             }
         )
-        eventually(lambda: len(self.acknowledged()) > 20, "Acknowledged writes", timeout=90)
+        try:
+            eventually(lambda: len(self.acknowledged()) > 20, "Acknowledged writes", timeout=90)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}\n{self.stage.evidence()}") from None
 
     def acknowledged(self) -> set[str]:
         """Every row whose commit was answered, whichever Pod wrote it."""
