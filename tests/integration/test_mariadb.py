@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 
-from dbmigration_runner.contract.task import ChecksAfter, ChecksBefore, DatabaseAccess, QueryCheck, UrlHandover
+from dbmigration_runner.contract.task import (
+    ChecksAfter,
+    ChecksBefore,
+    DatabaseAccess,
+    LockBudget,
+    QueryCheck,
+    UrlHandover,
+)
 from dbmigration_runner.engines import catalog_digest, engine_for
 from tests.integration.application_environments import python_with
 from tests.integration.certificates import write_certificates
@@ -17,6 +25,10 @@ from tests.integration.projects import create
 
 DRIVERS = {"mysql+pymysql": "url_in_the_ini", "mariadb+asyncmy": "asynchronous", "mysql+aiomysql": "asynchronous"}
 OLDEST = ("sqlalchemy==1.4.54", "alembic==1.13.3", "pymysql==1.1.2")
+MYSQLCLIENT_ALONE = ("sqlalchemy==2.0.44", "alembic==1.16.5", "mysqlclient==2.2.7")
+ASYNCMY_ALONE = ("sqlalchemy[asyncio]==2.0.44", "alembic==1.16.5", "asyncmy==0.2.10")
+INSTALL_PACKAGES = Path(__file__).parents[2] / "scripts" / "install-packages"
+TO_BUILD_MYSQLCLIENT = ("libmariadb-dev", "pkg-config", "gcc", "python3-dev")
 
 
 @pytest.mark.parametrize(("driver", "environment"), DRIVERS.items())
@@ -46,15 +58,30 @@ def test_a_plan_a_migration_and_a_look_work(project, mariadb_database, driver, e
 
 
 @pytest.mark.timeout(300)
-def test_the_oldest_libraries_do_too(project, mariadb_database):
-    shop = project("url_in_the_ini", mariadb_database.url, python=python_with(*OLDEST))
+@pytest.mark.parametrize(
+    ("requirements", "driver"),
+    [(OLDEST, "mysql+pymysql"), (MYSQLCLIENT_ALONE, "mysql"), (ASYNCMY_ALONE, "mysql+asyncmy")],
+    ids=["the oldest libraries", "mysqlclient alone", "asyncmy alone"],
+)
+def test_an_application_with_one_driver_is_served_by_that(project, mariadb_database, requirements, driver):
+    if requirements is MYSQLCLIENT_ALONE:  # it comes as source
+        subprocess.run([INSTALL_PACKAGES, *TO_BUILD_MYSQLCLIENT], check=True)
+    environment = "asynchronous" if "async" in driver else "url_in_the_ini"
+    url = mariadb_database.server.url(mariadb_database.name, driver=driver)
+    shop = project(environment, url, python=python_with(*requirements))
     shop.three_revisions()
     migrated = shop.run("migrate", expected=shop.planned()).result
     assert (migrated.reason, migrated.heads) == ("Done", ("a3",)), migrated.message
-    shop.revision("a4", "a3", create("half"), 'op.execute("SELECT * FROM nosuch")')
-    failed = shop.run("migrate").result
-    assert failed.migrate.torn
-    assert failed.migrate.ran == ("CREATE TABLE half ( id INTEGER NOT NULL AUTO_INCREMENT, PRIMARY KEY (id) )",)
+    shop.revision("a4", "a3", create("half"), 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    with mariadb_database.server.superuser(mariadb_database.name) as reader:
+        said(reader, "BEGIN")
+        said(reader, "SELECT * FROM t1")
+        waited = shop.run("migrate", locks=LockBudget(timeout_milliseconds=50, retry_for_seconds=2)).result
+    assert (waited.reason, waited.migrate.torn) == ("MigrationFailed", True), waited.message
+    assert "1205 Lock wait timeout exceeded" in waited.message
+    assert waited.migrate.ran == ("CREATE TABLE half ( id INTEGER NOT NULL AUTO_INCREMENT, PRIMARY KEY (id) )",)
+    shop.url = make_url(shop.url).set(password="not-the-password").render_as_string(hide_password=False)
+    assert shop.run("look").result.reason == "AuthenticationFailed"
 
 
 @pytest.mark.parametrize(("driver", "environment"), DRIVERS.items())

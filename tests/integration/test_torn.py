@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dbmigration_runner.contract.task import Policy
 from tests.integration.mariadb_server import WORK
 from tests.integration.projects import create, wait_for
 
@@ -85,6 +86,18 @@ def test_rows_that_were_rolled_back_are_not_said_to_stay(shop, mariadb_database)
     result = shop.run("migrate").result
     assert (result.migrate.torn, result.migrate.ran, result.changed) == (False, (), False)
     assert mariadb_database.ask("SELECT id FROM t1") == []
+
+
+def test_a_revision_that_is_half_undone_names_what_is_gone(project, mariadb_database):
+    shop = project("url_in_the_ini", mariadb_database.url)
+    shop.revision("a1", None, create("t1"))
+    shop.revision("a2", "a1", create("t2"), create("t3"), down='op.drop_table("t3")\nop.drop_table("nosuch")')
+    shop.run("migrate")
+    back = {"policy": Policy(downgrade=True), "migrations": {"target": "a1"}}
+    result = shop.run("downgrade", expected=shop.planned(**back), **back).result
+    assert (result.migrate.torn, result.migrate.ran) == (True, ("DROP TABLE t3",)), result.message
+    assert "Revision a2 is half undone: 1 of its statements ran and is committed: DROP TABLE t3. " in result.message
+    assert mariadb_database.tables() == {"alembic_version", "t1", "t2"}
 
 
 def test_many_statements_are_counted_shortened_and_told_in_the_log(shop, mariadb_database):

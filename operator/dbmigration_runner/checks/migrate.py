@@ -138,7 +138,7 @@ def _work(step: Step, lock: Lock, start: Seen) -> Attempt:
 def _result(step: Step, attempt: Attempt) -> Result:
     error = attempt.story.error
     tries = (
-        f"A lock was not to be had within {step.task.locks.timeout_milliseconds} ms in {attempt.lock_waits} tries over "
+        f"A lock was not to be had within {step.engine.lock_timeout_of(step.task.locks)} ms in {attempt.lock_waits} tries over "
         f"{step.task.locks.retry_for_seconds} s"
     )
     if attempt.budget_gone and attempt.changed is False:
@@ -205,7 +205,7 @@ def _failed(step: Step, attempt: Attempt, reason: RunnerReason, message: str) ->
     return step.result(
         Outcome.FAILED,
         reason,
-        torn.told(attempt.story.failed_revision, ran, message),
+        torn.told(attempt.story.failed_revision, ran, message, undone=step.task.kind is StepKind.DOWNGRADE),
         changed=attempt.changed,
         heads=attempt.after.heads,
         catalog=attempt.after.catalog,

@@ -25,7 +25,7 @@ def ran(story: Story) -> tuple[str, ...]:
     )
 
 
-def told(revision: str | None, statements: tuple[str, ...], message: str) -> str:
+def told(revision: str | None, statements: tuple[str, ...], message: str, *, undone: bool) -> str:
     """The message of a failed revision, with what it left behind before it."""
     if not statements:
         return message
@@ -34,7 +34,7 @@ def told(revision: str | None, statements: tuple[str, ...], message: str) -> str
         f"; and {more} more" if more > 0 else ""
     )
     are = "are" if len(statements) > 1 else "is"
-    return f"Revision {revision} is half applied: {len(statements)} of its statements ran and {are} committed: {shown}. {message}"
+    return f"Revision {revision} is half {'undone' if undone else 'applied'}: {len(statements)} of its statements ran and {are} committed: {shown}. {message}"
 
 
 def reported(statements: tuple[str, ...]) -> tuple[str, ...]:
