@@ -107,6 +107,7 @@ def _exchange(work: Work, lock: Lock) -> None:
             work.reach(RestoreStage.FENCED)
             if not order.nothing_written:
                 _compare(work, losses, alive)
+            alive()
         write_record(Path(order.directory), order, work.report)
         kept = way.swap(lock, step.check)
         work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
@@ -220,14 +221,13 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
 def _verify_dump(work: Work, path: Path) -> None:
     """Raises Refusal (BackupNotFound, BackupCorrupt); then nothing was touched."""
     step, order = work.step, work.order
-    try:
-        with said_of(path.parent), StoredFile(path) as file:
-            while file.read():
-                step.check()
-    except FileNotFoundError:
+    if not path.is_file() or path.is_symlink():
         raise Refusal(
             RunnerReason.BACKUP_NOT_FOUND, f"The dump {path.name} is gone; nothing was begun. Restore another backup."
-        ) from None
+        )
+    with said_of(path.parent), StoredFile(path) as file:
+        while file.read():
+            step.check()
     if file.sha256 != order.sha256:
         raise Refusal(
             RunnerReason.BACKUP_CORRUPT,
