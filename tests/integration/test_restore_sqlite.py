@@ -50,6 +50,12 @@ class Shop:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def ask(path, question):
+    """On a connection that is closed at once: an open one keeps a restore out."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(question).fetchall()
+
+
 def everything(path):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         return list(connection.iterdump()), connection.execute("PRAGMA integrity_check").fetchall()
@@ -81,14 +87,14 @@ def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop):
     shop.migrate()
     shop.say("INSERT INTO orders (note) VALUES ('late')")
     replaced = everything(shop.path)
-    mode = sqlite3.connect(shop.path).execute("PRAGMA journal_mode").fetchone()
+    mode = ask(shop.path, "PRAGMA journal_mode")
     ran = shop.restores.run(accept_data_loss=True)
     assert (ran.result.outcome, ran.result.heads, ran.result.changed) == (Outcome.SUCCEEDED, ("a1",), True), ran
     assert ran.result.restore is not None
     assert (ran.result.restore.kept_as, ran.result.restore.stage) == (shop.kept.name, RestoreStage.LOOKED)
     assert everything(shop.path) == before
     assert everything(shop.kept) == replaced
-    assert sqlite3.connect(shop.path).execute("PRAGMA journal_mode").fetchone() == mode
+    assert ask(shop.path, "PRAGMA journal_mode") == mode
     assert shop.kept.stat().st_mode & 0o777 == 0o600
 
 
@@ -173,9 +179,9 @@ def test_a_copy_that_is_killed_half_way_is_undone(shop):
         shop.kept.unlink(missing_ok=True)
         shop.say("UPDATE padding SET text = 'y' || text; UPDATE alembic_version SET version_num = 'a2'")
     assert seen
-    heads = sqlite3.connect(shop.path).execute("SELECT version_num FROM alembic_version").fetchall()
+    heads = ask(shop.path, "SELECT version_num FROM alembic_version")
     assert heads == [("a2",)]
-    assert sqlite3.connect(shop.path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert ask(shop.path, "PRAGMA integrity_check") == [("ok",)]
     assert shop.restores.run(attempt=2, nothing_written=True).result.heads == ("a1",)
 
 
@@ -214,11 +220,11 @@ def test_every_acknowledged_write_is_in_the_database_or_in_the_list(shop, seed):
         written = list(ledger)
     assert result.outcome is Outcome.SUCCEEDED, result
     lost = {int(row["key"]["id"]) for row in shop.listed(result.restore)}
-    now = {row[0] for row in sqlite3.connect(shop.path).execute("SELECT id FROM orders WHERE id > 10000")}
+    now = {row[0] for row in ask(shop.path, "SELECT id FROM orders WHERE id > 10000")}
     assert lost
     assert set(written) <= lost | now
     assert not lost & now
-    kept = {row[0] for row in sqlite3.connect(shop.kept).execute("SELECT id FROM orders WHERE id > 10000")}
+    kept = {row[0] for row in ask(shop.kept, "SELECT id FROM orders WHERE id > 10000")}
     assert lost == kept
 
 
@@ -250,7 +256,7 @@ def test_a_volume_without_room_is_told_before(shop, small_volume):
     if shop.path.with_name(shop.path.name + "-wal").exists():
         shutil.copyfile(shop.path.with_name(shop.path.name + "-wal"), path.with_name("shop.db-wal"))
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE padding (text); INSERT INTO padding SELECT hex(randomblob(100000))")
+        connection.executescript("CREATE TABLE padding (text); INSERT INTO padding SELECT hex(randomblob(200000))")
     backups = Backups(f"sqlite:///{path}", shop.restores.backups.directory)
     result = Restores(backups, shop.restores.report).run(accept_data_loss=True).result
     assert result.reason == "DiskSpaceLow", result

@@ -50,8 +50,8 @@ def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
     del admin
     if not isinstance(engine, SQLite):
         raise TypeError(engine.name)
-    path = engine.path.with_name(name)
-    if not re.fullmatch(rf"{re.escape(engine.path.name + KEPT)}[A-Za-z0-9_-]+", name) or not path.is_file():
+    is_ours = re.fullmatch(rf"{re.escape(engine.path.name + KEPT)}[A-Za-z0-9_-]+", name) is not None
+    if not is_ours or not (path := engine.path.with_name(name)).is_file():
         return False
     path.unlink()
     return True
