@@ -158,6 +158,30 @@ def test_an_attempt_that_comes_back_late_changes_nothing_more(migrated, database
     assert len(contents(database.server, database.name, ORDERS)) == 5000
 
 
+def test_what_a_person_opens_and_writes_to_meanwhile_is_not_thrown_away(migrated, database):
+    """Nobody is in the database any more when the names are exchanged: only what it says of itself tells."""
+    running = migrated.start(fails_at="stage:compared", by="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        with database.server.superuser() as connection:
+            connection.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true")
+        database.ask(f"INSERT INTO {ORDERS} (id) VALUES (9001)")
+    ran = running.wait()
+    assert (ran.result.reason, ran.result.changed) == ("SessionStays", False), ran
+    assert database.ask(f"SELECT count(*) FROM {ORDERS} WHERE id > 9000") == [(1,)]
+    assert restores.databases(database) == {database.name: OLD}
+
+
+def test_a_step_whose_role_may_not_open_it_says_who_may(migrated, database, project):
+    database.ask(f"ALTER DATABASE {database.name} OWNER TO postgres")
+    migrated.lose("stage:fenced", accept_data_loss=True)
+    app = project("url_in_the_ini", database.url)
+    app.revision("a1", None)
+    result = app.run("plan").result
+    assert result.reason == "Fenced", result
+    assert "ALLOW_CONNECTIONS true" in result.message
+    assert migrated.run(attempt=2, accept_data_loss=True).result.outcome is Outcome.SUCCEEDED
+
+
 def test_a_restore_that_is_told_to_stop_opens_the_database_again(migrated, database):
     running = migrated.start(fails_at="stage:fenced", by="SIGTERM", accept_data_loss=True)
     ran = running.wait()

@@ -154,6 +154,7 @@ class PostgreSQLRestore:
         comment = wanted.comment if wanted is not None else live.comment
         limit = wanted.connection_limit if wanted is not None else -1
         told = f"{REPLACED}{self._token} A restore of {self._wanted.path.name} took its place; nobody may connect."
+        told += "" if live.comment is None else f"\n{live.comment}"
         try:
             self._exchange(told, comment, limit)
         except StatementRefused as error:
@@ -246,11 +247,21 @@ class PostgreSQLRestore:
         run, live, fresh, kept = self._desk.run, quoted(self._name), quoted(self._fresh.name), quoted(self._kept)
         with fences.transaction(self._desk):
             run(f"ALTER DATABASE {live} RENAME TO {kept}")
+            self._refuse_opened()
             run(f"ALTER DATABASE {fresh} RENAME TO {live}")
             run(f"COMMENT ON DATABASE {kept} IS {text_literal(told)}")
             run(f"COMMENT ON DATABASE {live} IS {'NULL' if comment is None else text_literal(comment)}")
             run(f"ALTER DATABASE {live} CONNECTION LIMIT {limit:d}")
             run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS true")
+
+    def _refuse_opened(self) -> None:
+        """Its row is locked by the renaming: what it says now holds until the end of the transaction."""
+        found = fences.find(self._desk, self._kept)
+        if found is None or found.is_open or found.fence != self._token:
+            raise RunnerError(
+                RunnerReason.SESSION_STAYS,
+                "Somebody opened the database while it was compared, and may have written to it; nothing was changed.",
+            )
 
     def _leave(self) -> None:
         for session in self._inside:
