@@ -24,17 +24,26 @@ from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running
 
 KEPT = "before-7"
-# Ends itself, as a node would, the moment it is about to say that it reached a stage.
-_DYING_RUNNER = """
-import os, signal, sys
+# Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back.
+_FAILING_RUNNER = """
+import importlib, os, signal, sys
 sys.path.insert(0, os.path.dirname({runner!r}))
 from dbmigration_runner import log, supervisor
-say = log.Log.say
-def dying(self, event, **facts):
-    if facts.get("stage") == {stage!r}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    say(self, event, **facts)
-log.Log.say = dying
+where, _, what = {at!r}.partition(":")
+def fail(*arguments, **options):
+    print("failing", flush=True)
+    os.kill(os.getpid(), getattr(signal, {signal!r}))
+if where == "stage":
+    say = log.Log.say
+    def saying(self, event, **facts):
+        say(self, event, **facts)
+        if facts.get("stage") == what:
+            fail()
+    log.Log.say = saying
+else:
+    place = importlib.import_module("dbmigration_runner." + where)
+    *owner, name = what.split(".")
+    setattr(getattr(place, owner[0]) if owner else place, name, fail)
 sys.exit(supervisor.main())
 """
 
@@ -66,8 +75,8 @@ class Restores:
             restore=RestoreOrder(**wanted),
         )
 
-    def start(self, *, dies_at: str = "", **wanted: Any) -> Running:
-        """A runner of its own."""
+    def start(self, *, fails_at: str = "", by: str = "SIGKILL", **wanted: Any) -> Running:
+        """A runner of its own; `stage:<name>` or `<module>:<function>` is where it fails."""
         access = self.backups
         access.url_file.write_text(access.url + "\n", encoding="utf-8")
         if access.admin_url:
@@ -80,11 +89,19 @@ class Restores:
             "DBMIGRATION_RESULT": str(target),
             "TMPDIR": str(access.directory.parent),
         }
-        program = ["-c", _DYING_RUNNER.format(runner=str(RUNNER), stage=dies_at)] if dies_at else [str(RUNNER)]
+        failing = _FAILING_RUNNER.format(runner=str(RUNNER), at=fails_at, signal=by)
+        program = ["-c", failing] if fails_at else [str(RUNNER)]
         process = subprocess.Popen(
             [sys.executable, *program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         return Running(process, target, "4fd1")
+
+    def lose(self, at: str, **wanted: Any) -> None:
+        """One that is killed there."""
+        running = self.start(fails_at=at, **wanted)
+        stdout, stderr = running.process.communicate(timeout=90)
+        assert "failing" in stdout, stdout + stderr
+        assert not running.target.exists()
 
     def run(self, **wanted: Any) -> Ran:
         """To its end."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dbmigration_runner.contract.task import RestoreOrder
-    from dbmigration_runner.engines.interface import Lock
+    from dbmigration_runner.engines.interface import Engine, Lock
     from dbmigration_runner.engines.restore import Restore
     from dbmigration_runner.step import Step
 
@@ -52,6 +52,12 @@ class Work:
     manifest: Manifest
     way: Restore
     report: RestoreReport
+
+    @property
+    def known_by(self) -> Engine:
+        """What tells which database this is: as the plan did, where there was one, for another role may be told more."""
+        planned = self.step.task.expected is not None and self.step.task.expected.fingerprint
+        return self.step.engine if planned else self.way.engine
 
     def reach(self, stage: RestoreStage, **facts: object) -> None:
         """Say how far it came; whoever is killed from here on has come this far."""
@@ -73,8 +79,9 @@ def restore(step: Step) -> Result:
         kept = way.swapped()
         if kept is not None:
             return _done_before(work, kept)
-        with way.engine.connect() as session:
+        with work.known_by.connect() as session:
             step.recognise(session)
+        with way.engine.connect() as session:
             step.await_guests(session)
         _verify_dump(work, path)
         way.refuse_impossible()
@@ -107,6 +114,7 @@ def _exchange(work: Work, lock: Lock) -> None:
             work.reach(RestoreStage.FENCED)
             if not order.nothing_written:
                 _compare(work, losses, alive)
+            alive()
         write_record(Path(order.directory), order, work.report)
         kept = way.swap(lock, step.check)
         work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
@@ -172,9 +180,10 @@ def _look(work: Work, *, anew: bool = False) -> Seen:
     """Read the database that stands in the place now; `anew`: it is another one than was planned."""
     heads: tuple[str, ...] | None = None
     try:
+        if anew:
+            with work.known_by.connect() as session:
+                work.step.facts = work.known_by.facts(session)
         with work.way.engine.connect() as session:
-            if anew:
-                work.step.facts = work.way.engine.facts(session)
             heads = work.way.engine.heads(session, work.manifest.version_table)
             return Seen(heads, catalog_digest(work.way.engine, session))
     except RunnerError as error:
@@ -220,14 +229,13 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
 def _verify_dump(work: Work, path: Path) -> None:
     """Raises Refusal (BackupNotFound, BackupCorrupt); then nothing was touched."""
     step, order = work.step, work.order
-    try:
-        with said_of(path.parent), StoredFile(path) as file:
-            while file.read():
-                step.check()
-    except FileNotFoundError:
+    if not path.is_file() or path.is_symlink():
         raise Refusal(
             RunnerReason.BACKUP_NOT_FOUND, f"The dump {path.name} is gone; nothing was begun. Restore another backup."
-        ) from None
+        )
+    with said_of(path.parent), StoredFile(path) as file:
+        while file.read():
+            step.check()
     if file.sha256 != order.sha256:
         raise Refusal(
             RunnerReason.BACKUP_CORRUPT,

@@ -18,8 +18,9 @@ POLL_SECONDS = 0.5
 def patiently(*works: Callable[[], T], alive: Callable[[], None], cancel: Callable[[], None]) -> list[T]:
     """Do all of it at once, each on a thread of its own, and give what they gave, in order.
 
-    `alive` is called twice a second; where it raises, or one of the works does, `cancel` makes the others end.
+    `alive` is called first, and then twice a second; where it raises, or one of the works does, `cancel` makes the others end.
     """
+    alive()  # many short works shall hear it too
     with ThreadPoolExecutor(len(works)) as threads:
         futures = [threads.submit(work) for work in works]
         try:

@@ -154,15 +154,9 @@ class PostgreSQLRestore:
         comment = wanted.comment if wanted is not None else live.comment
         limit = wanted.connection_limit if wanted is not None else -1
         told = f"{REPLACED}{self._token} A restore of {self._wanted.path.name} took its place; nobody may connect."
+        told += "" if live.comment is None else f"\n{live.comment}"
         try:
-            with fences.transaction(self._desk):
-                self._desk.run(f"ALTER DATABASE {quoted(self._name)} RENAME TO {quoted(self._kept)}")
-                self._desk.run(f"ALTER DATABASE {quoted(self._fresh.name)} RENAME TO {quoted(self._name)}")
-                self._desk.run(f"COMMENT ON DATABASE {quoted(self._kept)} IS {text_literal(told)}")
-                text = "NULL" if comment is None else text_literal(comment)
-                self._desk.run(f"COMMENT ON DATABASE {quoted(self._name)} IS {text}")
-                self._desk.run(f"ALTER DATABASE {quoted(self._name)} CONNECTION LIMIT {limit:d}")
-                self._desk.run(f"ALTER DATABASE {quoted(self._name)} ALLOW_CONNECTIONS true")
+            self._exchange(told, comment, limit)
         except StatementRefused as error:
             raise RunnerError(
                 RunnerReason.SESSION_STAYS, f"The names could not be exchanged: {error.message}; nothing was changed."
@@ -247,6 +241,27 @@ class PostgreSQLRestore:
             if found:
                 more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
                 yield f"The database has {what} {', '.join(found[:_SHOWN])}{more}."
+
+    def _exchange(self, told: str, comment: str | None, limit: int) -> None:
+        """The copy opens under the database's name, with this comment and limit; what was so called stays closed."""
+        run, live, fresh, kept = self._desk.run, quoted(self._name), quoted(self._fresh.name), quoted(self._kept)
+        with fences.transaction(self._desk):
+            run(f"ALTER DATABASE {live} RENAME TO {kept}")
+            self._refuse_opened()
+            run(f"ALTER DATABASE {fresh} RENAME TO {live}")
+            run(f"COMMENT ON DATABASE {kept} IS {text_literal(told)}")
+            run(f"COMMENT ON DATABASE {live} IS {'NULL' if comment is None else text_literal(comment)}")
+            run(f"ALTER DATABASE {live} CONNECTION LIMIT {limit:d}")
+            run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS true")
+
+    def _refuse_opened(self) -> None:
+        """Its row is locked by the renaming: what it says now holds until the end of the transaction."""
+        found = fences.find(self._desk, self._kept)
+        if found is None or found.is_open or found.fence != self._token:
+            raise RunnerError(
+                RunnerReason.SESSION_STAYS,
+                "Somebody opened the database while it was compared, and may have written to it; nothing was changed.",
+            )
 
     def _leave(self) -> None:
         for session in self._inside:

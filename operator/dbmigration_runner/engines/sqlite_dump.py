@@ -59,9 +59,9 @@ class SQLiteDump:
     def snapshot(self, version_table: str) -> Iterator[Snapshot]:
         """See dump.Dump. The read transaction is the snapshot: a backup on the same connection copies within it."""
         path = self._engine.path
-        name = _uri(path, "mode=ro") if path.exists() else ":memory:"
-        with _opened(name) as source:
-            session = _Session(source)
+        name = uri(path, "mode=ro") if path.exists() else ":memory:"
+        with opened(name) as source:
+            session = BareSession(source)
             source.execute("BEGIN")
             pages, page_bytes = session.value("PRAGMA page_count"), session.value("PRAGMA page_size")
             self._source = source
@@ -79,7 +79,7 @@ class SQLiteDump:
         """See dump.Dump."""
         assert self._source is not None  # noqa: S101  # within snapshot()
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE))
-        with _opened(str(path)) as copy:
+        with opened(str(path)) as copy:
             # The copy is no database until it is renamed: a journal of its own would only be left behind by a kill.
             copy.execute("PRAGMA journal_mode = OFF")
             copy.execute("PRAGMA synchronous = OFF")
@@ -100,7 +100,7 @@ class SQLiteDump:
                 alive()
                 read(file.size_bytes)
         try:
-            with _copy(path, alive) as session:
+            with copy_of(path, alive) as session:
                 faults = [str(row[0]) for row in session.rows("PRAGMA integrity_check")]
                 orphans = session.rows("PRAGMA foreign_key_check")
                 rows = {table: _count(session, table) for table in _tables(session)}
@@ -114,7 +114,7 @@ class SQLiteDump:
 
     def probe(self, path: Path, snapshot: Snapshot, alive: Callable[[], None]) -> Probe:
         """See dump.Dump. The copy is what a restore would put in place: it is opened and compared."""
-        with _copy(path, alive) as session:
+        with copy_of(path, alive) as session:
             difference = snapshot.catalog.difference(catalog(session))
         return (
             Probe(restorable=False, note=f"The copy has another schema: {difference}")
@@ -123,7 +123,7 @@ class SQLiteDump:
         )
 
 
-class _Session:
+class BareSession:
     """interface.Session on a bare connection: a backup needs the one that holds the transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -154,7 +154,7 @@ class _Session:
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[sqlite3.Connection]:
+def opened(name: str) -> Iterator[sqlite3.Connection]:
     """A connection in autocommit; its errors in our words, a full disk as the OSError that it is."""
     try:
         connection = sqlite3.connect(name, timeout=BUSY_SECONDS, isolation_level=None, uri=name.startswith("file:"))
@@ -169,7 +169,7 @@ def _opened(name: str) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def _copy(path: Path, alive: Callable[[], None]) -> Iterator[_Session]:
+def copy_of(path: Path, alive: Callable[[], None]) -> Iterator[BareSession]:
     """The copy, as a file that nobody changes: neither a lock nor a -wal is made beside it."""
     orders: list[RunnerError] = []
 
@@ -181,25 +181,26 @@ def _copy(path: Path, alive: Callable[[], None]) -> Iterator[_Session]:
         return len(orders)
 
     try:
-        with _opened(_uri(path, "mode=ro&immutable=1")) as connection:
+        with opened(uri(path, "mode=ro&immutable=1")) as connection:
             connection.set_progress_handler(heard, STEP_INSTRUCTIONS)
-            yield _Session(connection)
+            yield BareSession(connection)
     except RunnerError:
         if orders:
             raise orders[0] from None
         raise
 
 
-def _uri(path: Path, options: str) -> str:
+def uri(path: Path, options: str) -> str:
+    """A name that SQLite opens in a certain way."""
     return f"file:{quote(str(path))}?{options}"
 
 
-def _tables(session: _Session) -> tuple[str, ...]:
+def _tables(session: BareSession) -> tuple[str, ...]:
     found = session.rows(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1"
     )
     return tuple(str(row[0]) for row in found)
 
 
-def _count(session: _Session, table: str) -> int:
+def _count(session: BareSession, table: str) -> int:
     return int(session.value(f"SELECT count(*) FROM {quoted(table)}"))  # noqa: S608  # a quoted name
