@@ -56,7 +56,7 @@ FROM ${BASE_IMAGE} AS tools-environment
 # Of Debian's packages only the programs are wanted: PostgreSQL's depends on all of Perl for choosing between clusters,
 # MariaDB's brings another ten. Its clients look for ways to authenticate in the folder of its library.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends postgresql-client mariadb-client-core \
+ && apt-get install --yes --no-install-recommends postgresql-client mariadb-client \
  && install -D --target-directory=/clients/usr/bin /usr/bin/mariadb /usr/bin/mariadb-dump \
  && mkdir -p "/clients$(echo /usr/lib/*/libmariadb3)" \
  && cp -r /usr/lib/*/libmariadb3/plugin "/clients$(echo /usr/lib/*/libmariadb3)/" \
