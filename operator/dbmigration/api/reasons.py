@@ -229,7 +229,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _D, "The URL leads through a transaction pooler, where no session lock holds.", "Give the server's direct URL."
     ),
     Reason.ENGINE_NOT_SUPPORTED: Explanation(
-        _D, "The URL names an engine that this release does not know.", "Use PostgreSQL or SQLite."
+        _D,
+        "The URL names an engine that this release does not know.",
+        "Use PostgreSQL, MariaDB or SQLite. MySQL itself is untested, and is not backed up: backup.skip says that one was made by other means.",
     ),
     Reason.DRIVER_MISSING: Explanation(
         _D, "The image has no driver for the URL.", "Install it in the image, or name the installed one in the URL."
