@@ -164,7 +164,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.ENGINE_NOT_SUPPORTED: Explanation(
         _D,
         "The URL names a kind of server that is not supported, or leads to one.",
-        "Use PostgreSQL, MariaDB or SQLite.",
+        "Use PostgreSQL, MariaDB or SQLite. MySQL itself is untested, and is not backed up: backup.skip says that one was made by other means.",
     ),
     Reason.DRIVER_MISSING: Explanation(
         _D, "The image has no driver for the URL.", "Install it in the image, or name the installed one in the URL."

@@ -316,8 +316,7 @@ class ChecksAfter(SpecModel):
         description="A program and its arguments, run in the application's image; it must exit with 0.",
     )
     integrity: bool = Field(
-        default=False,
-        description="Let the engine check itself: invalid indexes on PostgreSQL, tables that cannot be opened on MariaDB, quick_check on SQLite.",
+        default=False, description="Let the engine check itself: PostgreSQL's indexes, MariaDB's tables, all of SQLite."
     )
 
 

@@ -49,10 +49,11 @@ def application(name: str) -> Image:
     return Image(f"dbmigration-test/{name}:1", context, (name,), arguments=(("APPLICATION", name),))
 
 
+MARIADB = Image("dbmigration-test/mariadb:11", _TEST_IMAGES / "mariadb", ("start-server",))
 POSTGRESQL = Image("dbmigration-test/postgresql:17", _TEST_IMAGES / "postgresql", ("start-server",))
 
 ALL = (
-    *(CONTROLLER, TOOLS, POSTGRESQL),
+    *(CONTROLLER, TOOLS, POSTGRESQL, MARIADB),
     *(shop(release) for release in ("1.0", "1.1", "1.2")),
-    *(application(name) for name in ("oldest", "asyncpg", "optuna")),
+    *(application(name) for name in ("oldest", "asyncpg", "optuna", "pymysql")),
 )

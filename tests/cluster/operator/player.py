@@ -1,6 +1,6 @@
 """Plays a scenario of tests/scenarios on a stage, as its author would by hand: supply what it names, apply, wait, look.
 
-The manifests are applied as they are; only a SQLite database gets the claim that it lies on, which nobody needs elsewhere.
+The stage is of the scenario's first engine. The manifests are applied as they are; only a SQLite database gets the claim that it lies on, which nobody needs elsewhere.
 Must not judge what is seen.
 """
 
@@ -94,8 +94,7 @@ class Player:
 
     def _answer(self, sql: str) -> tuple[tuple[Any, ...], ...]:
         if self.data is None:
-            answer = self.stage.psql(f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) AS found")
-            return tuple(tuple(row.values()) for row in json.loads(answer))
+            return self.stage.rows(sql)
         assert self.data.folder is not None
         with sqlite3.connect(f"file:{self.data.folder / SQLITE_FILE}?mode=ro", uri=True) as connection:
             return tuple(connection.execute(sql))

@@ -69,8 +69,7 @@ class Stage:
 
     def prepare(self) -> None:
         """Make role, database, Secret, claim."""
-        self.server.psql(f"CREATE ROLE {self.role} LOGIN CREATEDB PASSWORD '{ROLE_PASSWORD_SQL}'")
-        self.server.psql(f"CREATE DATABASE {self.database} OWNER {self.role}")
+        self.make_database()
         self.secret()
         self.backups = self.namespace.volume("backups")
         self.spec = {
@@ -79,6 +78,11 @@ class Stage:
             "backup": {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}},
             "locks": {"timeout": "100ms", "retryFor": "20s"},
         }
+
+    def make_database(self) -> None:
+        """Make the role, and a database in which it may do everything."""
+        self.server.psql(f"CREATE ROLE {self.role} LOGIN CREATEDB PASSWORD '{ROLE_PASSWORD_SQL}'")
+        self.server.psql(f"CREATE DATABASE {self.database} OWNER {self.role}")
 
     def remove(self) -> None:
         """Take database and role away."""
@@ -161,6 +165,11 @@ class Stage:
         """As the superuser, in this stage's database."""
         return self.server.psql(sql, self.database)
 
+    def rows(self, sql: str) -> tuple[tuple[Any, ...], ...]:
+        """What a query answers in this stage's database, its numbers as numbers."""
+        answer = self.psql(f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) AS found")
+        return tuple(tuple(row.values()) for row in json.loads(answer))
+
     @contextmanager
     def dumps_held_up(self) -> Iterator[None]:
         """Within the context no dump comes to its end; a plan does.
@@ -213,28 +222,32 @@ class Stage:
 
 def server(cluster: Cluster, image: str) -> Server:
     """Start the shared PostgreSQL server and wait until it answers."""
-    name = "databases"
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    namespace = Namespace(name, cluster)
-    eventually(
-        lambda: namespace.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account"
-    )
-    labels = {"app": "postgresql"}
     container = {
         "name": "postgresql",
         "image": image,
-        "imagePullPolicy": "IfNotPresent",
         "args": ["-c", "max_connections=200"],
         "env": [{"name": "POSTGRES_PASSWORD", "value": "superuser-of-a-test"}],
         "ports": [{"containerPort": 5432}],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         "readinessProbe": {"exec": {"command": ["pg_isready", "--host", "127.0.0.1"]}, "periodSeconds": 1},
     }
+    return Server(served(cluster, container))
+
+
+def served(cluster: Cluster, container: dict[str, Any], *volumes: dict[str, Any]) -> Namespace:
+    """Run a database server, with /data to write to, as a Deployment and a Service of its container's name; wait until it is ready."""
+    namespace = Namespace("databases", cluster)
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name}})
+    eventually(
+        lambda: namespace.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account"
+    )
+    name, labels = container["name"], {"app": container["name"]}
+    (port,) = container["ports"]
+    mounts = [{"name": "data", "mountPath": "/data"}, *container.get("volumeMounts", ())]
     namespace.apply(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": "postgresql"},
+            "metadata": {"name": name},
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": labels},
@@ -242,9 +255,9 @@ def server(cluster: Cluster, image: str) -> Server:
                 "template": {
                     "metadata": {"labels": labels},
                     "spec": {
-                        "containers": [container],
+                        "containers": [container | {"imagePullPolicy": "IfNotPresent", "volumeMounts": mounts}],
                         "securityContext": {"fsGroup": 65532},
-                        "volumes": [{"name": "data", "emptyDir": {}}],
+                        "volumes": [{"name": "data", "emptyDir": {}}, *volumes],
                         "terminationGracePeriodSeconds": 5,
                     },
                 },
@@ -253,9 +266,9 @@ def server(cluster: Cluster, image: str) -> Server:
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": "postgresql"},
-            "spec": {"selector": labels, "ports": [{"port": 5432}]},
+            "metadata": {"name": name},
+            "spec": {"selector": labels, "ports": [{"port": port["containerPort"]}]},
         },
     )
-    namespace.kubectl("rollout", "status", "deployment/postgresql", "--timeout=120s")
-    return Server(namespace)
+    namespace.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
+    return namespace

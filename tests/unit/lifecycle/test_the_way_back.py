@@ -80,7 +80,7 @@ def test_data_that_nobody_gave_up_is_not_dropped_and_no_backup_is_made_for_it(ah
     ahead.settle()
     assert kinds(ahead)[-1] == "plan"
     assert (ahead.status.phase, ready(ahead)) == (Phase.FAILED, ("False", "DataLossNotAccepted"))
-    assert "orders with 12 rows" in ahead.status.conditions[0].message
+    assert "drops table orders with 12 rows. Set rollback.acceptDataLoss" in ahead.status.conditions[0].message
 
 
 def test_a_failed_run_undoes_what_it_applied_and_nothing_else(half_way):

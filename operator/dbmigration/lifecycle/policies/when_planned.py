@@ -13,7 +13,7 @@ def data_loss_is_accepted(seen: Observed) -> Refusal | None:
     plan = seen.status.plan
     if plan is None or not plan.loses_data or seen.spec.rollback.accept_data_loss:
         return None
-    losses = "; ".join(finding.message for finding in plan.findings if finding.code == LOSES_DATA)
+    losses = "; ".join(finding.message.rstrip(".") for finding in plan.findings if finding.code == LOSES_DATA)
     return Refusal(
         Reason.DATA_LOSS_NOT_ACCEPTED,
         f"The downgrade would lose data: {losses}. Set rollback.acceptDataLoss to true if that may go.",

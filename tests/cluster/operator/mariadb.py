@@ -1,0 +1,98 @@
+"""The stage on MariaDB: one server for all tests that ask for it, on it a database and a role that has rights there alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.operator.stage import QUOTED_PASSWORD, ROLE_PASSWORD_SQL, Stage, served
+
+CLIENT = ("mariadb", "--no-defaults", "--user=mysql", "--socket=/tmp/mariadb.sock", "--batch", "--raw")
+PROBES = r"`dbmigration\_probe\_%`"  # where a backup's schema is tried out
+
+
+@dataclass(frozen=True, slots=True)
+class MariaDB:
+    """The MariaDB server that all such scenarios share."""
+
+    namespace: Namespace
+
+    @property
+    def host(self) -> str:
+        return f"mariadb.{self.namespace.name}.svc"
+
+    def ask(self, sql: str, database: str = "mysql", *options: str) -> str:
+        """Run SQL as the superuser; what the client prints, its columns divided by tabs."""
+        command = ("exec", "--stdin", "deploy/mariadb", "--", *CLIENT, *options, f"--database={database}")
+        return self.namespace.kubectl(*command, input=sql).strip("\n")
+
+    def told(self, sql: str, database: str = "mysql") -> str:
+        """The same without a line of names."""
+        return self.ask(sql, database, "--skip-column-names")
+
+
+class MariaDBStage(Stage):
+    """One scenario's surroundings, with a database on MariaDB. What a `Stage` asks by `psql` is asked by `sql` here."""
+
+    def __init__(self, namespace: Namespace, server: MariaDB, database: str, role: str) -> None:
+        self.maria = server
+        self.namespace, self.database, self.role = namespace, database, role
+
+    def make_database(self) -> None:
+        # In a GRANT the name of a database is a pattern.
+        pattern = self.database.replace("_", r"\_")
+        self.maria.told(
+            f"CREATE USER {self.role} IDENTIFIED BY '{ROLE_PASSWORD_SQL}'; CREATE DATABASE {self.database};"
+            f"GRANT ALL ON `{pattern}`.* TO {self.role}; GRANT ALL ON {PROBES}.* TO {self.role}"
+        )
+
+    def remove(self) -> None:
+        self.maria.told(f"DROP DATABASE IF EXISTS {self.database}; DROP USER IF EXISTS {self.role}")
+
+    @property
+    def url(self) -> str:
+        return f"mysql+pymysql://{self.role}:{QUOTED_PASSWORD}@{self.maria.host}/{self.database}"
+
+    def sql(self, sql: str) -> str:
+        """As the superuser, in this stage's database."""
+        return self.maria.told(sql, self.database)
+
+    def rows(self, sql: str) -> tuple[tuple[Any, ...], ...]:
+        names = self.maria.ask(sql, self.database).partition("\n")[0]
+        if not names:
+            return ()  # the names of columns are printed above rows only
+        columns = ", ".join(f"c{number}" for number in range(names.count("\t") + 1))
+        found = self.sql(f"WITH found ({columns}) AS ({sql}) SELECT JSON_ARRAYAGG(JSON_ARRAY({columns})) FROM found")
+        return tuple(map(tuple, json.loads(found)))
+
+    def falls_asleep(self) -> None:
+        eventually(lambda: self.asleep() != "0", "A statement that sleeps", timeout=90)
+
+    def asleep(self) -> str:
+        """How many sessions of this database are in a statement that sleeps."""
+        return self.maria.told(
+            "SELECT count(*) FROM information_schema.PROCESSLIST"
+            f" WHERE db = '{self.database}' AND INFO LIKE '%SLEEP(%' AND id <> CONNECTION_ID()"
+        )
+
+    def heads(self) -> list[str]:
+        if "alembic_version" not in self.tables():
+            return []
+        return self.sql("SELECT version_num FROM alembic_version ORDER BY 1").splitlines()
+
+    def tables(self) -> set[str]:
+        return set(self.sql("SHOW TABLES").splitlines())
+
+
+def start_mariadb(cluster: Cluster, image: str) -> MariaDB:
+    """Start the server and wait until it answers."""
+    container = {
+        "name": "mariadb",
+        "image": image,
+        "args": ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=0"],
+        "ports": [{"containerPort": 3306}],
+        "readinessProbe": {"exec": {"command": [*CLIENT, "--execute=SELECT 1"]}, "periodSeconds": 1},
+    }
+    return MariaDB(served(cluster, container))

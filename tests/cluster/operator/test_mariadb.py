@@ -1,0 +1,178 @@
+"""MariaDB on a cluster: releases of an image that brings PyMySQL, what fails of them, the way back, and scripts without an image."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from tests.cluster.access import Namespace
+from tests.cluster.embedded import catalog
+from tests.cluster.inmates import kill
+from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, chain
+from tests.cluster.operator.mariadb import MariaDBStage
+from tests.cluster.operator.stage import PASSWORD
+
+PARTS = {"DB_USER": "user", "DB_PASSWORD": "password", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "database"}
+FIRST = CREATE_ORDERS.replace("orders", "first")
+RUNNER = b"/opt/dbmigration/inject"
+# As the text beside every backup says, in the image that has all of it.
+RESTORE = r"""
+set -euo pipefail
+tar --extract --to-stdout --file="$FILE" --wildcards '*.sql.zst' | zstd --decompress --stdout \
+  | mariadb --host="$HOST" --user="$ROLE" --default-character-set=utf8mb4 --max-allowed-packet=1G "$DATABASE"
+"""
+
+
+@pytest.fixture
+def shop(mariadb_stage: MariaDBStage) -> MariaDBStage:
+    """The stage with the image of the shop on MariaDB, which undoes what fails."""
+    image = mariadb_stage.namespace.cluster.image(catalog.application("pymysql"))
+    mariadb_stage.spec["migrations"] = {"source": {"image": {"reference": image}}, "urlTo": {"env": PARTS}}
+    mariadb_stage.spec["rollback"] = {"onFailure": "Downgrade"}
+    return mariadb_stage
+
+
+def release(stage: MariaDBStage, number: int, **spec: object) -> None:
+    stage.spec["migrations"]["config"] = f"release-{number}.ini"
+    stage.apply(**spec)
+
+
+def test_two_releases_a_third_that_is_undone_and_a_wish_for_the_first(shop: MariaDBStage):
+    release(shop, 1)
+    status = shop.succeeded()
+    assert (status["run"]["appliedRevisions"], shop.heads()) == (["s1", "s2"], ["s2"])
+    assert shop.jobs() == ["plan", "backup", "migrate"]
+    shop.sql(
+        "INSERT INTO customers (email, name) SELECT CONCAT('c', seq, '@shop.example'), 'Zoë' FROM seq_1_to_5000;"
+        "INSERT INTO orders (customer_id, total_cents) SELECT id, 100 * id FROM customers"
+    )
+    sums = checksums(shop, shop.database)
+
+    release(shop, 2)
+    status = shop.succeeded()
+    assert (status["run"]["appliedRevisions"], shop.heads()) == (["s3"], ["s3"])
+    backup = status["backups"][0]
+    assert (backup["revisions"], backup["restorable"]) == (["s2"], True)
+    assert not [name for name in shop.maria.told("SHOW DATABASES").splitlines() if "probe" in name]
+    assert restored(shop, backup) == sums
+
+    release(shop, 3)
+    status = shop.until("RolledBack")
+    assert (status["run"]["appliedRevisions"], status["run"]["undoneRevisions"]) == (["s4"], ["s4"])
+    assert (status["run"]["verifiedBy"], shop.heads()) == ("Schema", ["s3"])
+    assert "Duplicate entry" in shop.condition()["message"]
+    assert "delivery_note" not in shop.sql("SHOW COLUMNS FROM orders")
+
+    wish = {"targetRevision": "s2", "policy": {"downgrade": "Allow"}}
+    release(shop, 2, **wish)
+    shop.until("DataLossNotAccepted")
+    assert "customers.tier with 5001 values" in shop.condition()["message"]
+    assert shop.heads() == ["s3"]
+    release(shop, 2, **wish, rollback={"acceptDataLoss": True})
+    status = shop.succeeded()
+    assert (status["run"]["undoneRevisions"], status["run"]["verifiedBy"]) == (["s3"], "Schema")
+    assert "its schema is the one before the upgrade" in shop.condition()["message"]
+    assert (shop.heads(), checksums(shop, shop.database)) == (["s2"], sums)
+
+
+def checksums(stage: MariaDBStage, database: str) -> str:
+    """Over every row of the tables, by the server."""
+    told = stage.maria.told("CHECKSUM TABLE customers, orders EXTENDED", database)
+    return told.replace(f"{database}.", "")
+
+
+def restored(stage: MariaDBStage, backup: dict) -> str:
+    """What the dump that status names holds, restored into a fresh database by the tools' own client."""
+    assert stage.backups.folder is not None
+    (dump,) = (path for path in stage.backups.folder.rglob(f"{backup['name']}*") if not path.name.endswith(".json"))
+    assert hashlib.sha256(dump.read_bytes()).hexdigest() == backup["sha256"]
+    copy = f"{stage.database}_copy"
+    stage.maria.told(f"CREATE DATABASE {copy} CHARACTER SET utf8mb4; GRANT ALL ON {copy}.* TO {stage.role}")
+    stage.namespace.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "client"},
+            "stringData": {"MYSQL_PWD": PASSWORD},
+        }
+    )
+    place = f"/backups/{dump.relative_to(stage.backups.folder)}"
+    variables = {"FILE": place, "HOST": stage.maria.host, "ROLE": stage.role, "DATABASE": copy}
+    container = {
+        "name": "client",
+        "image": stage.namespace.cluster.image(catalog.TOOLS),
+        "command": ["bash", "-c", RESTORE],
+        "env": [{"name": name, "value": value} for name, value in variables.items()],
+        "envFrom": [{"secretRef": {"name": "client"}}],
+        "volumeMounts": [{"name": "backups", "mountPath": "/backups", "readOnly": True}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    restricted = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": restricted,
+        "containers": [container],
+        "volumes": [{"name": "backups", "persistentVolumeClaim": {"claimName": "backups"}}],
+    }
+    job = {"backoffLimit": 0, "template": {"spec": pod}}
+    stage.namespace.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "restore"}, "spec": job})
+    ended = stage.namespace.wait_for_job("restore")
+    assert ended["status"]["phase"] == "Succeeded", stage.namespace.kubectl("logs", "job/restore")
+    stage.namespace.kubectl("delete", "job", "restore")
+    sums = checksums(stage, copy)
+    stage.maria.told(f"DROP DATABASE {copy}")
+    return sums
+
+
+def test_scripts_of_a_config_map_run_in_the_tools_image(mariadb_stage: MariaDBStage):
+    mariadb_stage.scripts(*chain(CREATE_ORDERS, ADD_TOTAL, 'op.create_index("ix_total", "orders", ["total"])'))
+    mariadb_stage.apply(checks={"after": {"tables": ["orders"], "columns": ["orders.total"], "integrity": True}})
+    status = mariadb_stage.succeeded()
+    assert status["run"]["appliedRevisions"] == ["r1", "r2", "r3"]
+    assert status["plan"]["statements"] >= 3
+    assert status["backups"][0]["restorable"] is True
+
+
+def test_with_its_pod_killed_in_mid_revision_the_database_is_looked_at_and_what_stays_is_told(at_first: MariaDBStage):
+    """A server that commits every change of a schema keeps the half of it: run again, the revision would meet its own table."""
+    second_release(at_first, CREATE_ORDERS + '\nop.execute("DO SLEEP(60)")')
+    status = at_first.until("MigrationFailed")
+    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look"]
+    assert (status["currentRevisions"], at_first.heads()) == (["r1"], ["r1"])
+    assert "a revision is half applied" in at_first.condition()["message"]
+    assert "orders" in at_first.tables()
+    assert at_first.asleep() == "0"
+
+
+def test_killed_before_it_changed_anything_each_revision_is_applied_once_in_the_end(at_first: MariaDBStage):
+    second_release(at_first, 'op.execute("DO SLEEP(8)")\n' + CREATE_ORDERS)
+    status = at_first.succeeded()
+    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look", "migrate"]
+    assert (status["run"]["appliedRevisions"], at_first.heads()) == (["r2"], ["r2"])
+
+
+@pytest.fixture
+def at_first(mariadb_stage: MariaDBStage) -> MariaDBStage:
+    """The stage at a first release, which undoes what fails."""
+    mariadb_stage.spec["rollback"] = {"onFailure": "Downgrade"}
+    mariadb_stage.scripts(*chain(FIRST))
+    mariadb_stage.apply()
+    mariadb_stage.succeeded()
+    return mariadb_stage
+
+
+def second_release(stage: MariaDBStage, slow: str) -> None:
+    """Give it, and kill its migration's program while it sleeps."""
+    stage.scripts(*chain(FIRST, slow), name="next")
+    stage.spec["migrations"] = {"source": {"configMap": {"name": "next"}}}
+    stage.apply()
+    stage.falls_asleep()
+    kill_the_runner(stage.namespace)
+
+
+def kill_the_runner(namespace: Namespace) -> None:
+    """With the first process of a container the kernel ends all others."""
+    found = ("get", "pods", "--selector", "dbmigration.io/step=migrate", "--sort-by=.metadata.creationTimestamp")
+    pods = namespace.kubectl(*found, "--output", "jsonpath={.items[*].metadata.uid}").split()
+    kill(pods[-1], lambda inmate: inmate.pid_inside == 1 and RUNNER in inmate.command)
