@@ -37,6 +37,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.dump import dump_for
+from dbmigration_runner.engines.restore import is_restored
 from dbmigration_runner.errors import Refusal, RunnerError
 from dbmigration_runner.heartbeat import Heartbeat
 
@@ -126,6 +127,7 @@ def back_up(
     gone.
     """
     order, far = _order(task), far or BackupProgress()
+    _refuse_no_restore(order, engine)
     directory = Path(order.directory)
     with said_of(directory):
         _prepare(directory)
@@ -321,6 +323,15 @@ def _publish(partial: Path, directory: Path, manifest: Manifest) -> None:
             final.unlink()
         remove_left_overs(directory)
         raise
+
+
+def _refuse_no_restore(order: BackupOrder, engine: Engine) -> None:
+    if order.probe_required and not is_restored(engine):
+        raise RunnerError(
+            RunnerReason.BACKUP_NOT_RESTORABLE,
+            f"rollback.onFailure relies on a restore, and this release restores no {engine.name} database: "
+            "set it to Downgrade or None. Nothing was changed.",
+        )
 
 
 def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:

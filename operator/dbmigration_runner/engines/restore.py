@@ -7,6 +7,7 @@ none of its business; nor is where a dump lies: it is given a path.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -110,6 +111,11 @@ class Restore(Protocol):
     def close(self) -> None:
         """Never raises."""
         ...
+
+
+def is_restored(engine: Engine) -> bool:
+    """Does this release know how to put a backup in the place of such a database?"""
+    return importlib.util.find_spec(f"dbmigration_runner.engines.{engine.name}_restore") is not None
 
 
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> Restore:
