@@ -21,6 +21,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.interface import Guest, GuestOrder
 from dbmigration_runner.errors import RunnerError, Stopped
 from dbmigration_runner.events import (
+    Aimed,
     Applied,
     ChildOrder,
     Committed,
@@ -54,6 +55,7 @@ MOST_STATEMENTS = 10_000  # of one revision; one that is repeated on end is one
 class Story:
     """What a child told, and how it ended. Filled while it runs, read afterwards."""
 
+    aimed: Aimed | None = None
     planned: Planned | None = None
     looked: Looked | None = None
     rendered: list[Rendered] = field(default_factory=list)
@@ -272,6 +274,8 @@ class _Child:
         match event:
             case Opened(session=session):
                 story.sessions.append(session)
+            case Aimed():
+                story.aimed = event
             case Planned():
                 story.planned = event
             case Looked():

@@ -21,7 +21,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Finding, PlannedRevision
 from dbmigration_runner.contract.task import Migrations, StepKind, Task
 from dbmigration_runner.errors import Refusal, RunnerError
-from dbmigration_runner.events import Applied, ChildOrder, EventWriter, Finished, Looked, Planned, Started
+from dbmigration_runner.events import Aimed, Applied, ChildOrder, EventWriter, Finished, Looked, Planned, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +155,7 @@ class _Child:
         from dbmigration_runner.checks import descent, faults, graph
 
         faults.load(script)
+        self._tell(Aimed(graph.aim(script, self._migrations.target)))
         self._way = graph.way(script, heads, self._migrations.target, may_go_down=self._task.policy.downgrade)
         findings = tuple(self._findings(migration)) if self._way.pending else ()
         descended = descent.descend(self._way, migration.dialect.name) if self._way.down else descent.Descent()

@@ -39,6 +39,13 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Aimed:
+    """What the task's target means in these scripts, whether or not they know where the database is."""
+
+    target: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Taken:
     """A table, or a column of it, that undoing a revision takes out of the database as it is today."""
 
@@ -136,7 +143,9 @@ class Failed:
     detail: tuple[str, ...] = field(default=())
 
 
-Event = Opened | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Settled | Finished | Failed
+Event = (
+    Opened | Aimed | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Settled | Finished | Failed
+)
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
 

@@ -299,6 +299,7 @@ class HistoryEntry:
     outcome: Annotated[Outcome, Field(description="How it ended.")]
     reason: Annotated[str, Field(max_length=64, description="Why.")]
     image: Annotated[str, Field(max_length=600, description="The image that ran.")] = ""
+    reference: Annotated[str, Field(max_length=600, description="As the spec named it.")] = ""
     start_revisions: Annotated[Revisions, Field(max_length=64, alias="from", description="Heads before.")] = ()
     end_revisions: Annotated[
         Revisions, Field(max_length=64, alias="to", description="Heads after, as read from the database.")

@@ -100,6 +100,7 @@ def _closed(seen: Observed, outcome: Outcome, reason: Reason) -> Status:
         outcome=outcome,
         reason=reason.value,
         image=run.image,
+        reference=run.reference,
         start_revisions=run.start_revisions or (seen.status.plan.start if seen.status.plan else ()),
         end_revisions=seen.status.current_revisions or (),
         started_at=run.started_at,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
+from dbmigration.api.spec import DowngradePolicy
 from dbmigration.api.status import StepState
 from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, only_decision
@@ -18,9 +19,10 @@ from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.when_planned import WHEN_PLANNED
-from dbmigration.lifecycle.tasks import named_image
+from dbmigration.lifecycle.tasks import named_image, pullable
+from dbmigration.lifecycle.telling import heads
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import Outcome
+from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import StepKind
 
 Stage = Callable[[Observed], Observed | Decision]
@@ -40,7 +42,7 @@ def plan(seen: Observed) -> Observed | Decision:
         return only_decision(answer)
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED:
-        return attempts.refused(seen, StepKind.PLAN, result)
+        return _by_the_image_that_knows_both_ends(seen, result) or attempts.refused(seen, StepKind.PLAN, result)
     if result.plan is None or result.database is None:
         return ends.fail(
             seen, Reason.TASK_INVALID, "The plan's result holds no plan: operator and runner are of different releases."
@@ -50,6 +52,28 @@ def plan(seen: Observed) -> Observed | Decision:
         status, fingerprint=result.database.fingerprint, image=answer.image or named_image(seen.spec)
     )
     return replace(seen, status=status)
+
+
+def _by_the_image_that_knows_both_ends(seen: Observed, result: Result) -> Decision | None:
+    """A database ahead of today's image is taken back, where that is wished, by the image that took it there."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    wished = seen.spec.policy.downgrade is DowngradePolicy.ALLOW and bool(run.reference)
+    if not wished or result.reason != RunnerReason.UNKNOWN_REVISION.value:
+        return None
+    if result.target is None or len(result.target) > 1 or not result.heads:
+        return None  # several heads are no target that could be named to another image
+    ends = set(result.heads)
+    image = next(
+        (pullable(entry.image, entry.reference) for entry in seen.status.history if set(entry.end_revisions) == ends),
+        "",
+    )
+    if not image or image == run.reference:
+        return None
+    target = result.target[0] if result.target else "base"
+    status = record.run_changed(seen.status, reference=image, target_revision=target)
+    because = f"{run.reference} does not know {heads(result.heads)}, so {image} is asked, which took the database there"
+    return attempts.start(replace(seen, status=status), StepKind.PLAN, because)
 
 
 def weigh(seen: Observed) -> Observed | Decision:

@@ -110,6 +110,11 @@ def named_image(spec: MigrationSpec) -> str:
     return image.reference if image else ""
 
 
+def pullable(image: str, reference: str) -> str:
+    """How to name an image that ran: by its digest where that was told with a repository, else as the spec did."""
+    return image if "@sha256:" in image and " " not in image else reference
+
+
 def _compare(seen: Observed) -> CompareOrder:
     plan, reference = seen.status.plan, reference_of(seen)
     return CompareOrder(

@@ -96,6 +96,11 @@ def way(script: ScriptDirectory, heads: tuple[str, ...], target: str, *, may_go_
     return _walked(script, heads, pending, down=bool(behind))
 
 
+def aim(script: ScriptDirectory, target: str) -> tuple[str, ...]:
+    """The heads that the target means. Raises Refusal (UnknownTarget, MultipleHeads)."""
+    return () if target == BASE else _resolve(script, target)
+
+
 def steps_of(script: ScriptDirectory, path: Way) -> list[Any]:
     """The path as Alembic executes it."""
     make = MigrationStep.downgrade_from_script if path.down else MigrationStep.upgrade_from_script

@@ -47,7 +47,9 @@ def plan(step: Step) -> Result:
     left = changed(before, after, committed=False)
     error = _error(story)
     if error is not None or told is None:
-        return step.failed(error or _nothing_told(), changed=left, heads=after.heads, catalog=after.catalog)
+        aim = story.aimed.target if story.aimed is not None else None
+        facts = {"changed": left, "heads": after.heads, "catalog": after.catalog, "target": aim}
+        return step.failed(error or _nothing_told(), **facts)
     report = _report(story, told, _losses(step, told))
     if left:
         wrote = Finding("EnvironmentWrites", "env.py changed the schema while it was loaded, before any revision.")

@@ -189,7 +189,7 @@ class Result:
     """One step's whole answer.
 
     `heads` were read from the database after the act (None: could not be read); `catalog` is the fingerprint of its
-    schema at that moment; `changed` tells whether this step left anything behind (None: not known).
+    schema at that moment; `target` is what a plan that failed nevertheless knows of where it should lead; `changed` tells whether this step left anything behind (None: not known).
     """
 
     kind: StepKind
@@ -200,6 +200,7 @@ class Result:
     changed: bool | None = False
     heads: tuple[str, ...] | None = None
     catalog: str | None = None
+    target: tuple[str, ...] | None = None
     database: DatabaseFacts | None = None
     plan: PlanReport | None = None
     backup: BackupReport | None = None

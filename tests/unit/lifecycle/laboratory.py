@@ -69,7 +69,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
 class Laboratory:
     """The whole surroundings. `heads` is the database; `applied` counts how often each revision's effect was made.
 
-    `left` is what downgrades leave behind of the schema.
+    `left` is what downgrades leave behind of the schema; `knows` is how many revisions an image has, all where it is not named.
     """
 
     spec: dict[str, Any] = field(default_factory=manifest)
@@ -79,6 +79,7 @@ class Laboratory:
     heads: tuple[str, ...] = ()
     applied: list[str] = field(default_factory=list)
     left: str = ""
+    knows: dict[str, int] = field(default_factory=dict)
     steps: dict[StepRef, StepView] = field(default_factory=dict)
     tasks: dict[StepRef, Task] = field(default_factory=dict)
     started: list[StepRef] = field(default_factory=list)
@@ -180,7 +181,8 @@ class Laboratory:
             return HISTORY[: HISTORY.index(task.expected.start[0]) + 1] if task.expected.start else ()
         if wanted == "base":
             return ()
-        return HISTORY[: HISTORY.index(wanted) + 1] if wanted in HISTORY else HISTORY
+        known = HISTORY[: self.knows.get(task.migrations.image, len(HISTORY))]
+        return HISTORY[: HISTORY.index(wanted) + 1] if wanted in HISTORY else known
 
     def position(self) -> int:
         return HISTORY.index(self.heads[0]) + 1 if self.heads else 0
@@ -250,6 +252,10 @@ class Laboratory:
         target = self.target(task)
         match task.kind:
             case StepKind.PLAN:
+                assert task.migrations is not None
+                if self.position() > self.knows.get(task.migrations.image, len(HISTORY)):
+                    unknown = RunnerReason.UNKNOWN_REVISION.value
+                    return replace(plain, outcome=Outcome.FAILED, reason=unknown, target=target[-1:])
                 down = self.position() > len(target)
                 if down and not task.policy.downgrade:
                     return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.DOWNGRADE_NOT_ALLOWED.value)

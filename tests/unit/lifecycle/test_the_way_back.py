@@ -176,3 +176,41 @@ def test_the_finalizer_holds_on_the_way_back(half_way):
     half_way.answer()
     half_way.settle()
     assert not half_way.finalizer
+
+
+OLD = {"source": {"image": {"reference": "shop:0.9"}}}
+
+
+def test_a_database_ahead_of_todays_image_is_taken_back_by_the_image_that_took_it_there(ahead):
+    ahead.spec = manifest(migrations=OLD, policy={"downgrade": "Allow"})
+    ahead.knows["shop:0.9"] = 1
+    finish(ahead)
+    assert kinds(ahead)[-4:] == ["plan", "plan", "backup", "downgrade"]
+    first, second, *_ = (task.migrations for ref, task in ahead.tasks.items() if ref.run == 2)
+    assert (first.image, first.target) == ("shop:0.9", "head")
+    assert (second.image, second.target) == ("shop@sha256:1234", "a1")
+    assert (ahead.status.phase, ahead.heads) == (Phase.SUCCEEDED, ("a1",))
+    assert ahead.settle().actions == ()
+
+
+def test_without_the_wish_it_is_refused(ahead):
+    ahead.spec = manifest(migrations=OLD)
+    ahead.knows["shop:0.9"] = 1
+    finish(ahead)
+    assert ready(ahead) == ("False", "UnknownRevision")
+
+
+def test_where_no_image_is_recorded_that_took_it_there_it_is_refused(ahead):
+    ahead.spec = manifest(migrations=OLD, policy={"downgrade": "Allow"})
+    ahead.knows["shop:0.9"] = 1
+    ahead.status = replace(ahead.status, history=())
+    finish(ahead)
+    assert ready(ahead) == ("False", "UnknownRevision")
+
+
+def test_an_image_that_does_not_know_both_ends_either_is_asked_once(ahead):
+    ahead.spec = manifest(migrations=OLD, policy={"downgrade": "Allow"})
+    ahead.knows |= {"shop:0.9": 1, "shop@sha256:1234": 1}
+    finish(ahead)
+    assert kinds(ahead)[-2:] == ["plan", "plan"]
+    assert ready(ahead) == ("False", "UnknownRevision")
