@@ -13,58 +13,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration import __version__
+from dbmigration import __version__, help_texts
 
 if TYPE_CHECKING:
     from dbmigration.local.commands import Options
-
-_EXIT_CODES = """\
-exit codes:
-  0  Succeeded, also where nothing was pending
-  2  the command line or the manifest is not valid; nothing was started
-  3  Failed: somebody must decide; the report says where the database stands
-  4  Cancelled
-  5  interrupted; the run is open, the same command goes on with it
-  6  something outside was not mended within --max-wait, or spec.suspend is set; the run is open
-  7  another process works on the same resource
-  8  RolledBack: the migration failed, and what it had applied was undone and verified
-"""
-
-_RUN = f"""\
-Runs a DatabaseMigration on this machine, as the operator does on a cluster: plan, verified backup, migrate, verify.
-
-The steps are child processes that outlive this one. Ctrl-C stops the running step on the server in good order; the same
-command then goes on where it was, also after a crash of this program or of the machine.
-
-The database's URL is taken from --url-file or from the variable DBMIGRATION_URL. --url shows it to everybody who may list
-this machine's processes, and keeps it in the shell's history.
-
-examples:
-  dbmigration run --filename shop.yaml --project . --backups /var/backups/shop
-  dbmigration run --project . --config alembic.ini --backups ./backups
-  dbmigration run --filename shop.yaml --project . --plan-only --sql
-
-{_EXIT_CODES}"""
-
-_CANCEL = f"""\
-Ends a run on this machine that was interrupted. A migration that has begun is stopped on the server, and the database is
-read. The project and the URL say which run; the other options of `run` may stand, and need not.
-
-{_EXIT_CODES}"""
-
-_STATUS = """\
-Prints how a run stands: on a cluster by NAME, on this machine without it (--project or --filename say which).
-
-On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 8 RolledBack, 6 not at its end or not to be
-read now.
-On this machine it is 0 where there is something to tell, and 2 where nothing was run.
-"""
-
-_WAIT = f"""\
-Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile. Ended by Ctrl-C
-or by --timeout (exit code 6), it leaves the migration as it is.
-
-{_EXIT_CODES}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +49,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    run = _command(commands, "run", _run, "run a migration on this machine", _RUN)
+    run = _command(commands, "run", _run, "run a migration on this machine", help_texts.RUN)
     _add_manifest(run)
     _add_place(run)
     run.add_argument(
@@ -111,7 +63,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     _add_way_back(run)
     _add_json(run, "print the final status, or the plan, as JSON")
 
-    cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", _CANCEL)
+    cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", help_texts.CANCEL)
     _add_manifest(cancel)
     _add_place(cancel)
     _add_commands(cancel.add_argument_group("the way back"))
@@ -122,7 +74,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
         "status",
         _status,
         "print how a run stands: on a cluster by NAME, on this machine without it",
-        _STATUS,
+        help_texts.STATUS,
     )
     _add_name(status, "?")
     _add_manifest(status)
@@ -138,12 +90,34 @@ def command_line(name: str) -> argparse.ArgumentParser:
     _add_json(backups, "print them as JSON")
 
     wait = _command(
-        commands, "wait", _wait, "follow a migration on a cluster until it is Ready, Failed or Cancelled", _WAIT
+        commands,
+        "wait",
+        _wait,
+        "follow a migration on a cluster until it is Ready, Failed or Cancelled",
+        help_texts.WAIT,
     )
     _add_name(wait, None)
     wait.add_argument(
         "--timeout", type=_seconds, default=timedelta(hours=1), metavar="DURATION", help="how long (default: 1h)"
     )
+
+    rollback = _command(
+        commands,
+        "rollback",
+        _rollback,
+        "take a database on a cluster back: write an older targetRevision",
+        help_texts.ROLLBACK,
+    )
+    _add_name(rollback, None)
+    where = rollback.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--steps", type=_steps, metavar="N", help="so many revisions back, as the runs that are remembered tell"
+    )
+    where.add_argument("--to", metavar="REVISION", help="a revision's id, or base")
+    rollback.add_argument(
+        "--allow-downgrade", action="store_true", help="also set policy.downgrade to Allow, where it is not"
+    )
+    rollback.add_argument("--accept-data-loss", action="store_true", help="also set rollback.acceptDataLoss to true")
 
     _command(commands, "crd", _crd, "print the CustomResourceDefinition, for kubectl apply")
     _command(commands, "controller", _controller, "start the operator; configured by its environment")
@@ -272,6 +246,12 @@ def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help=what)
 
 
+def _steps(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of steps")
+    return int(text)
+
+
 def _seconds(text: str) -> timedelta:
     units = {"s": "seconds", "m": "minutes", "h": "hours"}
     number, unit = text[:-1], text[-1:]
@@ -310,6 +290,13 @@ def _wait(options: argparse.Namespace) -> int:
     from dbmigration import watching
 
     return _guarded(lambda: watching.wait(options.resource, options.namespace, options.timeout))
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from dbmigration import wishing
+
+    wish = wishing.Wish(options.to, options.steps, options.allow_downgrade, options.accept_data_loss)
+    return _guarded(lambda: wishing.rollback(options.resource, options.namespace, wish))
 
 
 def _backups(options: argparse.Namespace) -> int:

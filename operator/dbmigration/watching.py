@@ -35,19 +35,19 @@ _PERIOD_SECONDS = 1.0
 
 def wait(name: str, namespace: str | None, timeout: timedelta) -> Exit:
     """Follow a resource until it is Ready or Stalled at its newest generation; WAITING where that takes too long."""
-    return asyncio.run(_wait(name, namespace or _namespace_of_context(), timeout))
+    return asyncio.run(_wait(name, namespace or namespace_of_context(), timeout))
 
 
 def status(name: str, namespace: str | None, *, as_json: bool) -> Exit:
     """Tell how a resource stands, and let the exit code say so too."""
-    return asyncio.run(_status(name, namespace or _namespace_of_context(), as_json=as_json))
+    return asyncio.run(_status(name, namespace or namespace_of_context(), as_json=as_json))
 
 
 async def _wait(name: str, namespace: str, limit: timedelta) -> Exit:
     before, document = Status(), None
     try:
         # The limit is around the gateway: a TimeoutError is an OSError, which would be told there as a fault of the connection.
-        async with asyncio.timeout(limit.total_seconds()), _gateway() as gateway:
+        async with asyncio.timeout(limit.total_seconds()), open_gateway() as gateway:
             while True:
                 document = await _read(gateway, namespace, name)
                 now = Status.parse(document.get("status", {}))
@@ -69,7 +69,7 @@ async def _wait(name: str, namespace: str, limit: timedelta) -> Exit:
 
 async def _status(name: str, namespace: str, *, as_json: bool) -> Exit:
     try:
-        async with _gateway() as gateway:
+        async with open_gateway() as gateway:
             document = await gateway.read_resource(namespace, name)
     except Unavailable as error:
         sys.stderr.write(f"dbmigration: {error}.\n")
@@ -83,7 +83,8 @@ async def _status(name: str, namespace: str, *, as_json: bool) -> Exit:
 
 
 @asynccontextmanager
-async def _gateway() -> AsyncIterator[Gateway]:
+async def open_gateway() -> AsyncIterator[Gateway]:
+    """The calls, with the rights of the caller's kubeconfig. Raises LocalError, and Unavailable as it is."""
     try:
         async with open_client() as api:
             yield Gateway(api, reporter="dbmigration")
@@ -137,7 +138,7 @@ def _tell(document: dict[str, Any]) -> None:
     sys.stdout.write(report(resource, [], logs, None, width) + "\n")
 
 
-def _namespace_of_context() -> str:
+def namespace_of_context() -> str:
     """The namespace that kubectl would use."""
     path = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config").expanduser()
     try:

@@ -80,6 +80,11 @@ class Gateway:
         """The resource as it is now."""
         return await ask(self._api, f"get {names.PLURAL}", "GET", Kind.RESOURCES.path(namespace, name))
 
+    async def patch_spec(self, namespace: str, name: str, version: str, patch: Document) -> Document:
+        """Merge a patch into the spec of exactly this version of the resource; a person's wish, never the operator's."""
+        body = {"metadata": {"resourceVersion": version}, "spec": patch}
+        return await self._write("patch", names.PLURAL, Kind.RESOURCES.path(namespace, name), body)
+
     async def patch_status(self, namespace: str, name: str, version: str, patch: Document) -> Document:
         """Merge a patch into the status of exactly this version of the resource."""
         body = {"metadata": {"resourceVersion": version}, "status": patch}

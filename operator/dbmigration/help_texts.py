@@ -1,0 +1,62 @@
+"""What `dbmigration COMMAND --help` says beside the options. It must not hold anything but words."""
+
+EXIT_CODES = """\
+exit codes:
+  0  Succeeded, also where nothing was pending
+  2  the command line or the manifest is not valid; nothing was started
+  3  Failed: somebody must decide; the report says where the database stands
+  4  Cancelled
+  5  interrupted; the run is open, the same command goes on with it
+  6  something outside was not mended within --max-wait, or spec.suspend is set; the run is open
+  7  another process works on the same resource
+  8  RolledBack: the migration failed, and what it had applied was undone and verified
+"""
+
+RUN = f"""\
+Runs a DatabaseMigration on this machine, as the operator does on a cluster: plan, verified backup, migrate, verify.
+
+The steps are child processes that outlive this one. Ctrl-C stops the running step on the server in good order; the same
+command then goes on where it was, also after a crash of this program or of the machine.
+
+The database's URL is taken from --url-file or from the variable DBMIGRATION_URL. --url shows it to everybody who may list
+this machine's processes, and keeps it in the shell's history.
+
+examples:
+  dbmigration run --filename shop.yaml --project . --backups /var/backups/shop
+  dbmigration run --project . --config alembic.ini --backups ./backups
+  dbmigration run --filename shop.yaml --project . --plan-only --sql
+
+{EXIT_CODES}"""
+
+CANCEL = f"""\
+Ends a run on this machine that was interrupted. A migration that has begun is stopped on the server, and the database is
+read. The project and the URL say which run; the other options of `run` may stand, and need not.
+
+{EXIT_CODES}"""
+
+STATUS = """\
+Prints how a run stands: on a cluster by NAME, on this machine without it (--project or --filename say which).
+
+On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 8 RolledBack, 6 not at its end or not to be
+read now.
+On this machine it is 0 where there is something to tell, and 2 where nothing was run.
+"""
+
+WAIT = f"""\
+Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile. Ended by Ctrl-C
+or by --timeout (exit code 6), it leaves the migration as it is.
+
+{EXIT_CODES}"""
+
+
+ROLLBACK = """\
+Writes an older revision as targetRevision of a DatabaseMigration on a cluster. The operator then does the rest: it plans the
+way down and says what data would go, takes a verified backup, undoes the revisions, reads the database back and compares its
+schema with the one recorded before the upgrade.
+
+--steps is resolved to a revision's id here, once, for a relative step would mean another one tomorrow.
+
+examples:
+  dbmigration rollback shop --steps 1 --allow-downgrade
+  dbmigration rollback shop --to 10c
+"""
