@@ -316,8 +316,7 @@ class ChecksAfter(SpecModel):
         description="A program and its arguments, run in the application's image; it must exit with 0.",
     )
     integrity: bool = Field(
-        default=False,
-        description="Let the engine check itself: invalid indexes on PostgreSQL, tables that cannot be opened on MariaDB, quick_check on SQLite.",
+        default=False, description="Let the engine check itself: invalid indexes, damaged tables or files."
     )
 
 
@@ -332,8 +331,7 @@ class Locks(SpecModel):
     """How much the application may feel of the migration."""
 
     timeout: Duration = Field(
-        default="100ms",
-        description="How long one statement waits for a lock; the application's longest stall. MariaDB knows whole seconds only: rounded up.",
+        default="100ms", description="How long a statement waits for a lock; MariaDB rounds up to whole seconds."
     )
     retry_for: Duration = Field(
         default="10m", description="How long a revision that got no lock is tried again before the step gives up."
