@@ -35,6 +35,7 @@ from dbmigration_runner.events import (
     Settled,
     Started,
     Stayed,
+    Waited,
     read_event,
 )
 from dbmigration_runner.heartbeat import Heartbeat
@@ -63,6 +64,7 @@ class Story:
     applied: list[str] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
     stayed: list[Stayed] = field(default_factory=list)  # statements of the revision that began last
+    waits: int = 0  # statements that did not get a lock in time and were tried again by themselves
     committed: bool = False  # since the last place that the heads answer for
     settled: Seen | None = None  # what was read at the last of those places that others follow
     finished: bool = False
@@ -112,6 +114,7 @@ def run(
         application_name=step.application_name,
         read_only=read_only,
         lock_timeout_milliseconds=step.engine.lock_timeout_of(step.task.locks) if limit_locks else None,
+        retry_for_seconds=step.task.locks.retry_for_seconds if limit_locks else 0,
         proof=lock.proof,
     )
     child = _Child(step, lock, ChildOrder(step.task.to_json(), guests, again), rendering_seconds)
@@ -293,7 +296,7 @@ class _Child:
             case Applied(revision=revision):
                 story.applied.append(revision)
                 say("revision-applied", revision=revision, done=self._done(), of=len(self._whole_way()) or None)
-            case Committed() | Stayed() | Settled():
+            case Committed() | Stayed() | Settled() | Waited():
                 self._note_commit(event)
             case Finished():
                 story.finished = True
@@ -301,9 +304,12 @@ class _Child:
                 story.failed = event
                 say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
 
-    def _note_commit(self, event: Committed | Stayed | Settled) -> None:
+    def _note_commit(self, event: Committed | Stayed | Settled | Waited) -> None:
         story = self.story
         match event:
+            case Waited():
+                story.waits += 1
+                self._step.log.say("lock-timeout", revision=story.failed_revision, statement=event.statement)
             case Committed():
                 story.committed = True
             case Stayed(revision=revision):

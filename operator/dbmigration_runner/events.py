@@ -122,6 +122,13 @@ class Stayed:
 
 
 @dataclass(frozen=True)
+class Waited:
+    """A statement did not get a lock in time, and is tried again by itself: its revision cannot be."""
+
+    statement: str
+
+
+@dataclass(frozen=True)
 class Settled:
     """Whatever ran so far is committed together with its revision: the heads tell it all."""
 
@@ -144,7 +151,7 @@ class Failed:
 
 
 Event = (
-    Opened | Aimed | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Settled | Finished | Failed
+    Opened | Aimed | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Waited | Settled | Finished | Failed
 )
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 

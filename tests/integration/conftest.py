@@ -52,6 +52,13 @@ def mariadb_database(mariadb: MariaDB) -> Iterator[MariaDatabase]:
         yield database
 
 
+@pytest.fixture(params=["database", "mariadb_database"], ids=["postgresql", "mariadb"])
+def each_database(request: pytest.FixtureRequest) -> Database | MariaDatabase:
+    """A fresh database of each server, for claims that hold whichever it is."""
+    found: Database | MariaDatabase = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Any:
     """Make a project: `project("url_in_the_ini", url)`."""

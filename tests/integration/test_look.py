@@ -5,8 +5,8 @@ from __future__ import annotations
 from dbmigration_runner.contract.task import ExpectedPlan
 
 
-def test_a_look_tells_heads_and_schema_and_changes_nothing(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_look_tells_heads_and_schema_and_changes_nothing(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     empty = shop.run("look").result
     migrated = shop.run("migrate").result
@@ -16,14 +16,14 @@ def test_a_look_tells_heads_and_schema_and_changes_nothing(project, database):
     assert looked.catalog != empty.catalog
 
 
-def test_a_look_at_an_empty_database_leaves_no_version_table(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_look_at_an_empty_database_leaves_no_version_table(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.run("look")
-    assert database.tables() == set()
+    assert each_database.tables() == set()
 
 
-def test_a_look_does_not_need_an_environment_that_works(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_look_does_not_need_an_environment_that_works(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     shop.run("migrate")
     (shop.path / "migrations/env.py").write_text("raise RuntimeError('broken')\n")

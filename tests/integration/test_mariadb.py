@@ -166,14 +166,6 @@ def test_the_same_database_by_another_driver_and_address_is_the_same(project, ma
     assert shop.run("migrate").result.heads == ("a3",)
 
 
-def test_an_environment_that_writes_while_loading_is_refused(project, mariadb_database):
-    shop = project("writes_while_loading", mariadb_database.url)
-    shop.three_revisions()
-    result = shop.run("plan").result
-    assert (result.reason, result.changed) == ("PlanWrites", False), result.message
-    assert mariadb_database.tables() == set()
-
-
 def test_a_user_that_may_not_create_is_refused(project, mariadb_database):
     server, name = mariadb_database.server, mariadb_database.name
     with server.superuser() as root:

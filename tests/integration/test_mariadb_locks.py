@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from threading import Thread
 
 import pymysql
 import pytest
@@ -19,6 +20,9 @@ from tests.integration.projects import create, wait_for
 
 QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=4, grace_seconds=1)
 ADD_A_COLUMN = 'op.add_column("t1", sa.Column("x", sa.Integer))'
+AT_THE_TABLE = (
+    "SELECT id FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER TABLE t1%' OR INFO LIKE 'UPDATE t1%'"
+)
 WAITING = "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'Waiting for table metadata lock'"
 
 
@@ -128,7 +132,7 @@ def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(shop, mariad
     with reading(mariadb_database) as reader:
         running = shop.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
         wait_for(lambda: mariadb_database.ask(WAITING))
-        time.sleep(2.5)
+        time.sleep(1.5)
         said(reader, "COMMIT")
     result = running.wait().result
     assert (result.outcome.value, result.heads) == ("Succeeded", ("a2",)), result.message
@@ -158,12 +162,65 @@ def test_a_lock_timeout_after_a_revision_of_the_same_run_is_tried_again_from_the
     with reading(mariadb_database) as reader:
         locks = LockBudget(timeout_milliseconds=100, retry_for_seconds=60)
         running = shop.start("migrate", locks=locks, expected=shop.planned())
-        wait_for(lambda: mariadb_database.ask("SELECT 1 FROM alembic_version WHERE version_num = 'a2'"))
-        time.sleep(2.5)
+        wait_for(lambda: mariadb_database.ask(WAITING))
+        time.sleep(1.5)
         said(reader, "COMMIT")
     result = running.wait().result
     assert (result.outcome.value, result.heads, result.migrate.applied) == ("Succeeded", ("a3",), ("a2", "a3"))
     assert result.migrate.lock_waits >= 1
+
+
+BEHIND_A_COMMIT = {
+    "a change of the schema": (create("half"), ADD_A_COLUMN),
+    "a change of the schema behind a row": ('op.execute("INSERT INTO sales VALUES (NULL)")', ADD_A_COLUMN),
+    "a row": (create("half"), 'op.execute("UPDATE t1 SET id = 7")'),
+    "a change as it is written": (create("half"), 'op.get_bind().exec_driver_sql("ALTER TABLE t1 ADD x int")'),
+}
+
+
+@pytest.mark.parametrize("lines", BEHIND_A_COMMIT.values(), ids=BEHIND_A_COMMIT)
+@pytest.mark.parametrize("driver", ["mysql+pymysql", "mysql+asyncmy"])
+def test_behind_what_is_committed_the_statement_is_tried_again_and_not_the_revision(
+    project, mariadb_database, lines, driver
+):
+    """The revision would be torn for a reader's sake."""
+    environment = "asynchronous" if "async" in driver else "url_in_the_ini"
+    shop = project(environment, mariadb_database.server.url(mariadb_database.name, driver=driver))
+    shop.revision("a1", None, create("t1"), create("sales"))
+    shop.run("migrate")
+    mariadb_database.ask("INSERT INTO t1 VALUES (1)")
+    shop.revision("a2", "a1", *lines)
+    with mariadb_database.server.superuser(mariadb_database.name) as reader:
+        said(reader, "BEGIN")
+        said(reader, "SELECT * FROM t1 FOR UPDATE")
+        running = shop.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=60))
+        wait_for(lambda: mariadb_database.ask(AT_THE_TABLE))
+        time.sleep(1.5)
+        said(reader, "COMMIT")
+    ran = running.wait()
+    assert (ran.result.outcome.value, ran.result.heads) == ("Succeeded", ("a2",)), ran.result.message
+    assert ran.result.migrate.lock_waits >= 1
+    assert ran.events_called("lock-timeout")[0]["statement"].startswith(("ALTER TABLE t1 ADD", "UPDATE t1 SET id = ?"))
+    assert mariadb_database.ask("SELECT count(*) FROM sales") in ([(0,)], [(1,)])
+
+
+def test_a_budget_that_ends_behind_what_is_committed_ends_in_a_torn_revision(shop, mariadb_database):
+    shop.revision("a2", "a1", create("half"), ADD_A_COLUMN)
+    with reading(mariadb_database):
+        result = shop.run("migrate", locks=QUICK).result
+    assert (result.reason, result.migrate.torn, len(result.migrate.ran)) == ("MigrationFailed", True, 1)
+    assert result.migrate.lock_waits >= 1
+
+
+def test_a_stop_between_two_tries_of_a_statement_is_obeyed(shop, mariadb_database):
+    shop.revision("a2", "a1", create("half"), ADD_A_COLUMN)
+    with reading(mariadb_database):
+        running = shop.start("migrate", locks=LockBudget(timeout_milliseconds=100, retry_for_seconds=600))
+        wait_for(lambda: "half" in mariadb_database.tables())
+        time.sleep(2)
+        running.process.send_signal(signal.SIGTERM)
+        result = running.wait(25).result
+    assert (result.reason, result.migrate.torn) == ("MigrationFailed", True), result.message
 
 
 INSERT = "INSERT INTO sales VALUES (NULL)"
@@ -193,7 +250,7 @@ def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(
     shop.revision("a2", "a1", *lines, CHANGE_THE_ROW)
     with changing_a_row(mariadb_database):
         result = shop.run("migrate", locks=QUICK).result
-    assert (result.reason, result.changed, result.migrate.lock_waits) == ("MigrationFailed", True, 0), result.message
+    assert (result.reason, result.changed, result.migrate.torn) == ("MigrationFailed", True, True), result.message
     assert mariadb_database.ask("SELECT count(*) FROM sales") == [(1,)]
 
 
@@ -206,7 +263,7 @@ def test_a_row_that_the_failing_change_of_the_schema_committed_is_not_written_ag
     shop.revision("a2", "a1", line, ADD_A_COLUMN)
     with reading(mariadb_database):
         result = shop.run("migrate", locks=QUICK).result
-    assert (result.reason, result.changed, result.migrate.lock_waits) == ("MigrationFailed", True, 0), result.message
+    assert (result.reason, result.changed, result.migrate.torn) == ("MigrationFailed", True, True), result.message
     assert mariadb_database.ask("SELECT count(*) FROM sales") == [(1,)]
 
 
@@ -236,6 +293,28 @@ def test_a_rolled_back_row_does_not_cost_the_further_tries(shop, mariadb_databas
     with changing_a_row(mariadb_database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed) == ("LockBudgetExhausted", False), result.message
+
+
+def said_until_killed(session, statement):
+    with contextlib.suppress(pymysql.Error):
+        said(session, statement)
+
+
+@pytest.mark.parametrize("kind", ["plan", "migrate"])
+def test_a_table_that_somebody_keeps_to_himself_is_not_waited_for_before_anything_is_begun(
+    shop, mariadb_database, kind
+):
+    """Not even its name is shown to others while it is made."""
+    with mariadb_database.server.superuser(mariadb_database.name) as maker:
+        number = maker.thread_id()
+        making = Thread(target=said_until_killed, args=(maker, f"CREATE TABLE big AS {WORK}"))
+        making.start()
+        wait_for(mariadb_database.at_work)
+        result = shop.run(kind).result
+        mariadb_database.ask(f"KILL {number}")
+        making.join()
+    assert (result.outcome.value, result.reason, result.changed) == ("Failed", "LockHeld", False), result.message
+    assert shop.run(kind).result.outcome.value == "Succeeded"
 
 
 def test_a_lost_lock_session_stops_the_migration(project, mariadb_database):

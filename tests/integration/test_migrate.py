@@ -19,20 +19,20 @@ from tests.integration.postgresql_server import CANARY
 from tests.integration.projects import create
 
 
-def test_every_pending_revision_is_applied_and_told_as_it_happens(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_every_pending_revision_is_applied_and_told_as_it_happens(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     ran = shop.run("migrate", expected=shop.planned())
     assert (ran.code, ran.result.reason) == (0, "Done")
     assert ran.result.migrate.applied == ("a1", "a2", "a3")
     assert ran.result.heads == ("a3",)
     assert ran.result.changed is True
-    assert database.tables() == {"alembic_version", "t1", "t2", "t3"}
+    assert each_database.tables() == {"alembic_version", "t1", "t2", "t3"}
     assert [event["done"] for event in ran.events_called("revision-applied")] == [1, 2, 3]
 
 
-def test_a_second_migration_changes_nothing_and_says_so(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_second_migration_changes_nothing_and_says_so(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     shop.run("migrate")
     result = shop.run("migrate").result
@@ -130,8 +130,8 @@ def test_a_migration_stopped_after_a_revision_that_is_committed_is_only_stopped(
     assert (result.reason, result.heads, result.changed) == ("TimedOut", ("a1",), True)
 
 
-def test_rows_in_an_error_never_leave_the_process(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_rows_in_an_error_never_leave_the_process(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.revision(
         "a1",
         None,
@@ -140,24 +140,24 @@ def test_rows_in_an_error_never_leave_the_process(project, database):
         '    op.get_bind().execute(sa.text("INSERT INTO people (name) VALUES (:name)"), {"name": " ".join(("Grace", "Hopper"))})',
     )
     ran = shop.run("migrate")
-    assert "23505" in ran.result.message
+    assert "23505" in ran.result.message or "1062 Duplicate entry '…'" in ran.result.message
     assert "Grace Hopper" not in ran.text
     assert "Grace Hopper" not in "\n".join(json.dumps(event) for event in ran.events)
 
 
-def test_a_plan_of_other_scripts_is_not_run(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_plan_of_other_scripts_is_not_run(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     expected = shop.planned()
     with (shop.path / "migrations/versions/a2.py").open("a") as file:
         file.write("# slipped in after the approval\n")
     result = shop.run("migrate", expected=expected).result
     assert (result.reason, result.changed) == ("PlanChanged", False)
-    assert database.tables() == set()
+    assert each_database.tables() == set()
 
 
-def test_a_database_that_an_earlier_attempt_took_along_the_plan_is_finished(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_database_that_an_earlier_attempt_took_along_the_plan_is_finished(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     expected = shop.planned()
     assert shop.run("migrate", migrations={"target": "a2"}).code == 0
@@ -166,9 +166,9 @@ def test_a_database_that_an_earlier_attempt_took_along_the_plan_is_finished(proj
     assert (result.outcome.value, result.migrate.applied) == ("Succeeded", ("a3",))
 
 
-def test_a_database_that_somebody_took_along_the_plan_before_the_first_attempt_is_left_alone(project, database):
+def test_a_database_that_somebody_took_along_the_plan_before_the_first_attempt_is_left_alone(project, each_database):
     """The backup was taken before: restoring it would undo what somebody else did."""
-    shop = project("url_in_the_ini", database.url)
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     expected = shop.planned()
     shop.run("migrate", migrations={"target": "a2"})
@@ -201,8 +201,8 @@ def test_a_database_that_somebody_moved_off_the_plan_is_left_alone(project, data
     assert "t3" not in database.tables()
 
 
-def test_a_version_table_that_says_something_else_afterwards_is_not_believed(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_version_table_that_says_something_else_afterwards_is_not_believed(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     with (shop.path / "migrations/env.py").open("a") as file:
         file.write(
@@ -285,8 +285,8 @@ def test_too_little_disk_keeps_a_migration_from_beginning(project, tmp_path):
     assert shop.run("migrate", before=ChecksBefore(min_free_disk_bytes=1 << 60)).result.reason == "DiskSpaceLow"
 
 
-def test_the_password_is_in_no_word_that_the_runner_or_the_application_says(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_the_password_is_in_no_word_that_the_runner_or_the_application_says(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     (shop.path / "migrations/versions/a2.py").write_text(
         (shop.path / "migrations/versions/a2.py")

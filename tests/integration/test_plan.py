@@ -30,8 +30,8 @@ def test_the_sql_of_each_revision_stands_in_the_log(project, database):
     assert "CREATE TABLE t1" in shop.run("plan").events_called("sql")[0]["sql"]
 
 
-def test_a_revision_that_queries_while_it_renders_is_told_apart_from_those_that_do_not(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_revision_that_queries_while_it_renders_is_told_apart_from_those_that_do_not(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.revision("a1", None, create("t1"))
     shop.revision("a2", "a1", 'op.get_bind().execute(sa.text("SELECT 1")).scalar()')
     shop.revision("a3", "a2", create("t3"))
@@ -56,23 +56,23 @@ def test_a_revision_that_never_ends_while_it_renders_costs_the_sql_and_not_the_p
     assert [event["revision"] for event in ran.events_called("sql")] == ["a1"]
 
 
-def test_a_database_at_the_target_has_nothing_pending(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_database_at_the_target_has_nothing_pending(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     assert shop.run("migrate").code == 0
     ran = shop.run("plan")
     assert (ran.result.plan.count, ran.result.plan.start, ran.result.heads) == (0, ("a3",), ("a3",))
 
 
-def test_a_plan_can_end_at_a_revision_before_the_head(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_plan_can_end_at_a_revision_before_the_head(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     plan = shop.run("plan", migrations={"target": "a2"}).result.plan
     assert ([found.id for found in plan.revisions], plan.target) == (["a1", "a2"], ("a2",))
 
 
-def test_a_database_ahead_of_the_image_is_told_by_its_revision(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_database_ahead_of_the_image_is_told_by_its_revision(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     shop.run("migrate")
     (shop.path / "migrations/versions/a3.py").unlink()
@@ -82,8 +82,8 @@ def test_a_database_ahead_of_the_image_is_told_by_its_revision(project, database
     assert result.heads == ("a3",)
 
 
-def test_a_target_behind_the_database_is_refused(project, database):
-    shop = project("url_in_the_ini", database.url)
+def test_a_target_behind_the_database_is_refused(project, each_database):
+    shop = project("url_in_the_ini", each_database.url)
     shop.three_revisions()
     shop.run("migrate")
     assert shop.run("plan", migrations={"target": "a1"}).result.reason == "DowngradeNotAllowed"
@@ -147,13 +147,13 @@ def test_an_environment_that_cannot_be_imported_is_told_by_file_and_line(project
     assert "nosuchmodule" in result.message
 
 
-def test_an_environment_that_writes_while_loading_is_refused(project, database):
-    shop = project("writes_while_loading", database.url)
+def test_an_environment_that_writes_while_loading_is_refused(project, each_database):
+    shop = project("writes_while_loading", each_database.url)
     shop.three_revisions()
     result = shop.run("plan").result
     assert result.reason == "PlanWrites"
     assert result.changed is False
-    assert database.tables() == set()
+    assert each_database.tables() == set()
 
 
 def test_an_environment_that_writes_to_a_file_while_loading_is_refused(project, tmp_path):
@@ -163,8 +163,8 @@ def test_an_environment_that_writes_to_a_file_while_loading_is_refused(project, 
     assert (result.reason, result.changed) == ("PlanWrites", False)
 
 
-def test_an_environment_that_may_write_while_loading_is_reported_to_have_done_so(project, database):
-    shop = project("writes_while_loading", database.url)
+def test_an_environment_that_may_write_while_loading_is_reported_to_have_done_so(project, each_database):
+    shop = project("writes_while_loading", each_database.url)
     shop.three_revisions()
     result = shop.run("plan", policy=Policy(plan_writes=True)).result
     assert result.changed is True

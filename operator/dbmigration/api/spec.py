@@ -331,8 +331,7 @@ class Locks(SpecModel):
     """How much the application may feel of the migration."""
 
     timeout: Duration = Field(
-        default="100ms",
-        description="How long one statement waits for a lock; the application's longest stall. MariaDB knows whole seconds only: rounded up.",
+        default="100ms", description="How long a statement waits for a lock; MariaDB rounds up to whole seconds."
     )
     retry_for: Duration = Field(
         default="10m", description="How long a revision that got no lock is tried again before the step gives up."

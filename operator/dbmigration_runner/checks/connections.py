@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from dbmigration_runner.checks.patience import Patience
+from dbmigration_runner.checks.statements import shown
 from dbmigration_runner.checks.transcript import Transcript
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.messages import sql_error
@@ -22,6 +24,8 @@ from dbmigration_runner.errors import Stopped
 from dbmigration_runner.events import Committed, EventWriter, Opened, Settled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dbmigration_runner.engines.interface import GuestOrder, Guests
 
 INFO_KEY = "dbmigration.adopted"
@@ -40,6 +44,7 @@ class Connections:
         self._revisions_run = False
         self._committed = False
         self._transcript = Transcript(tell)
+        self._patience = Patience(order.retry_for_seconds, tell, self._stopping)
         self.write_refused = False  # a session that may only read was asked to write
 
     def install(self) -> None:
@@ -47,6 +52,8 @@ class Connections:
         event.listen(Engine, "do_connect", self._open)
         event.listen(Engine, "connect", self._connect)
         event.listen(Engine, "before_cursor_execute", self._before_statement)
+        event.listen(Engine, "do_execute", self._execute)
+        event.listen(Engine, "do_execute_no_params", self._execute_as_written)
         event.listen(Engine, "after_cursor_execute", self._after_statement)
         event.listen(Engine, "handle_error", self._failed)
         event.listen(Engine, "begin", self._begin)
@@ -118,6 +125,36 @@ class Connections:
             self._guests.set_lock_timeout(_driver(connection), 0)
         if self._watches(connection) and self._guests.may_commit(statement):
             connection.info[_TRANSACTION_KEY] = self._transaction(connection)
+
+    def _execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        return self._patiently(
+            statement, context, lambda: context.dialect.do_execute(cursor, statement, parameters, context)
+        )
+
+    def _execute_as_written(self, cursor: Any, statement: str, context: Any) -> bool:
+        return self._patiently(
+            statement, context, lambda: context.dialect.do_execute_no_params(cursor, statement, context)
+        )
+
+    def _patiently(self, statement: str, context: Any, execute: Callable[[], None]) -> bool:
+        """False for SQLAlchemy to execute it by itself."""
+        connection = context.root_connection
+        if not self._patience.seconds or not self._watches(connection):
+            return False
+        self._patience.run(
+            execute,
+            lambda: self._may_be_repeated(connection, statement),
+            lambda: shown(statement, name_quote=_name_quote(connection)),
+        )
+        return True
+
+    def _may_be_repeated(self, connection: Any, statement: str) -> bool:
+        """Where nothing of the revision stays it is better tried again as a whole: then nobody is held up meanwhile."""
+        writes_before = self._transcript.has_notes(connection.info)
+        if not self._committed and not writes_before:
+            return False
+        alone = not writes_before and connection.info[INFO_KEY].transactional
+        return self._guests.may_be_repeated(_driver(connection), statement, alone=alone)
 
     def _after_statement(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         del cursor

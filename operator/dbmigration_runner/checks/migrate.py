@@ -41,6 +41,11 @@ class Attempt:
     budget_gone: bool = False
 
     @property
+    def all_lock_waits(self) -> int:
+        """Also those after which only a statement was tried again."""
+        return self.lock_waits + self.story.waits
+
+    @property
     def heads_at_target(self) -> bool:
         """Is the database where it should be, by its version table?"""
         planned = self.story.planned
@@ -181,7 +186,7 @@ def _verified(step: Step, attempt: Attempt) -> Result:
         )
     failed = [check.name for check in checks if not check.passed]
     step.warnings += [f"{check.name}: {check.message}" for check in checks if check.passed and check.message]
-    report = MigrateReport(applied=attempt.applied, lock_waits=attempt.lock_waits, checks=checks)
+    report = MigrateReport(applied=attempt.applied, lock_waits=attempt.all_lock_waits, checks=checks)
     did = "undone" if step.task.kind is StepKind.DOWNGRADE else "applied"
     outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were {did}."
     if failed:
@@ -214,7 +219,7 @@ def _failed(step: Step, attempt: Attempt, reason: RunnerReason, message: str) ->
             failed_revision=attempt.story.failed_revision,
             torn=is_torn,
             error=message,
-            lock_waits=attempt.lock_waits,
+            lock_waits=attempt.all_lock_waits,
             ran=torn.reported(ran),
         ),
     )

@@ -43,6 +43,10 @@ class Transcript:
         elif len(notes) < MOST:
             notes.append(_Note(self.revision, line))
 
+    def has_notes(self, info: dict[str, Any]) -> bool:
+        """Did anything run in the transaction that is open?"""
+        return bool(info.get(KEY))
+
     def committed(self, info: dict[str, Any]) -> None:
         """All that ran in the transaction stays."""
         for note in info.pop(KEY, ()):

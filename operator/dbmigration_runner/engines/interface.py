@@ -143,6 +143,13 @@ class Guests(Protocol):
         """A statement that must not get our lock timeout."""
         ...
 
+    def may_be_repeated(self, connection: Any, statement: str, *, alone: bool) -> bool:
+        """Did it leave nothing, not even its transaction changed, when it did not get a lock in time?
+
+        `alone`: nothing was written before it in its transaction, so that nobody is held up while it is waited.
+        """
+        ...
+
     def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
         """0 = none."""
         ...
@@ -166,6 +173,7 @@ class GuestOrder:
     application_name: str
     read_only: bool
     lock_timeout_milliseconds: int | None = None
+    retry_for_seconds: int = 0  # how long a statement that cannot be undone with its revision is tried again
     proof: dict[str, str] = field(default_factory=dict)
 
 

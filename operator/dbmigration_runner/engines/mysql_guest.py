@@ -36,6 +36,7 @@ _NEVER_COMMITS = frozenset(
 )
 # Changes of a schema: done whole or not at all, but for what ran before them.
 _OF_THE_SCHEMA = frozenset(("ALTER", "CREATE", "DROP", "RENAME", "TRUNCATE"))
+_OF_ROWS = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
 _SETS_A_VARIABLE = re.compile(r"SET\s+(?!STATEMENT\b)(?!.*\bautocommit\b)", re.IGNORECASE | re.DOTALL)
 # A stored function may write, a sequence moves, and INTO leads to a file.
 _MAY_CALL = re.compile(r"\(|\bINTO\b|\bNEXT\b", re.IGNORECASE)
@@ -73,7 +74,7 @@ class MySQLGuests:
             if order.read_only:
                 _run(connection, "SET SESSION TRANSACTION READ ONLY")
             else:
-                transactional = not _row(connection, f"SELECT count(*) {_UNTRANSACTIONAL}")[0]
+                transactional = _is_transactional(connection)
                 self.begins(connection)
             connection.commit()
         except BaseException:
@@ -154,6 +155,16 @@ class MySQLGuests:
         del statement
         return False
 
+    def may_be_repeated(self, connection: Any, statement: str, *, alone: bool) -> bool:
+        """See interface.Guests. A change of the schema begins by committing: it is always alone."""
+        text = _bare(statement)
+        if ";" in text:
+            return False
+        word = _first_word(text)
+        if word in _OF_THE_SCHEMA:
+            return True
+        return alone and word in _OF_ROWS and not _row(connection, "SELECT @@innodb_rollback_on_timeout")[0]
+
     def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
         """See interface.Guests. Whole seconds: see `MySQL.lock_timeout_of`."""
         seconds = f"{-(-milliseconds // 1000):d}" if milliseconds else "DEFAULT"
@@ -162,6 +173,14 @@ class MySQLGuests:
     def _has_written(self, connection: Any) -> bool:
         """Since `begins`: rows that were written and rolled back count too."""
         return _counted(connection) > int(_row(connection, "SELECT @dbmigration_counted")[0] or 0)
+
+
+def _is_transactional(connection: Any) -> bool:
+    """Has the database no table that knows no transactions? Where somebody keeps a table to himself, nobody can tell."""
+    try:
+        return not _row(connection, f"SELECT count(*) {_UNTRANSACTIONAL}")[0]
+    except Exception:  # noqa: BLE001  # each driver has its own class for a lock that was not to be had
+        return False
 
 
 def _take_a_place(connection: Any, names: tuple[str, ...]) -> None:

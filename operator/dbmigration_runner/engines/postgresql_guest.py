@@ -153,6 +153,11 @@ class PostgreSQLGuests:
         """See interface.Guests."""
         return _CONCURRENTLY.search(statement) is not None
 
+    def may_be_repeated(self, connection: Any, statement: str, *, alone: bool) -> bool:
+        """After an error nothing but the end of its transaction is accepted: the revision is tried again, not the statement."""
+        del connection, statement, alone
+        return False
+
     def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
         """See interface.Guests."""
         _value(connection, f"SELECT pg_catalog.set_config('lock_timeout', '{milliseconds:d}ms', false)")

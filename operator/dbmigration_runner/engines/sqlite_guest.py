@@ -83,6 +83,11 @@ class SQLiteGuests:
         del statement
         return False
 
+    def may_be_repeated(self, connection: Any, statement: str, *, alone: bool) -> bool:
+        """There is no lock budget: it waits as long as the application wants it to."""
+        del connection, statement, alone
+        return False
+
     def set_lock_timeout(self, connection: Any, milliseconds: int) -> None:
         """See interface.Guests."""
         _rows(connection, f"PRAGMA busy_timeout = {milliseconds:d}")
