@@ -68,7 +68,8 @@ class Settings:
     """KUBECONFIG: a file to reach the cluster from outside; not set inside of it, where the service account is used."""
 
     pace: Pace = field(default_factory=Pace)
-    """DBMIGRATION_FIRST_RETRY, DBMIGRATION_LONGEST_RETRY, DBMIGRATION_START_GRACE: seconds; tests are less patient."""
+    """DBMIGRATION_FIRST_RETRY, DBMIGRATION_LONGEST_RETRY, DBMIGRATION_START_GRACE, DBMIGRATION_DRAIN_PATIENCE: seconds; tests
+    are less patient."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -79,6 +80,7 @@ class Settings:
             first_retry=given.read("DBMIGRATION_FIRST_RETRY", _seconds, default.pace.first_retry),
             longest_retry=given.read("DBMIGRATION_LONGEST_RETRY", _seconds, default.pace.longest_retry),
             start_grace=given.read("DBMIGRATION_START_GRACE", _seconds, default.pace.start_grace),
+            drain_patience=given.read("DBMIGRATION_DRAIN_PATIENCE", _seconds, default.pace.drain_patience),
         )
         return cls(
             watch_namespaces=given.read("DBMIGRATION_WATCH_NAMESPACES", _names, ()),

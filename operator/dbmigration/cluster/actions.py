@@ -157,8 +157,9 @@ class Actions:
         """An Event that is lost is no reason to stop: the status says the same."""
         resource = self._resource
         self._events += 1
-        # What is told of one version is told once, whoever tells it.
-        name = f"{resource.key.name[:200].rstrip('-.')}.{resource.version:016x}.{self._events}"
+        # What is told of one version is told once, whoever tells it; another reason is another thing to tell.
+        reason = told.reason.value.lower()
+        name = f"{resource.key.name[:190].rstrip('-.')}.{resource.version:016x}.{reason}.{self._events}"
         regarding = {
             **resource.reference,
             "namespace": resource.key.namespace,

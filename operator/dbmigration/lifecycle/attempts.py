@@ -32,7 +32,6 @@ PHASES = {
     StepKind.DOWNGRADE: (Phase.MIGRATING, Reason.DOWNGRADING, "Undoing revisions and verifying the result."),
     StepKind.RESTORE: (Phase.RESTORING, Reason.RESTORING, "Restoring the backup in the place of the database."),
     StepKind.COMPARE: (Phase.MIGRATING, Reason.COMPARING, "Comparing the schema with the one before the upgrade."),
-    StepKind.RESTORE: (Phase.ROLLING_BACK, Reason.RESTORING, "Restoring the backup beside the database."),
     StepKind.LOOK: (Phase.MIGRATING, Reason.LOOKING, "A step was lost; reading what the database really is."),
 }
 

@@ -188,9 +188,35 @@ def _leave(seen: Observed) -> Decision:
     step = seen.latest(seen.work) if seen.open_run else None
     if not seen.has_finalizer:
         return Decision(seen.status)
-    if step is not None and step.state is StepState.STARTED and not isinstance(seen.view(step), Absent | Ended | Gone):
-        return Decision(seen.status)
-    return draining.resume(seen) or draining.resumed(seen, Decision(seen.status, (RemoveFinalizer(),)))
+    if step is not None and _must_come_to_its_end(seen, step):
+        decision = _go_on(seen) if step.name == StepKind.RESTORE.value else Decision(seen.status)
+        if not _ends_the_run(seen, decision):
+            return draining.hold_down(seen, decision)
+    decision = draining.resume(seen) or draining.resumed(seen, Decision(seen.status, (RemoveFinalizer(),)))
+    return replace(decision, actions=(*_withdrawn(seen), *decision.actions))
+
+
+def _must_come_to_its_end(seen: Observed, step: Step) -> bool:
+    """It works; or it was a restore that was lost, which may have left the database closed, and nobody else would open it."""
+    view = seen.view(step)
+    if step.name != StepKind.RESTORE.value:
+        return step.state is StepState.STARTED and not isinstance(view, Absent | Ended | Gone)
+    if step.state not in {StepState.STARTED, StepState.LOST} or isinstance(view, Ended):
+        return False
+    return seen.status.phase is not Phase.RESUMING and not _withdrawn(seen)
+
+
+def _withdrawn(seen: Observed) -> tuple[Action, ...]:
+    """A restore's or a look's Pod that nobody takes: a namespace that is being deleted must not wait for it, nor may it come later."""
+    if seen.open_run is None or seen.work is not StepKind.RESTORE:
+        return ()
+    return tuple(
+        StopStep(_ref(seen, step))
+        for step in seen.status.steps
+        if step.state is StepState.STARTED
+        and isinstance(view := seen.view(step), Waiting)
+        and view.reason is Reason.POD_REJECTED
+    )
 
 
 def _waits_for_turn(seen: Observed) -> bool:

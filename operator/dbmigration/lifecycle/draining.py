@@ -13,7 +13,7 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Drain, DrainedWorkload, Phase, Status
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
-from dbmigration.lifecycle.observed import Observed, WorkloadRef
+from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
 from dbmigration.lifecycle.telling import news, standing
 
 
@@ -46,7 +46,7 @@ def drain(seen: Observed) -> Observed | Decision:
     pods = ", ".join(f"{view.pods} of {ref}" for ref, view in left.items() if view.pods)
     message = f"Pods are still there: {pods}." if pods else "Scaling to zero."
     decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, message)
-    return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))
+    return replace(decision, actions=(*_contested(seen, drained), *decision.actions))
 
 
 def hold_down(seen: Observed, decision: Decision) -> Decision:
@@ -54,15 +54,9 @@ def hold_down(seen: Observed, decision: Decision) -> Decision:
     drained = seen.status.drain
     if drained is None or drained.drained_at is None or drained.resumed_at is not None:
         return decision
-    risen = {ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas}
-    if not risen:
-        return decision
-    who = "; ".join(
-        f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody who is not told'}"
-        for ref, view in risen.items()
-    )
-    told = Emit(Reason.DRAIN_CONTESTED, f"{who}. It is scaled to zero again; pause whoever does that.", warning=True)
-    return replace(decision, actions=(told, *_held_down(seen, drained), *decision.actions))
+    look = seen.now + seen.pace.look_at_workloads  # they are not watched
+    wake = min(decision.wake_at or look, look)
+    return replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
 
 
 def resume(seen: Observed) -> Decision | None:
@@ -74,7 +68,9 @@ def resume(seen: Observed) -> Decision | None:
         scale = tuple(
             Scale(ref, before)
             for ref, before in _named(drained).items()
-            if (view := seen.workloads.get(ref)) is not None and view.replicas != before
+            if (view := seen.workloads.get(ref)) is not None
+            and view.replicas != before
+            and not _is_anothers(seen, view)
         )
         if scale:
             decision = _rest(
@@ -154,6 +150,24 @@ def _begin(seen: Observed, drained: Drain) -> Decision:
 
 def _held_down(seen: Observed, drained: Drain) -> tuple[Scale, ...]:
     return tuple(Scale(ref, 0) for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas)
+
+
+def _contested(seen: Observed, drained: Drain) -> tuple[Action, ...]:
+    """Who scaled something back, for an Event, and zero for it."""
+    risen = {ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas}
+    if not risen:
+        return ()
+    who = "; ".join(
+        f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody who is not told'}"
+        for ref, view in risen.items()
+    )
+    told = Emit(Reason.DRAIN_CONTESTED, f"{who}. It is scaled to zero again; pause whoever does that.", warning=True)
+    return (told, *_held_down(seen, drained))
+
+
+def _is_anothers(seen: Observed, view: WorkloadView) -> bool:
+    """It got its replicas back before, and somebody gave it others since: an autoscaler, say. That is no longer fought."""
+    return seen.status.phase is Phase.RESUMING and view.replicas > 0 and bool(view.scaled_by)
 
 
 def _named(drained: Drain) -> dict[WorkloadRef, int]:

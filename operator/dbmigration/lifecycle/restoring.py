@@ -53,9 +53,26 @@ def _again(seen: Observed, words: str = "") -> Decision:
         1 for step in seen.status.steps if step.name == StepKind.RESTORE.value and step.state is StepState.LOST
     )
     if losses >= _LOST_RESTORES:
-        message = f"The restore step was lost {losses} times; look at the memory limits and the nodes."
-        return ends.fail(seen, Reason.STEP_LOST, message)
+        return _look(seen, f"The restore step was lost {losses} times; look at the memory limits and the nodes.")
     return attempts.start(seen, StepKind.RESTORE, words)
+
+
+def _look(seen: Observed, message: str) -> Decision:
+    """The last one may have left the database closed to everybody: whoever reads it next opens it first."""
+    lost, step = seen.latest(StepKind.RESTORE), seen.latest(StepKind.LOOK)
+    assert lost is not None  # noqa: S101  # only such a step is looked after
+    if step is None or (lost.finished_at is not None and step.started_at < lost.finished_at):
+        return attempts.start(seen, StepKind.LOOK)
+    if _time_is_up(seen):
+        return ends.fail(seen, Reason.STEP_LOST, f"{message} What the database is could not be read either.")
+    if step.state is not StepState.STARTED:
+        return attempts.again(seen, StepKind.LOOK)
+    answer = attempts.follow(seen, step)
+    if not isinstance(answer, Answer):
+        return attempts.only_decision(answer)
+    if answer.result.heads is None:
+        return attempts.refused(answer.seen, StepKind.LOOK, answer.result)
+    return ends.fail(answer.seen, Reason.STEP_LOST, message)
 
 
 def _judge(seen: Observed, result: Result) -> Observed | Decision:

@@ -43,7 +43,7 @@ def time_limit(seen: Observed, kind: StepKind) -> timedelta:
     match kind:
         case StepKind.PLAN | StepKind.LOOK | StepKind.COMPARE:
             return duration(limits.plan)
-        case StepKind.BACKUP | StepKind.RESTORE:
+        case StepKind.BACKUP:
             return duration(limits.backup)
         case StepKind.MIGRATE:
             return duration(limits.migrate)

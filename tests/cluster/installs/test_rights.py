@@ -8,8 +8,10 @@ from dbmigration.lifecycle.workload_names import job_name
 from dbmigration_runner.contract.task import StepKind
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.audit import Asked
+from tests.cluster.embedded import catalog
 from tests.cluster.installation import ACCOUNT, NAME, RELEASE, SYSTEM, at_rest, helm
 from tests.cluster.operator.history import CREATE_ORDERS, FAIL, chain
+from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.stage import Stage
 from tests.packaging.rendered import rights
 
@@ -63,14 +65,25 @@ def test_every_right_is_used_and_none_is_missed(cluster: Cluster, operator: Name
     stage.namespace.kubectl("delete", "dbm/shop", "--wait=false")
     eventually(lambda: not stage.namespace.kubectl("get", "dbm,jobs", "--output", "name"), "The end of it all")
 
-    # A failure, and a wish to try again.
+    # A failure whose backup is restored with both kinds of workloads drained, and a wish to try again.
     stage.scripts(*chain("pass", FAIL), name="broken")
     stage.psql("DROP TABLE IF EXISTS orders, alembic_version")
     stage.secret()
-    stage.apply("broken", migrations={"source": {"configMap": {"name": "broken"}}})
-    stage.until("MigrationFailed", "broken")
+    image = cluster.image(catalog.TOOLS)
+    idlers = [Idler(stage.namespace, image, f"a-{kind.lower()}", kind) for kind in ("Deployment", "StatefulSet")]
+    for idler in idlers:
+        idler.start()
+    stage.apply(
+        "broken",
+        migrations={"source": {"configMap": {"name": "broken"}}},
+        rollback={"onFailure": "Restore", "acceptDataLoss": True},
+        drain={"workloads": [idler.drain for idler in idlers]},
+    )
+    stage.until("RolledBack", "broken", timeout=180)
+    assert [idler.size[0] for idler in idlers] == [1, 1]
     stage.namespace.kubectl("annotate", "dbm/broken", "dbmigration.io/retry=again")
-    stage.until("MigrationFailed", "broken")
+    eventually(lambda: stage.status("broken")["run"]["number"] == 2, "The second run")
+    stage.until("RolledBack", "broken", timeout=180)
 
     asked = asked_since(cluster, begin)
     assert {request for request in asked if not request.allowed} == set()

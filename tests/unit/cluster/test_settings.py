@@ -29,6 +29,7 @@ def test_everything_can_be_set():
             "DBMIGRATION_LOG_FORMAT": "json",
             "DBMIGRATION_MAX_RUNS": "3",
             "DBMIGRATION_FIRST_RETRY": "0.5",
+            "DBMIGRATION_DRAIN_PATIENCE": "90",
         }
     )
 
@@ -38,6 +39,7 @@ def test_everything_can_be_set():
     assert read.log_format is LogFormat.JSON
     assert read.max_runs == 3
     assert read.pace.first_retry == timedelta(seconds=0.5)
+    assert read.pace.drain_patience == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(

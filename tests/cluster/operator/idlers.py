@@ -1,0 +1,87 @@
+"""Workloads for a drain that write nothing: Deployments and StatefulSets whose Pods sleep, and some that are slow to come or to go.
+
+Must not know the operator.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tests.cluster.access import Namespace, eventually
+
+_POLITE = "exec sleep 3600"
+_DEAF = "trap '' TERM; while true; do sleep 1; done"
+
+
+@dataclass(frozen=True, slots=True)
+class Idler:
+    """One of them. Deaf Pods ignore SIGTERM and stay for the whole grace period; late ones are ready after `ready_after` seconds."""
+
+    namespace: Namespace
+    image: str
+    name: str = "idler"
+    kind: str = "Deployment"
+    replicas: int = 1
+    deaf: bool = False
+    grace_seconds: int = 1
+    ready_after: int = 0
+
+    @property
+    def drain(self) -> dict[str, str]:
+        """Its entry in spec.drain.workloads."""
+        return {"kind": self.kind, "name": self.name}
+
+    def start(self) -> None:
+        """Bring it up, and wait until all its Pods are ready."""
+        container = {
+            "name": "idler",
+            "image": self.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sh", "-c", _DEAF if self.deaf else _POLITE],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        if self.ready_after:
+            probe = {"exec": {"command": ["true"]}, "initialDelaySeconds": self.ready_after, "periodSeconds": 1}
+            container["readinessProbe"] = probe
+        self.namespace.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": self.kind,
+                "metadata": {"name": self.name},
+                "spec": {
+                    "replicas": self.replicas,
+                    "selector": {"matchLabels": {"app": self.name}},
+                    **({"serviceName": self.name} if self.kind == "StatefulSet" else {}),
+                    "template": {
+                        "metadata": {"labels": {"app": self.name}},
+                        "spec": {
+                            "containers": [container],
+                            "terminationGracePeriodSeconds": self.grace_seconds,
+                            "securityContext": {
+                                "runAsNonRoot": True,
+                                "runAsUser": 65532,
+                                "seccompProfile": {"type": "RuntimeDefault"},
+                            },
+                        },
+                    },
+                },
+            }
+        )
+        eventually(lambda: self.size == (self.replicas, self.replicas), f"The Pods of {self.name}", timeout=90)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Replicas wanted, and ready."""
+        document = self.namespace.get(self.kind, self.name)
+        return document["spec"]["replicas"], document.get("status", {}).get("readyReplicas", 0)
+
+    def scale(self, replicas: int, manager: str) -> None:
+        """Somebody gives it so many replicas, under that name, by its scale, as an autoscaler or `kubectl scale` do."""
+        patch = json.dumps({"spec": {"replicas": replicas}})
+        given = ("--subresource=scale", f"--field-manager={manager}", "--type=merge", "--patch", patch)
+        self.namespace.kubectl("patch", self.kind, self.name, *given)
+
+    def delete(self) -> None:
+        """Gone for good, with its Pods."""
+        self.namespace.kubectl("delete", self.kind, self.name, "--wait=false")

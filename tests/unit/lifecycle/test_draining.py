@@ -1,0 +1,248 @@
+"""Draining, contests and resuming, claim by claim; and that no loss of a restore leaves anybody shut out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import Outcome, Phase
+from dbmigration.lifecycle.observed import Waiting, WorkloadRef, WorkloadView
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import MigrateReport
+from dbmigration_runner.contract.task import StepKind
+from tests.unit.lifecycle.laboratory import Laboratory, manifest
+
+WEB, STORE = WorkloadRef("Deployment", "shop-web"), WorkloadRef("StatefulSet", "shop-store")
+SPEC = manifest(
+    rollback={"onFailure": "Restore"},
+    drain={"workloads": [{"kind": ref.kind, "name": ref.name} for ref in (WEB, STORE)]},
+)
+
+
+def tick(lab: Laboratory, seconds: int = 2) -> None:
+    lab.now += timedelta(seconds=seconds)
+    lab.turn()
+
+
+def told(lab: Laboratory, reason: Reason) -> list[str]:
+    return [event.message for event in lab.events if event.reason is reason]
+
+
+def rise(lab: Laboratory, ref: WorkloadRef, replicas: int, who: str) -> None:
+    lab.workloads[ref] = replace(lab.workloads[ref], replicas=replicas, scaled_by=who)
+
+
+def sizes(lab: Laboratory) -> tuple[int, ...]:
+    return tuple(lab.workloads[ref].replicas for ref in (WEB, STORE) if ref in lab.workloads)
+
+
+@pytest.fixture
+def failed(lab: Laboratory) -> Laboratory:
+    """The migration has just failed half-way; its backup is to be restored."""
+    lab.spec = SPEC
+    lab.workloads = {WEB: WorkloadView(2, 2, 2), STORE: WorkloadView(1, 1, 1)}
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    lab.apply(lab.tasks[lab.running], 1)
+    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
+    return lab
+
+
+@pytest.fixture
+def draining(failed: Laboratory) -> Laboratory:
+    """Scaled to zero; the Pods are still there."""
+    failed.turn()
+    tick(failed)
+    return failed
+
+
+@pytest.fixture
+def restoring(draining: Laboratory) -> Laboratory:
+    """The restore is at work."""
+    draining.pods_follow()
+    tick(draining)
+    assert draining.running is not None
+    return draining
+
+
+def finish(lab: Laboratory) -> None:
+    for _ in range(12):
+        if lab.running is not None:
+            lab.answer()
+        tick(lab)
+        lab.pods_follow()
+
+
+def test_what_each_had_is_written_down_before_any_is_scaled(failed):
+    failed.turn()
+    assert [known.replicas for known in failed.status.drain.workloads] == [None, None]
+    assert sizes(failed) == (2, 1)
+    tick(failed)
+    assert [known.replicas for known in failed.status.drain.workloads] == [2, 1]
+    assert sizes(failed) == (0, 0)
+    assert failed.finalizer
+
+
+def test_pods_that_stay_are_waited_for_and_named(draining):
+    draining.workloads[WEB] = replace(draining.workloads[WEB], pods=1)
+    draining.workloads[STORE] = replace(draining.workloads[STORE], pods=0)
+    for _ in range(5):
+        tick(draining)
+    assert draining.running is None
+    assert draining.status.conditions[0].message == "Pods are still there: 1 of Deployment shop-web."
+
+
+def test_a_workload_that_is_gone_is_drained(draining):
+    del draining.workloads[STORE]
+    draining.pods_follow()
+    tick(draining)
+    assert draining.running.kind is StepKind.RESTORE
+    finish(draining)
+    assert (draining.status.phase, sizes(draining)) == (Phase.ROLLED_BACK, (2,))
+
+
+@pytest.mark.parametrize("stage", ["draining", "restoring"])
+def test_whoever_scales_it_back_is_named_and_undone(stage, request):
+    lab = request.getfixturevalue(stage)
+    rise(lab, WEB, 2, "kube-controller-manager")
+    tick(lab)
+    assert sizes(lab) == (0, 0)
+    (message,) = told(lab, Reason.DRAIN_CONTESTED)
+    assert "Deployment shop-web" in message
+    assert "kube-controller-manager" in message
+
+
+@pytest.mark.parametrize("pause", ["at work", "refused"])
+def test_while_it_is_drained_it_is_looked_at_again_and_again(restoring, pause):
+    if pause == "refused":
+        restoring.fail(RunnerReason.DATABASE_UNREACHABLE)
+    tick(restoring)
+    wake = restoring.turn().wake_at
+    assert wake <= restoring.now + restoring.observe().pace.look_at_workloads
+
+
+def test_a_drain_that_somebody_contests_for_too_long_is_given_up(draining):
+    for _ in range(400):
+        rise(draining, WEB, 2, "argocd-controller")
+        tick(draining)
+        if draining.status.phase is not Phase.DRAINING:
+            break
+    finish(draining)
+    assert (draining.status.phase, draining.status.conditions[0].reason) == (Phase.FAILED, "DrainContested")
+    assert "argocd-controller" in draining.status.conditions[0].message
+    assert (sizes(draining), draining.status.drain, draining.finalizer) == ((2, 1), None, False)
+
+
+def test_an_autoscaler_that_wants_another_number_does_not_hold_up_the_end(restoring):
+    restoring.answer()
+    for _ in range(6):
+        tick(restoring)
+        restoring.pods_follow()
+        rise(restoring, WEB, 3, "kube-controller-manager")
+    assert (restoring.status.phase, restoring.status.drain) == (Phase.ROLLED_BACK, None)
+    assert sizes(restoring) == (3, 1)
+
+
+def test_replicas_that_a_killed_operator_did_not_give_back_are_given_back(restoring):
+    restoring.answer()
+    tick(restoring)
+    assert restoring.status.phase is Phase.RESUMING
+    for ref in (WEB, STORE):
+        rise(restoring, ref, 0, "")
+    finish(restoring)
+    assert (restoring.status.phase, sizes(restoring)) == (Phase.ROLLED_BACK, (2, 1))
+
+
+def test_pods_that_do_not_become_ready_end_the_run_and_are_told(restoring):
+    restoring.answer()
+    tick(restoring)
+    tick(restoring)
+    tick(restoring, 600)
+    assert restoring.status.phase is Phase.ROLLED_BACK
+    assert told(restoring, Reason.WORKLOADS_NOT_READY)
+
+
+@pytest.mark.parametrize("stage", ["draining", "restoring"])
+def test_neither_suspend_nor_cancel_nor_an_edit_stops_an_emergency(stage, request):
+    lab = request.getfixturevalue(stage)
+    lab.cancel = "now"
+    lab.spec = manifest(suspend=True, migrations={"source": {"image": {"reference": "shop:2"}}})
+    lab.generation = 2
+    tick(lab)
+    lab.pods_follow()
+    finish(lab)
+    assert lab.status.history[0].outcome is Outcome.ROLLED_BACK
+    assert (sizes(lab), lab.heads, lab.status.drain) == ((2, 1), (), None)
+
+
+@pytest.mark.parametrize("stage", ["draining", "restoring"])
+def test_deleted_in_an_emergency_it_goes_with_all_replicas_back(stage, request):
+    lab = request.getfixturevalue(stage)
+    lab.deleting = True
+    for _ in range(3):
+        tick(lab)
+        assert lab.finalizer
+        assert sizes(lab) == ((0, 0) if stage == "restoring" else (2, 1))
+        if stage == "draining":
+            break
+    finish(lab)
+    assert not lab.finalizer
+    assert sizes(lab) == (2, 1)
+
+
+def test_deleted_while_it_restores_it_is_held_down_still(restoring):
+    restoring.deleting = True
+    rise(restoring, WEB, 2, "kubectl")
+    tick(restoring)
+    assert sizes(restoring) == (0, 0)
+
+
+def test_a_restore_that_is_lost_while_the_resource_goes_is_gone_on_with(restoring):
+    """Its Pod may have left the database closed to everybody, and nobody else would open it."""
+    restoring.deleting = True
+    restoring.lose()
+    tick(restoring)
+    assert restoring.running.attempt == 2
+    assert restoring.finalizer
+    finish(restoring)
+    assert not restoring.finalizer
+    assert (sizes(restoring), restoring.heads) == ((2, 1), ())
+
+
+def test_a_namespace_that_goes_is_not_held_up_by_a_job_that_it_does_not_take(restoring):
+    restoring.deleting = True
+    restoring.lose()
+    tick(restoring)
+    restoring.steps[restoring.started[-1]] = Waiting(Reason.POD_REJECTED, "the namespace is being terminated")
+    finish(restoring)
+    assert not restoring.finalizer
+    assert sizes(restoring) == (2, 1)
+
+
+def test_after_the_last_lost_restore_the_database_is_looked_at_which_opens_it(restoring):
+    for _ in range(3):
+        assert restoring.running.kind is StepKind.RESTORE
+        restoring.lose()
+        tick(restoring)
+    assert restoring.running.kind is StepKind.LOOK
+    finish(restoring)
+    assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RollbackFailed")
+    assert "lost 3 times" in restoring.status.conditions[0].message
+    assert (sizes(restoring), restoring.status.drain) == ((2, 1), None)
+
+
+def test_a_look_that_cannot_be_had_does_not_keep_the_application_away_for_ever(restoring):
+    for _ in range(3):
+        restoring.lose()
+        tick(restoring)
+    for _ in range(60):
+        if restoring.running is not None:
+            restoring.fail(RunnerReason.DATABASE_UNREACHABLE, heads=None)
+        tick(restoring, 600)
+        restoring.pods_follow()
+    assert (restoring.status.phase, sizes(restoring)) == (Phase.FAILED, (2, 1))
