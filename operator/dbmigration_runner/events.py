@@ -151,7 +151,19 @@ class Failed:
 
 
 Event = (
-    Opened | Aimed | Planned | Looked | Rendered | Started | Applied | Committed | Stayed | Waited | Settled | Finished | Failed
+    Opened
+    | Aimed
+    | Planned
+    | Looked
+    | Rendered
+    | Started
+    | Applied
+    | Committed
+    | Stayed
+    | Waited
+    | Settled
+    | Finished
+    | Failed
 )
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 
