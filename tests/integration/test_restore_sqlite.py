@@ -258,8 +258,9 @@ def test_a_volume_without_room_is_told_before(shop, small_volume):
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript("CREATE TABLE padding (text); INSERT INTO padding SELECT hex(randomblob(200000))")
     backups = Backups(f"sqlite:///{path}", shop.restores.backups.directory)
-    result = Restores(backups, shop.restores.report).run(accept_data_loss=True).result
-    assert result.reason == "DiskSpaceLow", result
+    ran = Restores(backups, shop.restores.report).run(accept_data_loss=True)
+    assert ran.result.reason == "DiskSpaceLow", ran
+    assert [event["stage"] for event in ran.events_called("restore-stage")] == ["verified"]
     assert sorted(found.name for found in small_volume.iterdir() if "replaced" in found.name) == []
 
 

@@ -1,0 +1,51 @@
+"""What a database's settings and grants become when they are put back."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmigration_runner.engines.dump import Setting, Surroundings
+from dbmigration_runner.engines.postgresql_surroundings import roles, statements
+
+
+def surroundings(**facts):
+    return Surroundings("shop", "UTF8", "C", "C", **facts)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("work_mem=8MB", "\"work_mem\" TO '8MB'"),
+        ("application_name=it's", "\"application_name\" TO 'it''s'"),
+        ("shop.tenant=a=b", '"shop"."tenant" TO \'a=b\''),
+        ('search_path=sales, "Odd, ""schema", public', "\"search_path\" TO 'sales', 'Odd, \"schema', 'public'"),
+        ('search_path=""', "\"search_path\" TO ''"),
+        ('search_path="$user", public', "\"search_path\" TO '$user', 'public'"),
+    ],
+)
+def test_a_setting_is_said_as_it_was_meant(setting, said):
+    assert list(statements("d", surroundings(settings=(Setting(setting),)))) == [f'ALTER DATABASE "d" SET {said}']
+
+
+def test_a_roles_setting_stays_the_roles():
+    wanted = surroundings(settings=(Setting("work_mem=8MB", 'od"d'),))
+    assert list(statements("d", wanted)) == ['ALTER ROLE "od""d" IN DATABASE "d" SET "work_mem" TO \'8MB\'']
+
+
+def test_grants_begin_from_nothing():
+    """What PUBLIC has by default was perhaps taken away."""
+    wanted = surroundings(grants=("shop=CTc/shop", "=c/shop", '"odd=role/x"=T*/shop'))
+    assert list(statements("d", wanted)) == [
+        'REVOKE ALL ON DATABASE "d" FROM PUBLIC',
+        'REVOKE ALL ON DATABASE "d" FROM "shop"',
+        'GRANT CREATE ON DATABASE "d" TO "shop"',
+        'GRANT TEMPORARY ON DATABASE "d" TO "shop"',
+        'GRANT CONNECT ON DATABASE "d" TO "shop"',
+        'GRANT CONNECT ON DATABASE "d" TO PUBLIC',
+        'GRANT TEMPORARY ON DATABASE "d" TO "odd=role/x" WITH GRANT OPTION',
+    ]
+    assert roles(wanted) == {"shop", "odd=role/x"}
+
+
+def test_where_nothing_was_granted_the_defaults_stay():
+    assert list(statements("d", surroundings())) == []
