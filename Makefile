@@ -65,7 +65,7 @@ generate: ## Renders the CRD and the reference pages from the code.
 .PHONY: statuses
 statuses: ## Records anew what the operator says of a resource, state by state, on a real Kubernetes; a packaging test reads it.
 	@rm -rf tests/packaging/statuses/recorded
-	@$(IN_ENV) DBMIGRATION_RECORD_STATUSES=1 pytest tests/cluster/operator/test_scenarios.py tests/cluster/operator/test_wishes.py tests/cluster/operator/test_what_goes_wrong.py
+	@$(IN_ENV) DBMIGRATION_RECORD_STATUSES=1 pytest tests/cluster/operator/test_scenarios.py tests/cluster/operator/test_wishes.py tests/cluster/operator/test_what_goes_wrong.py tests/cluster/operator/test_the_emergency.py
 
 .PHONY: lock
 lock: ## Locks the requirements anew: versions and hashes, no addresses.

@@ -212,7 +212,7 @@ def test_a_version_table_that_says_something_else_afterwards_is_not_believed(pro
             "        c.execute(text(\"UPDATE alembic_version SET version_num = 'a1'\"))\n"
         )
     result = shop.run("migrate").result
-    assert (result.reason, result.heads, result.changed) == ("VerificationFailed", ("a1",), True)
+    assert (result.reason, result.heads, result.changed) == ("VerificationFailed", ("a1",), True), result.message
 
 
 def test_checks_after_are_asked_of_the_database(project, database):

@@ -35,7 +35,12 @@ OF_A_PHASE = {
     Phase.PLANNING: "Progressing",
     Phase.BACKING_UP: "Progressing",
     Phase.MIGRATING: "Progressing",
+    Phase.ROLLING_BACK: "Progressing",
+    Phase.DRAINING: "Progressing",
+    Phase.RESTORING: "Progressing",
+    Phase.RESUMING: "Progressing",
     Phase.SUCCEEDED: "Healthy",
+    Phase.ROLLED_BACK: "Degraded",
     Phase.FAILED: "Degraded",
     Phase.CANCELLED: "Degraded",
 }

@@ -226,7 +226,12 @@ class Connections:
         self._transcript.committed(connection.info)
 
     def _watches(self, connection: Any) -> bool:
-        return self._revisions_run and INFO_KEY in connection.info
+        if not self._revisions_run:
+            return False
+        try:
+            return INFO_KEY in connection.info
+        except NotImplementedError:  # SQLAlchemy makes itself acquainted with the server of another engine
+            return False
 
     def _transaction(self, connection: Any) -> str | None:
         with contextlib.suppress(Exception):  # an aborted transaction answers nothing
