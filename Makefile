@@ -11,7 +11,7 @@ help: ## What can be made.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: demo
-demo: ## A shop is migrated on a real PostgreSQL, without a cluster: two good releases and a broken one.
+demo: ## A shop is migrated on a real PostgreSQL, without a cluster: two good releases, and a broken one that comes back by itself.
 	@$(IN_ENV) scripts/demo
 
 .PHONY: demo-cluster
