@@ -129,6 +129,19 @@ def only_decision(answer: Decision | Lost) -> Decision:
     return answer
 
 
+def stand(seen: Observed, step: Step) -> Observed | Decision | Answer | Lost:
+    """How a step that changes the database stands: done, to be waited for, answered just now, or lost, now or before."""
+    match step.state:
+        case StepState.SUCCEEDED:
+            return seen
+        case StepState.LOST:
+            return Lost(seen, "")
+        case StepState.FAILED | StepState.STOPPED:
+            return again(seen, StepKind(step.name))
+        case StepState.STARTED:
+            return follow(seen, step)
+
+
 def again(seen: Observed, kind: StepKind) -> Decision:
     """An attempt failed before: start the next one when its time has come, and wait until then."""
     at = seen.status.next_retry_time

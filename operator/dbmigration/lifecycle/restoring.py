@@ -30,22 +30,13 @@ def restore(seen: Observed) -> Observed | Decision:
         if why := draining.overdue(seen):
             return ends.fail(seen, Reason.DRAIN_CONTESTED, f"The workloads could not be drained: {why}.")
         return attempts.start(seen, StepKind.RESTORE)
-    match step.state:
-        case StepState.SUCCEEDED:
-            return seen
-        case StepState.LOST:
-            return _again(seen)
-        case StepState.FAILED | StepState.STOPPED:
-            return attempts.again(seen, StepKind.RESTORE)
-        case StepState.STARTED:
-            answer = attempts.follow(seen, step)
-    match answer:
-        case Decision():
-            return answer
+    match attempts.stand(seen, step):
         case Lost(after, words):
             return _again(after, words)
-        case Answer():
+        case Answer() as answer:
             return _judge(answer.seen, answer.result)
+        case known:
+            return known
 
 
 def _again(seen: Observed, words: str = "") -> Decision:

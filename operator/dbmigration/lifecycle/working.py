@@ -40,22 +40,13 @@ def work(seen: Observed) -> Observed | Decision:
         if not seen.is_rolling_back and (refusal := first_refusal(BEFORE_MIGRATING, seen)):
             return ends.fail(seen, refusal.reason, refusal.message)
         return attempts.start(seen, seen.work)
-    match step.state:
-        case StepState.SUCCEEDED:
-            return seen
-        case StepState.LOST:
-            return _look(seen)
-        case StepState.FAILED | StepState.STOPPED:
-            return attempts.again(seen, seen.work)
-        case StepState.STARTED:
-            answer = attempts.follow(seen, step)
-    match answer:
-        case Decision():
-            return answer
+    match attempts.stand(seen, step):
         case Lost(after, words):
             return _look(after, words)
-        case Answer():
+        case Answer() as answer:
             return _judge(answer)
+        case known:
+            return known
 
 
 def compare(seen: Observed) -> Observed | Decision:

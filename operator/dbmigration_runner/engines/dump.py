@@ -10,6 +10,8 @@ import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from dbmigration_runner.engines.messages import short
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
@@ -88,6 +90,17 @@ class Probe:
 
     restorable: bool | None
     note: str = ""
+
+
+def compared(dumped: Catalog, restored: Catalog) -> Probe:
+    """Is what was restored what was dumped?"""
+    difference = dumped.difference(restored)
+    if not difference.is_of_wording:
+        return Probe(restorable=False, note=short(f"The restored schema is another one: {difference}"))
+    return Probe(
+        restorable=True,
+        note=short(f"The restored schema is spelled in another way: {difference}") if difference else "",
+    )
 
 
 class Dump(Protocol):

@@ -1,7 +1,7 @@
 """A MariaDB database as one archive of SQL: by the server's own mariadb-dump, several at once, all of one instant.
 
 A role with all rights on its own database alone is enough. The snapshots are begun under a READ lock of its tables that lasts
-as long as the programs take to begin (mysql_locks); DDL is in no snapshot, so the run's lock keeps it away, and the schema
+as long as the programs take to begin (mysql_instant); DDL is in no snapshot, so the run's lock keeps it away, and the schema
 is compared before and after for whoever does not ask for that. What lies in the file tells mysql_archive.
 """
 
@@ -19,7 +19,7 @@ from dbmigration_runner.engines.dump import Decoded, Probe, Snapshot, Stored
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
-from dbmigration_runner.engines.mysql_locks import ReadLock, lock_for_reading, lock_the_others, position
+from dbmigration_runner.engines.mysql_instant import ReadLock, lock_for_reading, lock_the_others, position
 from dbmigration_runner.engines.mysql_readme import README
 from dbmigration_runner.engines.mysql_sql import RowCounter, without_name
 from dbmigration_runner.engines.mysql_streams import SCHEMA, Streams, arguments, of_rows, run

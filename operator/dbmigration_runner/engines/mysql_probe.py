@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines import mysql_archive as archive
 from dbmigration_runner.engines.catalog import Catalog
-from dbmigration_runner.engines.dump import Probe
+from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
@@ -146,13 +146,7 @@ def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
             found = catalog(session)
     except RunnerError as error:
         return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
-    difference = _without_events(snapshot.catalog).difference(_without_events(found))
-    if difference.is_of_wording:
-        return Probe(
-            restorable=True,
-            note=short(f"The restored schema is spelled in another way: {difference}") if difference else "",
-        )
-    return Probe(restorable=False, note=short(f"The restored schema is another one: {difference}"))
+    return compared(_without_events(snapshot.catalog), _without_events(found))
 
 
 def _without_events(found: Catalog) -> Catalog:

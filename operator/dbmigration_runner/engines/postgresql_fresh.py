@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_fence as fences
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
+from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.messages import short
-from dbmigration_runner.engines.patience import patiently
 from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_copy import qualified

@@ -12,7 +12,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.engines.dump import Probe
+from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
@@ -144,13 +144,7 @@ def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
             found = catalog(session)
     except RunnerError as error:
         return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
-    difference = dumped(snapshot.catalog).difference(dumped(found))
-    if difference.is_of_wording:
-        return Probe(
-            restorable=True,
-            note=short(f"The restored schema is spelled in another way: {difference}") if difference else "",
-        )
-    return Probe(restorable=False, note=short(f"The restored schema is another one: {difference}"))
+    return compared(dumped(snapshot.catalog), dumped(found))
 
 
 def errors_in(complaints: str) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_fence as fences
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
-from dbmigration_runner.engines.patience import patiently
+from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_fresh import Fresh
 from dbmigration_runner.engines.postgresql_names import quoted, restore_key, text_literal
