@@ -12,7 +12,7 @@ import json
 from dbmigration.api.spec import MigrationSpec
 
 # What changes how a run is done or kept, but not what it does.
-_NOT_DECIDING = {"suspend", "timeouts", "locks", "rollback"}
+_NOT_DECIDING = {"suspend", "timeouts", "locks", "rollback", "drain"}
 
 
 def run_identity(spec: MigrationSpec) -> str:

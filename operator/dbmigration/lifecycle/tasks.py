@@ -70,7 +70,7 @@ def task(seen: Observed, step: Step) -> Task:
         migrations=_migrations(seen),
         expected=expected,
         backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
-        restore=_restore(seen, number) if kind is StepKind.RESTORE else None,
+        restore=_restore(seen) if kind is StepKind.RESTORE else None,
         compare=_compare(seen) if kind is StepKind.COMPARE else None,
         locks=LockBudget(
             int(duration(seen.spec.locks.timeout).total_seconds() * 1000),
@@ -135,15 +135,17 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
     )
 
 
-def _restore(seen: Observed, number: int) -> RestoreOrder:
-    run = seen.status.run
-    name = run.backup if run is not None else ""
+def _restore(seen: Observed) -> RestoreOrder:
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # a restore belongs to an open run
+    name = run.backup
     known = next((backup for backup in seen.status.backups if backup.name == name), None)
     return RestoreOrder(
         directory=seen.places.backups,
         backup=name,
         sha256=known.sha256 if known is not None else "",
-        keep_as=f"before_restore_{number}",
+        # The same for all attempts of the run, and another one for a resource that is made anew and counts from 1.
+        keep_as=f"before_restore_{run.started_at:%Y%m%d_%H%M%S}",
         accept_data_loss=seen.spec.rollback.accept_data_loss,
     )
 

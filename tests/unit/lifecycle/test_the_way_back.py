@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from dbmigration.api.status import Outcome, Phase, Verification
-from dbmigration.lifecycle.observed import Observed
+from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, MigrateReport
 from dbmigration_runner.contract.task import StepKind
@@ -214,3 +215,25 @@ def test_an_image_that_does_not_know_both_ends_either_is_asked_once(ahead):
     finish(ahead)
     assert kinds(ahead)[-2:] == ["plan", "plan"]
     assert ready(ahead) == ("False", "UnknownRevision")
+
+
+def test_a_restore_keeps_the_replaced_database_under_a_dated_name_for_all_of_its_attempts(half_way):
+    web = WorkloadRef("Deployment", "shop-web")
+    half_way.workloads = {web: WorkloadView(2, 2, 2)}
+    half_way.spec = manifest(
+        rollback={"onFailure": "Restore"}, drain={"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
+    )
+    half_way.settle()
+    half_way.pods_follow()
+    half_way.settle()
+    half_way.lose()
+    half_way.now += timedelta(hours=1)
+    half_way.settle()
+    orders = [task.restore for task in half_way.tasks.values() if task.kind is StepKind.RESTORE]
+    assert [order.keep_as for order in orders] == ["before_restore_20261123_120000"] * 2
+    half_way.answer()
+    half_way.settle()
+    half_way.pods_follow()
+    half_way.settle()
+    assert half_way.status.phase is Phase.ROLLED_BACK
+    assert half_way.workloads[web].replicas == 2
