@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbmigration.api.status import Status
+from dbmigration.cluster.errors import Unavailable
 from dbmigration.lifecycle.steps_back import revision_behind
 from dbmigration.local.driving import Exit
 from dbmigration.local.errors import LocalError
@@ -30,7 +31,12 @@ class Wish:
 
 def rollback(name: str, namespace: str | None, wish: Wish) -> Exit:
     """Write the wish; raises LocalError where it is none that the resource could fulfil."""
-    return asyncio.run(_rollback(name, namespace or namespace_of_context(), wish))
+    try:
+        return asyncio.run(_rollback(name, namespace or namespace_of_context(), wish))
+    except Unavailable as error:
+        raise LocalError(
+            f"{error}; whether the wish was written is not known, dbmigration status {name} tells."
+        ) from error
 
 
 async def _rollback(name: str, namespace: str, wish: Wish) -> Exit:
