@@ -10,16 +10,17 @@ import random
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result
-from dbmigration_runner.engines import catalog_digest
+from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from dbmigration_runner.contract.task import RunIdentity, Task
+    from dbmigration_runner.engines.catalog import Catalog
     from dbmigration_runner.engines.interface import AskingSession, Engine, Session
     from dbmigration_runner.log import Log
     from dbmigration_runner.process import Process
@@ -34,10 +35,20 @@ TERMINATED_SECONDS = 10  # how long a terminated session may take to vanish
 
 @dataclass(frozen=True)
 class Seen:
-    """The database at one moment; None where it could not be read."""
+    """The database at one moment; None where it could not be read. `version_table` as it was known when it was read."""
 
     heads: tuple[str, ...] | None = None
-    catalog: str | None = None
+    schema: Catalog | None = None
+    version_table: str = DEFAULT_VERSION_TABLE
+
+    @property
+    def catalog(self) -> str | None:
+        """The fingerprint of the schema, without the version table."""
+        return self.schema.fingerprint(self.version_table) if self.schema is not None else None
+
+    def told(self, heads: tuple[str, ...] | None, version_table: str) -> Seen:
+        """The same moment, as env.py tells it: before it ran nobody knew where its heads are."""
+        return replace(self, heads=heads, version_table=version_table)
 
 
 class Step:
@@ -124,7 +135,7 @@ class Step:
         heads: tuple[str, ...] | None = None
         try:
             heads = self.engine.heads(session, self.version_table)
-            return Seen(heads, catalog_digest(self.engine, session))
+            return Seen(heads, read_catalog(self.engine, session), self.version_table)
         except StatementRefused as error:
             if error.is_lock_timeout:
                 raise self._kept_out(session) from None
@@ -134,22 +145,24 @@ class Step:
 
     def quick_look(self, version_table: str | None) -> Seen | None:
         """As `look`, while a migration is at work: None where it would take time, or hold up whoever watches over it."""
+        place = version_table or self.version_table
         try:
             with self.engine.connect(
                 statement_timeout_seconds=QUICK_LOOK_SECONDS, lock_timeout_seconds=QUICK_LOOK_LOCK_SECONDS
             ) as session:
-                heads = self.engine.heads(session, version_table or self.version_table)
-                return Seen(heads, catalog_digest(self.engine, session))
+                heads = self.engine.heads(session, place)
+                return Seen(heads, read_catalog(self.engine, session), place)
         except RunnerError:
             return None
 
     def look(self, version_table: str | None = None) -> Seen:
         """Read heads and catalog on a session of its own; never raises: what cannot be read is None."""
         heads: tuple[str, ...] | None = None
+        place = version_table or self.version_table
         try:
             with self.engine.connect() as session:
-                heads = self.engine.heads(session, version_table or self.version_table)
-                return Seen(heads, catalog_digest(self.engine, session))
+                heads = self.engine.heads(session, place)
+                return Seen(heads, read_catalog(self.engine, session), place)
         except RunnerError as error:
             return self._unread(heads, error)
 

@@ -106,7 +106,7 @@ def test_what_is_only_written_in_another_way_is_no_difference(kept):
         session.run("ALTER TABLE shop.base ADD CONSTRAINT base_b_check CHECK (b <> ''::varchar)")
         after = catalog(session)
         session.run("ROLLBACK")
-    assert after.digest != before.digest
+    assert after.fingerprint("alembic_version") != before.fingerprint("alembic_version")
     assert difference(before, after) == ()
     assert len(rewordings(before, after)) == 2
 
@@ -166,5 +166,8 @@ def test_a_table_that_a_batch_wrote_anew_is_no_difference(tmp_path):
     connection.close()
     with engine_for(url).connect() as session:
         after = sqlite_catalog(session)
-    assert (before.digest != after.digest, difference(before, after)) == (True, ())
+    assert (
+        before.fingerprint("alembic_version") != after.fingerprint("alembic_version"),
+        difference(before, after),
+    ) == (True, ())
     assert len(rewordings(before, after)) == 1

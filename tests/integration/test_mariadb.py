@@ -17,7 +17,7 @@ from dbmigration_runner.contract.task import (
     QueryCheck,
     UrlHandover,
 )
-from dbmigration_runner.engines import catalog_digest, engine_for
+from dbmigration_runner.engines import engine_for, read_catalog
 from tests.integration.application_environments import python_with
 from tests.integration.certificates import write_certificates
 from tests.integration.mariadb_server import CANARY, fresh_database, running_mariadb, said
@@ -257,10 +257,10 @@ def test_a_database_and_objects_with_hostile_names_are_migrated_and_told(project
         assert (result.reason, result.heads) == ("Done", ("a1",)), result.message
         assert database.tables() == {"alembic_version", HOSTILE}
         with engine_for(database.url).connect() as session:
-            before = catalog_digest(engine_for(database.url), session)
+            before = read_catalog(engine_for(database.url), session)
             name = HOSTILE.replace("`", "``")
             database.ask(f"ALTER TABLE `{name}` ADD x int".replace("%", "%%").replace("%%", "%"))
-            assert catalog_digest(engine_for(database.url), session) != before
+            assert read_catalog(engine_for(database.url), session) != before
 
 
 SCHEMA = (
@@ -304,13 +304,13 @@ def test_every_change_of_the_schema_changes_its_fingerprint_and_rows_and_counter
     with engine.connect() as session, mariadb_database.server.session(mariadb_database.name) as owner:
         for statement in SCHEMA:
             said(owner, statement)
-        seen = [catalog_digest(engine, session)]
+        seen = [read_catalog(engine, session)]
         for statement in NO_CHANGES:
             said(owner, statement)
-            assert catalog_digest(engine, session) == seen[0], statement
+            assert read_catalog(engine, session) == seen[0], statement
         for statement in CHANGES.values():
             said(owner, statement)
-            seen.append(catalog_digest(engine, session))
+            seen.append(read_catalog(engine, session))
     same = [what for what, before, after in zip(CHANGES, seen, seen[1:], strict=False) if before == after]
     assert same == []
 

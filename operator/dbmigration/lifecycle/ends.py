@@ -121,7 +121,7 @@ def _verified(run: Run) -> str:
         case None:
             return ""
         case Verification.REVISION:
-            return ", verified by revision only: nobody had recorded its schema"
+            return ", verified by revision only: nobody had recorded its schema in today's form"
         case Verification.SCHEMA if not run.left_behind:
             return ", and its schema is the one before the upgrade"
         case Verification.SCHEMA:

@@ -24,24 +24,15 @@ def reference_of(seen: Observed) -> Reference | None:
     if run is None or plan is None:
         return None
     if seen.is_rolling_back:
-        found = Reference(plan.catalog, run.backup)
+        known = [Reference(plan.catalog, run.backup)]
     else:
-        found = next(
-            (
-                Reference(known.catalog, known.name)
-                for known in seen.status.backups
-                if set(known.revisions) == goal and known.catalog
-            ),
-            next(
-                (Reference(entry.catalog) for entry in seen.status.history if set(entry.start_revisions) == goal),
-                Reference(""),
-            ),
-        )
-    # Without a manifest nobody can tell that the version table, which Alembic never removes, is all that is left.
-    tells = bool(found.catalog) and (bool(goal) or bool(found.backup))
-    return found if tells and _form(found.catalog) == _form(seen.status.catalog) else None
+        known = [
+            Reference(backup.catalog, backup.name) for backup in seen.status.backups if set(backup.revisions) == goal
+        ]
+        known += [Reference(entry.catalog) for entry in seen.status.history if set(entry.start_revisions) == goal]
+    return next((found for found in known if are_of_one_form(found.catalog, seen.status.catalog)), None)
 
 
-def _form(catalog: str) -> str:
-    """Fingerprints of two forms are not comparable."""
-    return catalog.partition(":")[0]
+def are_of_one_form(one: str, other: str) -> bool:
+    """Were both fingerprints made in the same way? Those of two releases may differ for one schema, and then tell nothing."""
+    return bool(one) and one.partition(":")[0] == other.partition(":")[0]

@@ -17,7 +17,7 @@ from dbmigration.lifecycle.decision import Decision, Emit
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
-from dbmigration.lifecycle.reference import reference_of
+from dbmigration.lifecycle.reference import are_of_one_form, reference_of
 from dbmigration.lifecycle.telling import heads, sentence
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
@@ -173,7 +173,8 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
     before = seen.status.plan.catalog if seen.status.plan is not None else ""
     name = seen.work.value
-    if not seen.database_has_moved and not seen.is_rolling_back and catalog and before and catalog != before:
+    is_another = catalog is not None and are_of_one_form(before, catalog) and catalog != before
+    if not seen.database_has_moved and not seen.is_rolling_back and is_another:
         message = f"The {name} step did not end well, and the schema is another one although the revision is the same: a revision is half applied."
         return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
     if of_itself:

@@ -297,7 +297,7 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         sha256=decoded.sha256,
         revisions=snapshot.heads,
         version_table=order.version_table,
-        catalog_digest=snapshot.catalog.digest,
+        catalog_digest=snapshot.catalog.fingerprint(order.version_table),
         catalog=snapshot.catalog.items,
         rows=dict(decoded.rows),
         restorable=probe.restorable,

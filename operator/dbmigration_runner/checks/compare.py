@@ -5,7 +5,6 @@ Reads the backup's manifest, never its dump, and the database in a read-only ses
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from dbmigration_runner.checks.manifest import read_manifest
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CompareReport, Outcome, Result
 from dbmigration_runner.engines import read_catalog
-from dbmigration_runner.engines.catalog import CATALOG_VERSION, Catalog
+from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.errors import Refusal
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def compare(step: Step) -> Result:
     if order is None:
         raise Refusal(RunnerReason.TASK_INVALID, "The task does not say what to compare with.")
     manifest = read_manifest(Path(order.directory), order.backup)
-    if manifest is None or not manifest.catalog_digest.startswith(f"{CATALOG_VERSION}:"):
+    if manifest is None or not has_readable_lines(manifest.catalog_digest):
         raise Refusal(
             RunnerReason.BACKUP_NOT_FOUND,
             f"The schema in the backup {order.backup} cannot be read any more: its manifest is gone, or of another release.",
@@ -38,21 +37,15 @@ def compare(step: Step) -> Result:
         step.recognise(session)
         heads = step.engine.heads(session, order.version_table)
         now = read_catalog(step.engine, session)
-    before, after = _others(manifest.catalog, order.version_table), _others(now.items, order.version_table)
-    lines = difference(before, after)
-    step.warnings += rewordings(before, after)[:REWORDINGS_TOLD]
+    schemas = Catalog(manifest.catalog).without(manifest.version_table), now.without(order.version_table)
+    lines = difference(*schemas)
+    step.warnings += rewordings(*schemas)[:REWORDINGS_TOLD]
     step.log.say("schema-compared", against=order.backup, differences=lines)
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
         f"The schema differs in {len(lines)} items from the one before." if lines else "The schema is the one before.",
         heads=heads,
-        catalog=now.digest,
+        catalog=now.fingerprint(order.version_table),
         compare=CompareReport(against=order.backup, count=len(lines), differences=lines),
     )
-
-
-def _others(items: tuple[str, ...], version_table: str) -> Catalog:
-    """Without the version table, which Alembic makes at the first upgrade and never removes."""
-    own = re.compile(rf"(?<![\w.]){re.escape(version_table)}(?!\w)")
-    return Catalog(tuple(item for item in items if not own.search(item)))

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dbmigration_runner.contract.codec import DecodeError, decode, encode
+from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump import Surroundings
 
 MANIFEST_VERSION = 1
@@ -52,6 +53,13 @@ class Manifest:
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()
     version: int = field(default=MANIFEST_VERSION)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the schema, in today's form, whatever release wrote this; where its lines cannot be read, what that one wrote."""
+        if not has_readable_lines(self.catalog_digest):
+            return self.catalog_digest
+        return Catalog(self.catalog).fingerprint(self.version_table)
 
     @property
     def is_way_back(self) -> bool:

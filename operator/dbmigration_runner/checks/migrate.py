@@ -122,7 +122,7 @@ def _work(step: Step, lock: Lock, start: Seen) -> Attempt:
     while True:
         story = application.run(step, lock, read_only=False, limit_locks=True, again=waits > 0)
         if story.planned is not None:
-            start = Seen(start.heads if waits else story.planned.heads, start.catalog)
+            start = start.told(start.heads if waits else story.planned.heads, story.planned.version_table)
         now = step.look(story.planned.version_table if story.planned is not None else None)
         attempt = Attempt(story, start, now, waits, done)
         if not attempt.may_be_repeated:

@@ -14,7 +14,7 @@ from dbmigration_runner.checks.losses import losses
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
 from dbmigration_runner.errors import RunnerError
-from dbmigration_runner.step import Seen, changed
+from dbmigration_runner.step import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def plan(step: Step) -> Result:
         lock.release()
     told = story.planned
     if told is not None:
-        before = Seen(told.heads, before.catalog)
+        before = before.told(told.heads, told.version_table)
     after = step.look(told.version_table if told is not None else None)
     left = changed(before, after, committed=False)
     error = _error(story)

@@ -24,8 +24,8 @@ from dbmigration_runner.checks.manifest import Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result
-from dbmigration_runner.engines import catalog_digest
-from dbmigration_runner.engines.catalog import CATALOG_VERSION, Catalog
+from dbmigration_runner.engines import read_catalog
+from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.restore import Wanted, restore_for
 from dbmigration_runner.errors import Refusal, RunnerError
@@ -185,7 +185,8 @@ def _look(work: Work, *, anew: bool = False) -> Seen:
                 work.step.facts = work.known_by.facts(session)
         with work.way.engine.connect() as session:
             heads = work.way.engine.heads(session, work.manifest.version_table)
-            return Seen(heads, catalog_digest(work.way.engine, session))
+            schema = read_catalog(work.way.engine, session)
+            return Seen(heads, schema, work.manifest.version_table)
     except RunnerError as error:
         work.step.warnings.append(f"The database could not be read: {error.message}")
         return Seen(heads)
@@ -207,7 +208,6 @@ def _ordered(step: Step) -> tuple[RestoreOrder, Manifest]:
 
 
 def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> Wanted:
-    is_comparable = manifest.catalog_digest.startswith(f"{CATALOG_VERSION}:")
     run = step.task.run
     return Wanted(
         path=path,
@@ -215,7 +215,7 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
         rows=manifest.rows,
         revisions=manifest.revisions,
         version_table=manifest.version_table,
-        catalog=Catalog(manifest.catalog) if is_comparable else None,
+        catalog=Catalog(manifest.catalog) if has_readable_lines(manifest.catalog_digest) else None,
         surroundings=manifest.surroundings,
         token=f"{run.uid}/{run.number}/{order.backup}",
         keep_as=order.keep_as,

@@ -47,7 +47,7 @@ def superfluous(manifests: Iterable[Manifest], keep_last: int, *, made: str = ""
 
 
 def _state(manifest: Manifest) -> tuple[frozenset[str], str]:
-    return frozenset(manifest.revisions), manifest.catalog_digest
+    return frozenset(manifest.revisions), manifest.fingerprint
 
 
 def give_up(directory: Path, keep_last: int, *, made: str = "") -> None:

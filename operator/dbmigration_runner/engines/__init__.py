@@ -57,8 +57,3 @@ def read_catalog(engine: Engine, session: Session) -> Catalog:
     module: Any = importlib.import_module(f"dbmigration_runner.engines.{engine.name}_catalog")
     found: Catalog = module.catalog(session)
     return found
-
-
-def catalog_digest(engine: Engine, session: Session) -> str:
-    """The fingerprint of the schema."""
-    return read_catalog(engine, session).digest

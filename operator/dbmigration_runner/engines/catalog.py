@@ -1,18 +1,26 @@
-"""What a schema is, as sorted lines of text that two copies of it share, and their fingerprint.
+"""What a schema is, as sorted lines of text that two copies of it share, and its fingerprint.
 
-The engines' `<name>_catalog.py` read the lines. This module must not know an engine, and the lines hold names and
-definitions only, never a row of data.
+The engines' `<name>_catalog.py` read the lines, of everything. The fingerprint leaves out the table in which Alembic keeps
+its place, which is made before the first revision and stays behind the last: two moments of one schema differ in it, and
+nothing that a revision does. This module must not know an engine, and the lines hold names and definitions only, never a
+row of data.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from functools import cached_property
 
-CATALOG_VERSION = 1  # of the lines' form: digests of two versions are not comparable
+CATALOG_VERSION = 2  # of what is hashed, and how: fingerprints of two versions are not comparable
+_READABLE = ("1:", "2:")  # the lines are written in the same way in both; 1 hashed the version table too
 DIFFERENCES_SHOWN = 5
 DEFINED_AS = " := "  # between an object and SQL that the server printed
+
+
+def has_readable_lines(fingerprint: str) -> bool:
+    """Are the lines that this fingerprint was made of written as today's are, so that they can be held beside them?"""
+    return fingerprint.startswith(_READABLE)
 
 
 @dataclass(frozen=True)
@@ -21,10 +29,18 @@ class Catalog:
 
     items: tuple[str, ...]
 
-    @cached_property
-    def digest(self) -> str:
-        """`<version>:<SHA-256 of the lines>`; equal for a schema and its restored copy."""
-        return f"{CATALOG_VERSION}:{hashlib.sha256(chr(10).join(self.items).encode()).hexdigest()}"
+    def fingerprint(self, version_table: str) -> str:
+        """`<version>:<SHA-256 of the lines>`, without those of Alembic's own table; equal for a schema and its restored copy."""
+        lines = "\n".join(self.without(version_table).items)
+        return f"{CATALOG_VERSION}:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+    def without(self, version_table: str) -> Catalog:
+        """All but what Alembic makes to keep its place in, `[schema.]table`: the table, its columns and its key.
+
+        Where the schema is not told it is `public`, or the first that has such a table: as the heads are looked for.
+        """
+        written = _written(self.items, version_table)
+        return self if written is None else Catalog(tuple(item for item in self.items if not _is_of(item, written)))
 
     def difference(self, other: Catalog) -> Difference:
         """What this schema has and `other` has not, and the other way round."""
@@ -55,3 +71,31 @@ class Difference:
         signed = [f"-{item}" for item in self.missing] + [f"+{item}" for item in self.added]
         more = len(signed) - DIFFERENCES_SHOWN
         return "; ".join(signed[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _written(items: tuple[str, ...], version_table: str) -> str | None:
+    """The table's name as the lines spell it; None where the schema has none."""
+    schema, _, table = version_table.rpartition(".")
+    named = rf"(?:(?P<schema>{_spelled(schema) if schema else _ANY_NAME})\.)?{_spelled(table)}"
+    pattern = re.compile(rf"(?:partitioned )?table (?P<name>{named})(?: |$)")
+    found = {match["name"]: match["schema"] or "" for item in items if (match := pattern.match(item)) is not None}
+    return min(found, key=lambda name: (found[name] != "public", found[name]), default=None)
+
+
+_ANY_NAME = r'(?:"(?:[^"]|"")*"|[^\s".`]+)'
+
+
+def _spelled(name: str) -> str:
+    """A pattern for an identifier, bare or in any engine's quotes."""
+    quotes = ("", '"', "`")
+    return "(?:" + "|".join(re.escape(f"{q}{name.replace(q, q + q) if q else name}{q}") for q in quotes) + ")"
+
+
+def _is_of(item: str, table: str) -> bool:
+    head, _, sql = item.partition(DEFINED_AS)
+    if head.startswith("index ") and re.search(rf" ON (?:ONLY )?{re.escape(table)} ", sql):
+        return True
+    begins = ("table {}", "partitioned table {}", "primary key on {}", "unique constraint on {}")
+    return head.startswith((f"column {table}.", f"constraint {table}.")) or any(
+        f"{head} ".startswith(f"{begin.format(table)} ") for begin in begins
+    )

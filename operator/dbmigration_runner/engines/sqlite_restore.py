@@ -197,7 +197,7 @@ class SQLiteRestore:
             return False
         try:
             with copy_of(other, lambda: None) as copy, contextlib.closing(_opened(self._live)) as connection:
-                if catalog(copy).digest != catalog(BareSession(connection)).digest:
+                if catalog(copy) != catalog(BareSession(connection)):
                     return False
                 _attach(connection, other)
                 return not any(compare(Rows(connection, ""), lambda _: None))

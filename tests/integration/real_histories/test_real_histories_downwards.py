@@ -87,7 +87,9 @@ def test_what_a_downgrade_reaches_is_the_schema_of_its_target(application, desce
     assert (result.reason, result.heads) == ("Done", (descent.target,)), result.message
     assert len(result.migrate.applied) == descent.revisions
     assert difference(meant, schema_of(application)) == descent.left_behind
-    assert (schema_of(application).digest == meant.digest) is not bool(descent.left_behind)
+    assert (schema_of(application).fingerprint("alembic_version") == meant.fingerprint("alembic_version")) is not bool(
+        descent.left_behind
+    )
 
 
 @pytest.mark.parametrize("descent", BROKEN, ids=named)
@@ -103,4 +105,4 @@ def test_a_downgrade_that_raises_is_told_by_its_name_and_leaves_the_schema_of_wh
     assert (result.heads, len(result.migrate.applied)) == ((descent.reached,), descent.undone)
     assert (result.changed, result.migrate.torn) == (bool(descent.undone), False)
     assert difference(meant, schema_of(application)) == ()
-    assert result.catalog == meant.digest
+    assert result.catalog == meant.fingerprint("alembic_version")

@@ -298,6 +298,14 @@ def test_a_schema_that_differs_at_the_same_revision_is_half_applied_and_nothing_
     assert "half applied" in migrating.status.conditions[0].message
 
 
+def test_a_fingerprint_of_another_release_does_not_show_a_half_applied_revision(migrating):
+    migrating.lose()
+    migrating.turn()
+    migrating.answer(catalog="2:something-else")
+    migrating.turn()
+    assert (migrating.running.kind, migrating.running.attempt) == (StepKind.MIGRATE, 2)
+
+
 def test_a_migration_that_is_lost_every_time_ends(migrating):
     for _ in range(20):
         if migrating.running is None:

@@ -71,6 +71,24 @@ def test_a_schema_that_nobody_recorded_is_not_said_to_be_the_one_before(ahead):
     assert "verified by revision only" in ahead.status.conditions[0].message
 
 
+def test_a_fingerprint_of_another_release_is_not_compared(ahead):
+    lab, old = ahead, "0:of another form"
+    lab.status = replace(
+        lab.status, history=(replace(lab.status.history[0], start_revisions=("a1",), catalog=old), *lab.status.history)
+    )
+    finish(lab)
+    assert lab.status.run.verified_by is Verification.REVISION
+
+
+def test_a_way_to_base_is_compared_also_without_a_backup(ahead):
+    ahead.spec = manifest(targetRevision="base", policy={"downgrade": "Allow"})
+    ahead.status = replace(ahead.status, backups=())
+    finish(ahead)
+    assert (ahead.heads, ahead.status.phase) == ((), Phase.SUCCEEDED)
+    assert ahead.status.run.verified_by is Verification.SCHEMA
+    assert "its schema is the one before the upgrade" in ahead.status.conditions[0].message
+
+
 def test_data_that_nobody_gave_up_is_not_dropped_and_no_backup_is_made_for_it(ahead):
     ahead.turn()
     ref = ahead.answer()

@@ -91,7 +91,9 @@ def test_the_newest_that_a_run_may_rely_on_are_kept(taken, keep_last, gone):
 )
 def test_the_newest_of_another_state_is_never_removed(states, keep_last, gone):
     found = [
-        backup(day, restorable=state[0] != "-", revisions=(state[-2],), catalog_digest=f"1:{state[-1]}")
+        dataclasses.replace(
+            backup(day, restorable=state[0] != "-", revisions=(state[-2],)), catalog=(f"table of_{state[-1]}",)
+        )
         for day, state in enumerate(states.split(), 1)
     ]
     removed = superfluous(found, keep_last, made=found[-1].name)
@@ -199,3 +201,13 @@ def test_a_manifest_of_a_dump_elsewhere_is_no_backup(tmp_path, file):
     stored(tmp_path, 1)
     write_manifest(tmp_path, dataclasses.replace(backup(1), file=file))
     assert read_manifests(tmp_path) == ()
+
+
+def test_a_backup_of_an_older_release_is_no_other_state_because_its_fingerprint_is_of_another_form():
+    lines = ("column alembic_version.version_num text", "table alembic_version", "table orders")
+    of_another_state = backup(1, revisions=("a1",))
+    older, newer = (
+        dataclasses.replace(backup(day, revisions=("a2",), catalog_digest=form), catalog=lines)
+        for day, form in ((2, "1:0"), (3, "2:0"))
+    )
+    assert superfluous([of_another_state, older, newer], 1) == (older,)

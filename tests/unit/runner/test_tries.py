@@ -9,11 +9,13 @@ import pytest
 from dbmigration_runner.application import Story
 from dbmigration_runner.checks.migrate import Attempt
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.errors import Stopped
 from dbmigration_runner.events import Failed
 from dbmigration_runner.step import Seen
 
-START, SECOND, TORN = Seen(("a1",), "one"), Seen(("a2",), "two"), Seen(("a2",), "two and a half")
+ONE, TWO = Catalog(("table one",)), Catalog(("table one", "table two"))
+START, SECOND, TORN = Seen(("a1",), ONE), Seen(("a2",), TWO), Seen(("a2",), Catalog((*TWO.items, "table half")))
 UNREAD, ENDED = Seen(None), Stopped(RunnerReason.CANCELLED, "enough")
 LOCKED = Failed(RunnerReason.MIGRATION_FAILED, "no lock", lock_timeout=True)
 
@@ -62,4 +64,4 @@ def test_nobody_knows_what_a_session_that_works_on_will_change():
 def test_a_revision_is_torn_where_the_schema_is_not_the_one_before_it():
     assert not attempt(SECOND, settled=SECOND, applied=["a2"]).is_torn
     assert attempt(TORN, settled=SECOND, applied=["a2"]).is_torn
-    assert attempt(replace(START, catalog="one and a half")).is_torn
+    assert attempt(replace(START, schema=Catalog((*ONE.items, "table half")))).is_torn
