@@ -69,7 +69,7 @@ class Restores:
             nonce="4fd1",
             run=RunIdentity("shops", "shop", "0123", run, attempt),
             database=DatabaseAccess(str(access.url_file), str(access.admin_url_file) if access.admin_url else None),
-            timeout_seconds=120,
+            timeout_seconds=600,
             migrations=Migrations(path="/nowhere/app", image="registry.example/shop:1.4"),
             locks=LockBudget(grace_seconds=grace),
             restore=RestoreOrder(**wanted),

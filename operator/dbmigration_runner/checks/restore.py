@@ -223,6 +223,7 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
         size_bytes=manifest.data_bytes,
         spared_users=order.spared_users,
         grace_seconds=step.task.locks.grace_seconds,
+        is_compared=not order.nothing_written,
     )
 
 

@@ -71,11 +71,16 @@ def compare(tables: Tables, lost: Callable[[LostRow], None]) -> Iterator[TableLo
     yield from tables.others()
 
 
+def common_columns(before: Shape, now: Shape) -> tuple[str, ...]:
+    """Those that can be compared: of the same name and type."""
+    return tuple(name for name, kind in before.columns.items() if now.columns.get(name) == kind)
+
+
 def _of_table(tables: Tables, table: str, lost: Callable[[LostRow], None]) -> TableLoss:
     before, now = tables.before.get(table), tables.now.get(table)
     if before is None or now is None:
         return _of_one_side(tables, table, is_new=before is None)
-    common = tuple(name for name, kind in before.columns.items() if now.columns.get(name) == kind)
+    common = common_columns(before, now)
     key = next((key for key in before.keys if set(key) <= set(common) and _is_key(key, now)), None)
     untold = [*_untold(tables, table, before, now)]
     if key is not None:
