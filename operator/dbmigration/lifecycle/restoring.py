@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
-from dbmigration.api.spec import duration
 from dbmigration.api.status import StepState
+from dbmigration.api.units import duration
 from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy, duration, quantity
+from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy
 from dbmigration.api.status import Step
+from dbmigration.api.units import duration, quantity
 from dbmigration.lifecycle.observed import Observed, StepRef
 from dbmigration.lifecycle.reference import reference_of
 from dbmigration_runner.contract.task import (
