@@ -74,7 +74,7 @@ def _judge(seen: Observed, result: Result) -> Observed | Decision:
     if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
         message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
         return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
-    return replace(seen, status=record.restored(seen.status, result.restore))
+    return replace(seen, status=record.restored(seen.status, result.restore, seen.now))
 
 
 def _time_is_up(seen: Observed) -> bool:
