@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import psycopg
 import pytest
 
@@ -152,3 +154,30 @@ def test_only_what_a_restore_replaced_is_ever_dropped(shop, database):
         assert set(restores.databases(database)) == {database.name, own}
     finally:
         drop(database.server, own)
+
+
+def test_the_step_that_verified_a_backup_drops_what_it_is_told_to_and_what_bears_our_mark(shop, database):
+    shop.run(nothing_written=True)
+    kept = restores.kept(database)
+    theirs = f"{database.name}_theirs"
+    with database.server.superuser() as connection:
+        connection.execute(f'CREATE DATABASE "{theirs}"')
+    try:
+        told = shop.backups.start("second", drop_replaced=(kept, theirs, database.name)).wait().result
+        assert (told.backup.dropped, told.backup.missing) == ((kept,), (theirs, database.name))
+        assert set(restores.databases(database)) == {database.name, theirs}
+    finally:
+        drop(database.server, theirs)
+
+
+def test_a_replaced_database_that_cannot_be_dropped_costs_no_backup(shop, database):
+    """Here the role is not the owner any more."""
+    shop.run(nothing_written=True)
+    kept = restores.kept(database)
+    with database.server.superuser() as connection:
+        connection.execute(f'ALTER DATABASE "{kept}" OWNER TO postgres')
+    own = dataclasses.replace(shop.backups, admin_url=None)
+    told = own.start("second", drop_replaced=(kept,)).wait().result
+    assert (told.outcome, told.backup.dropped, told.backup.missing) == (Outcome.SUCCEEDED, (), ())
+    assert any(kept in warning and "tried again" in warning for warning in told.warnings)
+    assert kept in restores.databases(database)

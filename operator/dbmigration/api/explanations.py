@@ -60,6 +60,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The workloads have their replicas back, but not all of their Pods became ready in time; told as an Event only.",
         "Look at the Pods.",
     ),
+    Reason.REPLACED_DROPPED: Explanation(
+        _P,
+        "A database that a restore had replaced was dropped, as rollback.keepReplaced says, or was found to be gone; told as an Event only.",
+    ),
     Reason.ROLLED_BACK: Explanation(
         _D,
         "The migration failed, and what it had applied was undone: revision and schema are those from before.",

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     DRAIN_CONTESTED = "DrainContested"
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     WORKLOADS_NOT_READY = "WorkloadsNotReady"
+    REPLACED_DROPPED = "ReplacedDropped"
     DATA_LOSS_NOT_ACCEPTED = "DataLossNotAccepted"
 
     # What only the cluster knows.

@@ -6,17 +6,14 @@ read from the database, a Job or the spec. Times are aware, UTC.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from dbmigration.api.model import status_model
+from dbmigration.api.model import Time, status_model
+from dbmigration.api.restored import Replaced, Restored
 
-Time = Annotated[
-    datetime, PlainSerializer(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
-]
 Text = Annotated[str, Field(max_length=4096)]
 Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
 
@@ -101,34 +98,6 @@ class Failure:
 
     reason: Annotated[str, Field(max_length=64, description="As a condition's.")]
     message: Annotated[Text, Field(description="The cause.")]
-
-
-@status_model
-class TableLoss:
-    """What a restore threw away of one table; never a row of it."""
-
-    table: Annotated[str, Field(max_length=256, description="Its name.")]
-    inserted: Annotated[int, Field(description="Rows that the backup had not.")] = 0
-    updated: Annotated[int, Field(description="Rows that were others in the backup.")] = 0
-    deleted: Annotated[int, Field(description="Rows that are back.")] = 0
-    untold: Annotated[str, Field(max_length=512, description="Why it may be more than the counts tell.")] = ""
-
-
-@status_model
-class Restored:
-    """A restore that took the place of the database."""
-
-    backup: Annotated[str, Field(max_length=256, description="Name of the backup.")]
-    kept_as: Annotated[str, Field(max_length=256, description="Under which name the replaced database is kept.")] = ""
-    compared: Annotated[
-        bool, Field(description="Whether it was looked for what had been written since the backup.")
-    ] = False
-    lost_rows: Annotated[int, Field(description="How many rows had been written since, in all tables.")] = 0
-    lost: Annotated[tuple[TableLoss, ...], Field(max_length=100, description="The same by table.")] = ()
-    list_file: Annotated[
-        str, Field(max_length=1024, description="Where those rows are listed one by one, beside the backup.")
-    ] = ""
-    list_sha256: Annotated[str, Field(max_length=64, description="Of that file.")] = ""
 
 
 @status_model
@@ -335,6 +304,10 @@ class Status:
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
     backups: Annotated[tuple[Backup, ...], Field(max_length=100, description="Verified backups, newest first.")] = ()
+    replaced: Annotated[
+        tuple[Replaced, ...],
+        Field(max_length=50, description="Databases that restores replaced and that are kept still, newest first."),
+    ] = ()
     drain: Annotated[Drain | None, Field(description="What is scaled to zero at the moment.")] = None
     steps: Annotated[
         tuple[Step, ...], Field(max_length=100, description="Attempts of the current run's steps, or the last one's.")

@@ -18,14 +18,14 @@ from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Runnin
 from dbmigration.lifecycle.procedures import PROCEDURES
 from dbmigration.lifecycle.stages import waits_for_turn
 from dbmigration.lifecycle.tasks import named_image
-from dbmigration.lifecycle.telling import standing, warnings
+from dbmigration.lifecycle.telling import dropped, standing, warnings
 from dbmigration_runner.contract.task import CHANGING, StepKind
 
 
 def decide(seen: Observed) -> Decision:
     """Answer a snapshot, and pass on what a step that has just succeeded warned of."""
     decision = _decide(seen)
-    told = warnings(seen, decision.status)
+    told = (*warnings(seen, decision.status), *dropped(seen, decision.status))
     return replace(decision, actions=(*told, *decision.actions)) if told else decision
 
 

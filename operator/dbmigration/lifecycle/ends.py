@@ -11,10 +11,11 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Restored, Run, Status, TableLoss, Verification
+from dbmigration.api.restored import Restored, TableLoss
+from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
-from dbmigration.lifecycle.record import run_changed
+from dbmigration.lifecycle.record import outlived, run_changed
 from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
 
 _HISTORY_KEPT = 10
@@ -44,6 +45,7 @@ def succeed(seen: Observed) -> Decision:
         others = "" if count >= plan.count else f" of {plan.count}"
         message = f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{backup}"
         reason = Reason.SUCCEEDED
+        seen = replace(seen, status=outlived(status, run.number))
     status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))

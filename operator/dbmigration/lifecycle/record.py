@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.restored import Replaced, Restored, TableLoss
 from dbmigration.api.status import (
     Backup,
     Failure,
@@ -19,12 +20,10 @@ from dbmigration.api.status import (
     Plan,
     PlannedRevision,
     Procedure,
-    Restored,
     Run,
     Status,
     Step,
     StepState,
-    TableLoss,
     Verification,
 )
 from dbmigration_runner.contract.heads import named
@@ -35,6 +34,7 @@ N = TypeVar("N", int, float)
 
 _STEPS_KEPT = 100
 _REVISIONS_SHOWN = 50
+_REPLACED_KEPT = 50
 
 
 def step_started(status: Status, step: Step) -> Status:
@@ -102,7 +102,9 @@ def backup_made(status: Status, report: BackupReport, image: str) -> Status:
     )
     gone = {*report.pruned, backup.name}
     kept = tuple(known for known in status.backups if known.name not in gone)
-    return run_changed(replace(status, backups=(backup, *kept)[:100]), backup=backup.name)
+    left = {*report.dropped, *report.missing}
+    replaced = tuple(known for known in status.replaced if known.name not in left)
+    return run_changed(replace(status, backups=(backup, *kept)[:100], replaced=replaced), backup=backup.name)
 
 
 def migrated(status: Status, result: Result) -> Status:
@@ -160,8 +162,8 @@ def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: 
     return run_changed(status, procedure=procedure, failure=why)
 
 
-def restored(status: Status, report: RestoreReport) -> Status:
-    """The backup is in the place of the database; nothing of what the run applied is left."""
+def restored(status: Status, report: RestoreReport, now: datetime) -> Status:
+    """The backup is in the place of the database; nothing of what the run applied is left. The replaced one is kept."""
     lost = tuple(
         TableLoss(
             table=loss.table,
@@ -181,7 +183,19 @@ def restored(status: Status, report: RestoreReport) -> Status:
         list_file=report.list_file,
         list_sha256=report.list_sha256,
     )
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    if report.kept_as and all(known.name != report.kept_as for known in status.replaced):
+        kept = Replaced(name=report.kept_as, replaced_at=now, run=status.run.number)
+        status = replace(status, replaced=(kept, *status.replaced)[:_REPLACED_KEPT])
     return run_changed(status, restored=told)
+
+
+def outlived(status: Status, run: int) -> Status:
+    """A run changed the database and succeeded: what earlier ones replaced is needed less from here on."""
+    replaced = tuple(
+        known if known.outlived_by is not None else replace(known, outlived_by=run) for known in status.replaced
+    )
+    return replace(status, replaced=replaced)
 
 
 def compared(status: Status, verified_by: Verification, left_behind: Iterable[str] = ()) -> Status:

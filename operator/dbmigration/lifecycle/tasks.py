@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy, duration, quantity
+from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy
 from dbmigration.api.status import Step
+from dbmigration.api.units import duration, quantity
 from dbmigration.lifecycle.observed import Observed, StepRef
 from dbmigration.lifecycle.reference import reference_of
+from dbmigration.lifecycle.superseded_databases import to_drop, to_keep
 from dbmigration_runner.contract.task import (
     BackupOrder,
     ChecksAfter,
@@ -132,6 +134,8 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         version_table=plan.version_table if plan else "alembic_version",
         keep_last=seen.spec.backup.retention.keep_last,
         probe_required=seen.spec.rollback.on_failure.restores,
+        drop_replaced=to_drop(seen),
+        keep_replaced=to_keep(seen),
     )
 
 

@@ -5,7 +5,7 @@ Under the run's lock, in this order, so that a kill at any line leaves either a 
     1. remove what is left over or superfluous   5. restore its schema in a probe database
     2. one snapshot: heads, schema, tables       6. rename it to its name, write the manifest
     3. write the dump of it, as <name>.partial   7. remove backups beyond retention
-    4. read it back from the disk, to the end
+    4. read it back from the disk, to the end     8. drop replaced databases that are to go
 
 The application's code is never run. This module knows neither an engine nor how a lock is held.
 """
@@ -31,6 +31,7 @@ from dbmigration_runner.checks.manifest import (
     sync_directory,
     write_manifest,
 )
+from dbmigration_runner.checks.replaced import forget
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
@@ -84,6 +85,8 @@ def backup(step: Step) -> Result:
 
             far = BackupProgress(step.log.say)
             report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin, far=far)
+        report, told = forget(_order(step.task), report, step.engine, admin)
+        step.warnings += told
         lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
         seen = step.look()
     finally:

@@ -77,7 +77,10 @@ class PlanReport:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored."""
+    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored.
+
+    Of the replaced databases that were to go, `dropped` are those that did, `missing` those of which none of ours was there.
+    """
 
     name: str
     location: str
@@ -90,6 +93,8 @@ class BackupReport:
     restorable_note: str = ""
     catalog: str = ""
     pruned: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,7 +274,11 @@ def _cut(result: Result, share: int) -> Result:
         )
     if backup is not None:
         backup = dataclasses.replace(
-            backup, restorable_note=_short(backup.restorable_note, width), pruned=backup.pruned[:share]
+            backup,
+            restorable_note=_short(backup.restorable_note, width),
+            pruned=backup.pruned[:share],
+            dropped=backup.dropped[:share],  # the next one finds those missing
+            missing=backup.missing[:share],
         )
     if compare is not None:
         compare = dataclasses.replace(

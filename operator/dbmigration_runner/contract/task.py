@@ -103,13 +103,19 @@ class ExpectedPlan:
 
 @dataclass(frozen=True)
 class BackupOrder:
-    """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it."""
+    """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it.
+
+    When it is verified, the databases `drop_replaced` are dropped, which restores of this one had kept under these names;
+    what was written about those of `keep_replaced` stays beside the backups.
+    """
 
     directory: str
     name: str
     version_table: str = "alembic_version"
     keep_last: int = 5
     probe_required: bool = False
+    drop_replaced: tuple[str, ...] = ()
+    keep_replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

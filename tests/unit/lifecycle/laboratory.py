@@ -282,6 +282,7 @@ class Laboratory:
                     moment,
                     True,
                     catalog=plain.catalog or "",
+                    dropped=task.backup.drop_replaced,
                 )
                 return replace(plain, backup=made)
             case StepKind.MIGRATE | StepKind.DOWNGRADE:
