@@ -1,6 +1,6 @@
-"""What the status says of restores: which one took a database's place, what was lost, and what is kept of it.
+"""What a restore was ordered to do, what it did, and what is kept of it: the words that both kinds' statuses share.
 
-It must hold no row of data.
+Part of the statuses. It must hold no row of data, and decide nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from dbmigration.api.model import Time, status_model
+
+Text = Annotated[str, Field(max_length=4096)]
+Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
 
 
 @status_model
@@ -51,3 +54,22 @@ class Replaced:
         int | None,
         Field(description="Number of the first later run that changed the database and succeeded; absent until then."),
     ] = None
+
+
+@status_model
+class Order:
+    """A DatabaseRestore as it was when its run began: from then on the run needs nothing of it."""
+
+    name: Annotated[str, Field(max_length=63, description="Its name.")]
+    uid: Annotated[str, Field(max_length=64, description="Its uid.")]
+    backup: Annotated[str, Field(max_length=256, description="The backup that it names.")]
+    accept_data_loss: Annotated[bool, Field(description="Whether what was written since the backup may go.")] = False
+    rests: Annotated[
+        bool,
+        Field(description="The run before it had done what the spec asks for, so an order that fails changes nothing."),
+    ] = False
+    sha256: Annotated[str, Field(max_length=64, description="Of the backup, as its manifest tells.")] = ""
+    revisions: Annotated[Revisions, Field(max_length=64, description="Heads in the backup.")] = ()
+    version_table: Annotated[str, Field(max_length=256, description="Where the backup keeps its heads.")] = (
+        "alembic_version"
+    )

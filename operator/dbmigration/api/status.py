@@ -12,10 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from dbmigration.api.model import Time, status_model
-from dbmigration.api.restored import Replaced, Restored
-
-Text = Annotated[str, Field(max_length=4096)]
-Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
+from dbmigration.api.restored import Order, Replaced, Restored, Revisions, Text
 
 
 class Phase(StrEnum):
@@ -31,6 +28,7 @@ class Phase(StrEnum):
     RESUMING = "Resuming"
     SUCCEEDED = "Succeeded"
     ROLLED_BACK = "RolledBack"
+    RESTORED = "Restored"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
@@ -49,6 +47,7 @@ class Procedure(StrEnum):
     """The ordered list of stages that a run follows."""
 
     MIGRATE = "Migrate"
+    ORDER = "Order"  # a DatabaseRestore is looked into; Restore follows it
     ROLL_BACK = "RollBack"
     RESTORE = "Restore"
 
@@ -138,6 +137,7 @@ class Run:
     finished_at: Annotated[Time | None, Field(description="When the run ended.")] = None
     outcome: Annotated[Outcome | None, Field(description="How the run ended.")] = None
     target_revision: Annotated[str, Field(max_length=128, description="The spec's when the run began.")] = ""
+    order: Annotated[Order | None, Field(description="The DatabaseRestore that this run carries out.")] = None
     reference: Annotated[
         str, Field(max_length=600, description="The image that the run's steps are given, as the spec named it.")
     ] = ""
@@ -239,7 +239,7 @@ class Step:
     """One attempt of one step."""
 
     name: Annotated[
-        str, Field(max_length=32, description="plan, backup, migrate, downgrade, restore, compare or look.")
+        str, Field(max_length=32, description="plan, find, backup, migrate, downgrade, restore, compare or look.")
     ]
     attempt: Annotated[int, Field(description="Counts the attempts of this step in this run, from 1.")]
     job: Annotated[str, Field(max_length=63, description="Name of its Job.")]
@@ -267,6 +267,8 @@ class HistoryEntry:
     number: Annotated[int, Field(description="Number of the run.")]
     outcome: Annotated[Outcome, Field(description="How it ended.")]
     reason: Annotated[str, Field(max_length=64, description="Why.")]
+    procedure: Annotated[Procedure, Field(description="The list of stages that it ended in.")] = Procedure.MIGRATE
+    order: Annotated[str, Field(max_length=63, description="The DatabaseRestore that it carried out.")] = ""
     image: Annotated[str, Field(max_length=600, description="The image that ran.")] = ""
     reference: Annotated[str, Field(max_length=600, description="As the spec named it.")] = ""
     start_revisions: Annotated[Revisions, Field(max_length=64, alias="from", description="Heads before.")] = ()
@@ -280,6 +282,23 @@ class HistoryEntry:
         Revisions, Field(max_length=100, description="What it applied, in order; the last of them.")
     ] = ()
     catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema before it.")] = ""
+
+
+@status_model
+class HandledOrder:
+    """A DatabaseRestore that came to its end here; one of that name and backup that was carried out is not carried out again."""
+
+    name: Annotated[str, Field(max_length=63, description="Its name.")]
+    uid: Annotated[str, Field(max_length=64, description="Its uid.")]
+    backup: Annotated[str, Field(max_length=256, description="The backup that it names.")]
+    run: Annotated[int, Field(description="The run that carried it out.")]
+    outcome: Annotated[Outcome, Field(description="How it ended.")]
+    reason: Annotated[str, Field(max_length=64, description="Why.")]
+    message: Annotated[Text, Field(description="The same as a sentence.")]
+    started_at: Annotated[Time, Field(description="When its run began.")]
+    finished_at: Annotated[Time, Field(description="When it ended.")]
+    revision: Annotated[str, Field(max_length=1024, description="The database's revision after it.")] = ""
+    restored: Annotated[Restored | None, Field(description="What took the place of the database.")] = None
 
 
 @status_model
@@ -323,6 +342,9 @@ class Status:
     ] = ""
     history: Annotated[
         tuple[HistoryEntry, ...], Field(max_length=10, description="Runs that ended, newest first.")
+    ] = ()
+    orders: Annotated[
+        tuple[HandledOrder, ...], Field(max_length=10, description="DatabaseRestores that ended, newest first.")
     ] = ()
 
     @property

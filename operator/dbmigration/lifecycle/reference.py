@@ -33,7 +33,11 @@ def reference_of(seen: Observed) -> Reference | None:
                 if set(known.revisions) == goal and known.catalog
             ),
             next(
-                (Reference(entry.catalog) for entry in seen.status.history if set(entry.start_revisions) == goal),
+                (
+                    Reference(entry.catalog)
+                    for entry in seen.status.history
+                    if set(entry.start_revisions) == goal and entry.catalog
+                ),
                 Reference(""),
             ),
         )

@@ -27,6 +27,7 @@ from dbmigration_runner.checks.manifest import (
     SUFFIX,
     Manifest,
     now,
+    plain_name,
     read_manifests,
     sync_directory,
     write_manifest,
@@ -141,7 +142,7 @@ def back_up(
         try:
             decoded = verify_dump(dump, written, alive, far)
             probe = dump.probe(written.path, written.snapshot, alive)
-            manifest = _manifest(task, dump, written, decoded, probe)
+            manifest = _manifest(task, dump, written, decoded, probe, plain_name(engine.url.database))
             _publish(written.path, directory, manifest)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -281,7 +282,9 @@ def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:
         )
 
 
-def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe) -> Manifest:
+def _manifest(  # noqa: PLR0917  # all that is known of it
+    task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe, database: str
+) -> Manifest:
     order, run, snapshot = _order(task), task.run, written.snapshot
     return Manifest(
         name=order.name,
@@ -306,6 +309,7 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         restorable=probe.restorable,
         restorable_note=probe.note,
         image=task.migrations.image if task.migrations is not None else "",
+        database=database,
         plan_hash=task.expected.hash if task.expected is not None else "",
         surroundings=snapshot.surroundings,
         notes=decoded.notes,

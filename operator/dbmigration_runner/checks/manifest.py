@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dbmigration_runner.contract.codec import DecodeError, decode, encode
 from dbmigration_runner.engines.dump import Surroundings
@@ -48,6 +48,7 @@ class Manifest:
     restorable: bool | None = None
     restorable_note: str = ""
     image: str = ""
+    database: str = ""  # its name, without the path where it is a file
     plan_hash: str = ""
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()
@@ -101,6 +102,11 @@ def read_orphans(directory: Path) -> tuple[Manifest, ...]:
     found = (_read(path) for path in directory.iterdir() if path.name.endswith(SUFFIX))
     gone = [manifest for manifest in found if manifest is not None and not os.path.lexists(directory / manifest.file)]
     return tuple(sorted(gone, key=lambda manifest: (manifest.taken_at, manifest.name)))
+
+
+def plain_name(database: str | None) -> str:
+    """What a database is called: of a file, whatever path leads to it, the name of that."""
+    return PurePath(database or "").name
 
 
 def now() -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.checks import orders
 from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
 from dbmigration_runner.checks.loss import LossList, read_record, write_record
 from dbmigration_runner.checks.manifest import Manifest, read_manifest
@@ -116,6 +117,7 @@ def _exchange(work: Work, lock: Lock) -> None:
                 _compare(work, losses, alive)
             alive()
         write_record(Path(order.directory), order, work.report)
+        orders.begun(order, work.report)
         kept = way.swap(lock, step.check)
         work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
 
@@ -151,6 +153,10 @@ def _done_before(work: Work, kept: str) -> Result:
 
 def _looked(work: Work) -> Result:
     step, way = work.step, work.way
+    try:
+        orders.done(work.order, work.report)
+    except OSError as error:
+        step.warnings.append(f"That the order was carried out could not be recorded: {error.strerror}.")
     step.warnings += way.confirm()
     seen = _look(work, anew=True)
     if seen.heads != tuple(sorted(work.manifest.revisions)):
@@ -203,12 +209,15 @@ def _ordered(step: Step) -> tuple[RestoreOrder, Manifest]:
             RunnerReason.BACKUP_NOT_FOUND,
             f"The backup {order.backup} is not in {order.directory}, or its manifest cannot be read. Nothing was begun.",
         )
-    return order, manifest
+    with said_of(Path(order.directory)):
+        return orders.continued(order), manifest
 
 
 def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> Wanted:
     is_comparable = manifest.catalog_digest.startswith(f"{CATALOG_VERSION}:")
-    run = step.task.run
+    run, by = step.task.run, order.by
+    # Nobody's but this order's, also for a run of another object that carries it out once more.
+    whose = f"{run.uid}/{run.number}" if by is None else f"order/{run.namespace}/{run.name}/{by.name}"
     return Wanted(
         path=path,
         sha256=order.sha256,
@@ -217,7 +226,7 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
         version_table=manifest.version_table,
         catalog=Catalog(manifest.catalog) if is_comparable else None,
         surroundings=manifest.surroundings,
-        token=f"{run.uid}/{run.number}/{order.backup}",
+        token=f"{whose}/{order.backup}",
         keep_as=order.keep_as,
         application_name=step.application_name,
         size_bytes=manifest.data_bytes,
