@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from dbmigration.api.model import SpecModel, rules, status_model
-from dbmigration.api.restored import Restored, Time
+from dbmigration.api.model import SpecModel, Time, rules, status_model
+from dbmigration.api.restored import Restored
 from dbmigration.api.status import Condition, Phase
 from dbmigration.api.way_back import Name
 
