@@ -25,6 +25,7 @@ from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running
 
 KEPT = "before-7"
+SEEDS = range(1, 21 if os.environ.get("DBMIGRATION_SOAK") == "1" else 4)  # of applications that write during a restore
 # Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back.
 _FAILING_RUNNER = """
 import importlib, os, signal, sys

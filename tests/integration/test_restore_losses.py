@@ -189,7 +189,7 @@ class Writers:
         self.doubtful.discard(row)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", restores.SEEDS)
 def test_every_acknowledged_write_is_in_the_database_or_in_the_list(shop, database, seed):
     """Without the fence, rows that are written between the comparison and the exchange are in neither."""
     restores.migrate(database)
