@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.access import Cluster, KubectlError, eventually
 from tests.cluster.embedded import catalog
+from tests.cluster.operator.command_line import dbmigration
 from tests.cluster.operator.history import Revision
 from tests.cluster.operator.stage import Stage
 from tests.cluster.operator.writers import NAME, Writers
@@ -94,7 +95,10 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
     give(stage, "of-nobody", backup, accept=True, migration="nobody")
     with applied_again_and_again(stage) as counted:
         # Without the acknowledgement: what would be lost is counted, and nothing has happened.
-        give(stage, "look", backup, accept=False)
+        assert f"{backup}  " in dbmigration(stage, "backups", "shop")
+        said = dbmigration(stage, "restore", "shop", "--backup", backup, "--name", "look")
+        assert said.startswith("3\n"), said
+        assert "RestoreNeedsAcknowledgement: " in said
         refused = told(stage, "look", "RestoreNeedsAcknowledgement")
         assert refused["phase"] == "Failed"
         assert f"--backup {backup} --accept-data-loss" in refused["ready"]["message"]
@@ -102,8 +106,10 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
         assert (stage.heads(), writers.size[0]) == (["r2"], 2)
         writers.write_on()
 
-        give(stage, "back", backup, accept=True)
+        said = dbmigration(stage, "restore", "shop", "--backup", backup, "--accept-data-loss", "--name", "back")
+        assert said.startswith("0\nSucceeded: the database is at r1.\n"), said
         done = told(stage, "back", "Restored")
+        assert f"  lost      {done['lostRows']} row(s)\n" in said
         assert (done["phase"], done["revision"], stage.heads()) == ("Succeeded", "r1", ["r1"])
         assert done["lostRows"] == sum(table["inserted"] for table in done["restored"]["lost"]) > 0
         columns = stage.namespace.kubectl("get", "dbr", "back", "--no-headers").split()[:7]
