@@ -75,10 +75,30 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
         ran = shop.run(nothing_written=True)
         assert ran.result.outcome is Outcome.SUCCEEDED, ran
         assert database.ask(_SURROUNDINGS) == before
+        (told,) = ran.result.warnings
+        assert told.endswith("is as in the backup now: settings, comment.")
     finally:
         restores.forget(database)
         with database.server.superuser() as connection:
             connection.execute(f'REVOKE ALL ON DATABASE {name} FROM "odd=role/x"; DROP ROLE "odd=role/x"')
+
+
+def test_a_database_that_is_read_only_and_open_to_nobody_comes_back_so(database, tmp_path):
+    name = f'"{database.name}"'
+    asked = "SELECT datacl FROM pg_database WHERE datname = current_database()"
+    try:
+        shop = restores.shop(database, tmp_path)
+        database.ask(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; REVOKE ALL ON DATABASE {name} FROM shop")
+        database.ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on; ALTER ROLE shop SUPERUSER")
+        shop = restores.Restores(shop.backups, shop.backups.take("second"))
+        ran = shop.run(nothing_written=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert [row[0] for row in database.ask(asked)] == [[]]
+        assert database.ask("SHOW default_transaction_read_only") == [("on",)]
+    finally:
+        with database.server.superuser() as connection:
+            connection.execute("ALTER ROLE shop NOSUPERUSER")
+        restores.forget(database)
 
 
 def test_the_owner_with_createdb_needs_no_administrator(database, tmp_path):

@@ -196,7 +196,7 @@ def _write(path: str, number: int, seed: int, ledger, over) -> None:
         connection.execute("INSERT INTO orders (id, note) VALUES (?, 'written')", (row,))
         ledger.append(row)
         connection.close()
-        time.sleep(chance.uniform(0, 0.004))  # nobody comes in who always finds the file open
+        time.sleep(chance.uniform(0.005, 0.02))  # nobody comes in who always finds the file open
         connection = sqlite3.connect(path, timeout=30, isolation_level=None)
 
 

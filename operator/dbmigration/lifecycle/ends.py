@@ -233,6 +233,8 @@ def _lost(restored: Restored) -> str:
 
 def _counted(loss: TableLoss) -> str:
     rows = loss.inserted + loss.updated + loss.deleted
+    if not rows and loss.untold:
+        return f"{loss.table}: {loss.untold}"
     return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
 
 

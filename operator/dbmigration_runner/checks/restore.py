@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.restore import Restore
     from dbmigration_runner.step import Step
 
+_NAMED = 5
 KEEP_AS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
@@ -131,9 +132,10 @@ def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
     work.step.log.say("restore-compared", tables=len(lost), rows=rows)
     if lost and not order.accept_data_loss:
         untold = " or cannot be told" if any(loss.untold for loss in lost) else ""
+        names = ", ".join(loss.table for loss in lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
         raise Refusal(
             RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
-            f"{rows} rows in {len(lost)} tables were written{untold} since the backup of {work.manifest.taken_at}, by the "
+            f"{rows} rows ({names}) were written{untold} since the backup of {work.manifest.taken_at}, by the "
             "application or by the migration itself. They would be lost: nothing was changed. Set acceptDataLoss to go on.",
         )
     file, sha256 = losses.publish()

@@ -105,7 +105,7 @@ class PostgreSQLRestore:
 
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
-        return self._fresh.fill(alive)
+        return (*self._fresh.fill(alive), *self._changed_around())
 
     @contextlib.contextmanager
     def fence(self, alive: Callable[[], None]) -> Iterator[None]:
@@ -258,6 +258,15 @@ class PostgreSQLRestore:
                 RunnerReason.SESSION_STAYS,
                 "Somebody opened the database while it was compared, and may have written to it; nothing was changed.",
             )
+
+    def _changed_around(self) -> Iterator[str]:
+        """What stands in no table, was changed since the backup, and is as it was then again."""
+        if self._wanted.surroundings is None:
+            return
+        with self.engine.connect() as session:
+            names = surroundings.differences(self._wanted.surroundings, surroundings.read(session))
+        if names:
+            yield f"Of the database itself was changed since the backup, and is as in the backup now: {', '.join(names)}."
 
     def _foresee(self, alive: Callable[[], None]) -> None:
         """The copy stands still, so what is compared of it is read before anybody has to wait."""

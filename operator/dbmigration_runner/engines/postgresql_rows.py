@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dbmigration_runner.contract.result import TableLoss
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.engines.postgresql_names import parts, quoted
+from dbmigration_runner.engines.postgresql_names import parts, quoted, text_literal
 from dbmigration_runner.engines.restore import LostRow
 from dbmigration_runner.engines.row_comparison import Shape, common_columns
 from dbmigration_runner.errors import StatementRefused
@@ -37,16 +37,18 @@ _SETTINGS = {
     "lc_monetary": "C",
     "row_security": "off",  # rather an error than fewer rows
 }
+# The tables of extensions too: of some the rows are in no dump, and what stands in them now would be gone. The last but one
+# column is what rows have that are older than the column, as an array of one.
 _COLUMNS = """
-SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
+SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '',
+       a.attmissingval::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND pg_catalog.left(n.nspname, 3) <> 'pg_'
   AND n.nspname <> 'information_schema'
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2, a.attnum
 """
+_SEQUENCES = "SELECT schemaname::text, sequencename::text, last_value FROM pg_catalog.pg_sequences"
 _KEYS = """
 SELECT n.nspname::text, c.relname::text, i.indexrelid, a.attname::text
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
@@ -103,12 +105,13 @@ class Rows:
         was, has = self._both(lambda side: side.checksum(table, columns))
         return was == has
 
-    def uniform(self, table: str, column: str) -> bool:
+    def untouched(self, table: str, column: str) -> bool:
         """See row_comparison.Tables."""
-        side = self._sides[1]
-        value = f"ROW({quoted(column)})::text"
-        question = f"SELECT count(*) FROM (SELECT DISTINCT {value} FROM {side.source(table)} LIMIT 2) AS found"
-        return self._at_once(lambda: int(side.value(question)))[0] <= 1
+        side, name = self._sides[1], quoted(column)
+        made_with = side.made_with.get((table, column))
+        another = "" if made_with is None else f" AND ARRAY[{name}]::text <> {text_literal(made_with)}"
+        question = f"SELECT NOT EXISTS (SELECT FROM {side.source(table)} WHERE {name} IS NOT NULL{another})"
+        return self._at_once(lambda: bool(side.value(question)))[0]
 
     def written_by_migrations(self) -> frozenset[str]:
         """See row_comparison.Tables. Where the schema is not known, the one that its heads are read from."""
@@ -116,6 +119,9 @@ class Rows:
 
     def others(self) -> Iterator[TableLoss]:
         """See row_comparison.Tables. Large objects lie in a table of the system's, which may be closed to us."""
+        for table in sorted(self._sides[0].closed | self._sides[1].closed):
+            yield TableLoss(table, untold="this role may not read it, so it was not compared")
+        yield from self._counted_on()
         counts = self._both(lambda side: int(side.value("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")))
         if counts == [0, 0]:
             return
@@ -126,6 +132,13 @@ class Rows:
             sums = ["", " "]
         if sums[0] != sums[1]:
             yield TableLoss(LARGE_OBJECTS, max(has - was, 0), 0, max(was - has, 0), "they were only counted")
+
+    def _counted_on(self) -> Iterator[TableLoss]:
+        """Sequences that gave numbers since: the restored ones would give the same again."""
+        was, has = (side.sequences() for side in self._sides)
+        for name in sorted(was.keys() & has.keys()):
+            if was[name] != has[name]:
+                yield TableLoss(f"sequence {name}", untold="it has given numbers since, and will give them again")
 
     def _both(self, ask: Callable[[Side], T]) -> list[T]:
         return self._at_once(*(lambda side=side: ask(side) for side in self._sides))
@@ -144,8 +157,15 @@ class Side:
         self._sources: dict[str, str] = {}
         self._checksums: dict[tuple[str, tuple[str, ...]], str] = {}
         self._names: dict[str, set[str]] = {}  # the schemas of a table
-        for schema, table, column, kind, computed in session.rows(_COLUMNS):
+        self.made_with: dict[tuple[str, str], str] = {}  # what a column has in rows that are older than it
+        self.closed: set[str] = set()  # tables that this role may not read
+        for schema, table, column, kind, computed, made_with, is_readable in session.rows(_COLUMNS):
             name = qualified(schema, table)
+            if not is_readable:
+                self.closed.add(name)
+                continue
+            if made_with is not None:
+                self.made_with[name, column] = made_with
             self._sources[name] = f"ONLY {quoted(schema)}.{quoted(table)}"
             self._names.setdefault(table, set()).add(schema)
             held = columns.setdefault(name, {})
@@ -210,6 +230,10 @@ class Side:
         if (table, columns) not in self._checksums:
             self._checksums[table, columns] = self._summed(_row(columns), self.source(table))
         return self._checksums[table, columns]
+
+    def sequences(self) -> dict[str, int | None]:
+        """The last number of each, None where it has given none or may not be read."""
+        return {qualified(schema, name): last for schema, name, last in self._session.rows(_SEQUENCES)}
 
     def large_objects(self) -> str:
         """A checksum of their pages."""

@@ -49,8 +49,8 @@ class Tables(Protocol):
         """Does it hold the same rows, in whatever order?"""
         ...
 
-    def uniform(self, table: str, column: str) -> bool:
-        """Has the column one value in all rows of today, or none?"""
+    def untouched(self, table: str, column: str) -> bool:
+        """Has a column of today in every row what it was made with: nothing, or its default?"""
         ...
 
     def written_by_migrations(self) -> frozenset[str]:
@@ -58,7 +58,7 @@ class Tables(Protocol):
         ...
 
     def others(self) -> Iterator[TableLoss]:
-        """What is no table and holds data all the same."""
+        """What is no table and holds data all the same, and tables that cannot be read."""
         ...
 
 
@@ -111,7 +111,7 @@ def _untold(tables: Tables, table: str, before: Shape, now: Shape) -> Iterator[s
     gone = [name for name, kind in before.columns.items() if now.columns.get(name) != kind]
     if gone and (tables.count(table, before=False) or tables.count(table, before=True)):
         yield f"columns that were dropped or have another type now cannot be compared: {_list(gone)}"
-    new = [name for name in now.columns if name not in before.columns and not tables.uniform(table, name)]
+    new = [name for name in now.columns if name not in before.columns and not tables.untouched(table, name)]
     if new:
         yield f"columns that the backup has not hold values: {_list(new)}"
 
