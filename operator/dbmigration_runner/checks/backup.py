@@ -17,7 +17,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from dbmigration_runner.checks.manifest import (
     now,
     plain_name,
     read_manifests,
+    report_of,
     sync_directory,
     write_manifest,
 )
@@ -150,19 +151,7 @@ def back_up(
             raise
         _refuse_no_way_back(order, probe)
         pruned = prune(directory, order.keep_last, made=order.name)
-    return BackupReport(
-        name=order.name,
-        location=str(directory / manifest.file),
-        size_bytes=manifest.size_bytes,
-        sha256=manifest.sha256,
-        revisions=manifest.revisions,
-        taken_at=manifest.taken_at,
-        verified_at=manifest.verified_at,
-        restorable=manifest.restorable,
-        restorable_note=manifest.restorable_note,
-        catalog=manifest.catalog_digest,
-        pruned=pruned,
-    )
+    return replace(report_of(directory, manifest), pruned=pruned)
 
 
 def write_dump(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks.backup import NAME, said_of
-from dbmigration_runner.checks.manifest import Manifest, plain_name, read_manifests
+from dbmigration_runner.checks.manifest import Manifest, plain_name, read_manifests, report_of
 from dbmigration_runner.checks.orders import carried_out
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import BackupReport, FindReport, Outcome, Result
+from dbmigration_runner.contract.result import FindReport, Outcome, Result
 from dbmigration_runner.errors import Refusal
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find(step: Step) -> Result:
         f"The backup {order.backup} was found." if before is None else f"The order was carried out at {before.at}.",
         heads=seen.heads if seen is not None else None,
         catalog=seen.catalog if seen is not None else None,
-        find=FindReport(_report(directory, manifest) if manifest is not None else None, version_table, before),
+        find=FindReport(report_of(directory, manifest) if manifest is not None else None, version_table, before),
     )
 
 
@@ -78,18 +78,3 @@ def _listed(there: tuple[Manifest, ...]) -> str:
     shown = ", ".join(f"{known.name} (at {named(known.revisions)})" for known in there[:_SHOWN])
     more = f", and {len(there) - _SHOWN} older ones" if len(there) > _SHOWN else ""
     return f"There are: {shown}{more}."
-
-
-def _report(directory: Path, manifest: Manifest) -> BackupReport:
-    return BackupReport(
-        name=manifest.name,
-        location=str(directory / manifest.file),
-        size_bytes=manifest.size_bytes,
-        sha256=manifest.sha256,
-        revisions=manifest.revisions,
-        taken_at=manifest.taken_at,
-        verified_at=manifest.verified_at,
-        restorable=manifest.restorable,
-        restorable_note=manifest.restorable_note,
-        catalog=manifest.catalog_digest,
-    )

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePath
 
 from dbmigration_runner.contract.codec import DecodeError, decode, encode
+from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.engines.dump import Surroundings
 
 MANIFEST_VERSION = 1
@@ -142,3 +143,19 @@ def _has_dump(directory: Path, manifest: Manifest) -> bool:
         return dump.parent == directory and not dump.is_symlink() and dump.stat().st_size == manifest.size_bytes
     except (OSError, ValueError):
         return False
+
+
+def report_of(directory: Path, manifest: Manifest) -> BackupReport:
+    """What an answer tells of a backup that lies there."""
+    return BackupReport(
+        name=manifest.name,
+        location=str(directory / manifest.file),
+        size_bytes=manifest.size_bytes,
+        sha256=manifest.sha256,
+        revisions=manifest.revisions,
+        taken_at=manifest.taken_at,
+        verified_at=manifest.verified_at,
+        restorable=manifest.restorable,
+        restorable_note=manifest.restorable_note,
+        catalog=manifest.catalog_digest,
+    )
