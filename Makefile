@@ -43,8 +43,8 @@ test-cluster: ## The operator, on a real Kubernetes with the real images.
 	@$(IN_ENV) pytest tests/cluster
 
 .PHONY: soak
-soak: ## The fault tests at every point, not only at a sample; an hour or more.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/cluster/faults
+soak: ## The fault tests at every point, not only at a sample, and restores beside writers of 20 seeds; an hour or more.
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/integration/test_restore_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

@@ -81,12 +81,19 @@ def command_line(name: str) -> argparse.ArgumentParser:
     _add_json(status, "print it as JSON")
 
     backups = _command(
-        commands, "backups", _backups, "list the verified backups on a folder; 3 where one of them is damaged"
+        commands,
+        "backups",
+        _backups,
+        "list the verified backups of a resource on a cluster, or on a folder",
+        help_texts.BACKUPS,
     )
     backups.add_argument(
-        "folder", type=Path, metavar="DIR", help="what was given as --backups, or a mounted backup volume"
+        "where",
+        metavar="NAME|DIR",
+        help="a DatabaseMigration of the cluster of your kubeconfig; or a folder: what was given as --backups, or a mounted backup volume",
     )
-    backups.add_argument("--verify", action="store_true", help="read every dump and compare its SHA-256")
+    backups.add_argument("-n", "--namespace", help="the resource's namespace (default: the one of the current context)")
+    backups.add_argument("--verify", action="store_true", help="of a folder: read every dump and compare its SHA-256")
     _add_json(backups, "print them as JSON")
 
     wait = _command(
@@ -119,7 +126,30 @@ def command_line(name: str) -> argparse.ArgumentParser:
     )
     rollback.add_argument("--accept-data-loss", action="store_true", help="also set rollback.acceptDataLoss to true")
 
-    _command(commands, "crd", _crd, "print the CustomResourceDefinition, for kubectl apply")
+    restore = _command(
+        commands,
+        "restore",
+        _restore,
+        "put a backup in the place of a database on a cluster: create a DatabaseRestore and follow it",
+        help_texts.RESTORE,
+    )
+    _add_name(restore, None)
+    restore.add_argument("--backup", required=True, metavar="BACKUP", help="its name, as `backups` lists it")
+    restore.add_argument(
+        "--accept-data-loss", action="store_true", help="what was written since the backup may be thrown away"
+    )
+    restore.add_argument(
+        "--name", default="", help="what the DatabaseRestore is called (default: the resource's name and the time)"
+    )
+    restore.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=timedelta(hours=4),
+        metavar="DURATION",
+        help="how long it is followed (default: 4h)",
+    )
+
+    _command(commands, "crd", _crd, "print the CustomResourceDefinitions, for kubectl apply")
     _command(commands, "controller", _controller, "start the operator; configured by its environment")
     return parser
 
@@ -300,15 +330,30 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _backups(options: argparse.Namespace) -> int:
-    from dbmigration.local import commands
+    if Path(options.where).is_dir() or "/" in options.where:
+        from dbmigration.local import commands
 
-    return _guarded(lambda: commands.backups(options.folder, verify=options.verify, as_json=options.as_json))
+        return _guarded(lambda: commands.backups(Path(options.where), verify=options.verify, as_json=options.as_json))
+    if options.verify:
+        print("dbmigration: --verify reads dumps: give it with a folder.", file=sys.stderr)
+        return 2
+
+    from dbmigration import restoring
+
+    return _guarded(lambda: restoring.backups(options.where, options.namespace, as_json=options.as_json))
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from dbmigration import restoring
+
+    wish = restoring.Wish(options.backup, options.accept_data_loss, options.name)
+    return _guarded(lambda: restoring.restore(options.resource, options.namespace, wish, options.timeout))
 
 
 def _crd(_: argparse.Namespace) -> int:
     import yaml
 
-    from dbmigration.api.crd import custom_resource_definition
+    from dbmigration.api.crd import custom_resource_definition, restore_definition
 
     class Plain(yaml.SafeDumper):
         """Repeats equal parts instead of pointing at them: kubectl reads anchors, people do not."""
@@ -316,7 +361,8 @@ def _crd(_: argparse.Namespace) -> int:
         def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
             return True
 
-    print(yaml.dump(custom_resource_definition(), Dumper=Plain, sort_keys=False, width=120, allow_unicode=True), end="")
+    definitions = [custom_resource_definition(), restore_definition()]
+    print(yaml.dump_all(definitions, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True), end="")
     return 0
 
 

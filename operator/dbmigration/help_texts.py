@@ -60,3 +60,28 @@ examples:
   dbmigration rollback shop --steps 1 --allow-downgrade
   dbmigration rollback shop --to 10c
 """
+
+BACKUPS = """\
+Lists verified backups, newest first. With a resource's NAME: those that its status on the cluster knows, whichever of them
+could be named to `restore`. With a folder (anything with a slash in it, or that is there): those whose manifests lie in it.
+
+A backup that is on a resource's volume and not in its status, which may have been lost, can be restored by its name too; a
+DatabaseRestore that names one that is not there ends with the list of those that are, and changes nothing.
+
+On a folder the exit code is 3 where one of them is damaged.
+"""
+
+RESTORE = """\
+The emergency, by hand: creates a DatabaseRestore, which the operator carries out, and follows it to its end. The workloads of
+drain are scaled to zero, everybody else is kept out, the backup takes the database's place, and all replicas come back. The
+replaced database is kept under another name.
+
+Without --accept-data-loss it goes on only where a comparison shows that nothing was written since the backup; else nothing is
+changed, and it ends with how many rows of which table would go. Afterwards nothing upgrades the database straight back: the
+DatabaseMigration rests until its spec changes. Ctrl-C or --timeout (exit code 6) leave the order as it is.
+
+examples:
+  dbmigration backups shop
+  dbmigration restore shop --backup shop-7-20261123T041200Z
+  dbmigration restore shop --backup shop-7-20261123T041200Z --accept-data-loss
+"""

@@ -141,6 +141,10 @@ def _dispatch(step: Step) -> Result:
             from dbmigration_runner.checks.plan import plan
 
             return plan(step)
+        case StepKind.FIND:
+            from dbmigration_runner.checks.find import find
+
+            return find(step)
         case StepKind.MIGRATE | StepKind.DOWNGRADE:
             from dbmigration_runner.checks.migrate import migrate
 

@@ -59,6 +59,17 @@ def each_database(request: pytest.FixtureRequest) -> Database | MariaDatabase:
     return found
 
 
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a fresh database of each engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/shop.db"
+    found: Database | MariaDatabase = request.getfixturevalue(
+        {"postgresql": "database", "mariadb": "mariadb_database"}[request.param]
+    )
+    return found.url
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Any:
     """Make a project: `project("url_in_the_ini", url)`."""

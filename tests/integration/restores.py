@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.contract.task import (
     DatabaseAccess,
+    FindOrder,
     LockBudget,
     Migrations,
     RestoreOrder,
@@ -24,6 +25,7 @@ from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running
 
 KEPT = "before-7"
+SEEDS = range(1, 21 if os.environ.get("DBMIGRATION_SOAK") == "1" else 4)  # of applications that write during a restore
 # Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back.
 _FAILING_RUNNER = """
 import importlib, os, signal, sys
@@ -55,7 +57,7 @@ class Restores:
     backups: Backups
     report: BackupReport
 
-    def task(self, *, attempt: int = 1, run: int = 7, grace: int = 1, **order: Any) -> Task:
+    def task(self, *, attempt: int = 1, run: int = 7, grace: int = 1, uid: str = "0123", **order: Any) -> Task:
         wanted = {
             "directory": str(self.backups.directory),
             "backup": self.report.name,
@@ -67,15 +69,25 @@ class Restores:
         return Task(
             kind=StepKind.RESTORE,
             nonce="4fd1",
-            run=RunIdentity("shops", "shop", "0123", run, attempt),
+            run=RunIdentity("shops", "shop", uid, run, attempt),
             database=DatabaseAccess(str(access.url_file), str(access.admin_url_file) if access.admin_url else None),
-            timeout_seconds=120,
+            timeout_seconds=600,
             migrations=Migrations(path="/nowhere/app", image="registry.example/shop:1.4"),
             locks=LockBudget(grace_seconds=grace),
             restore=RestoreOrder(**wanted),
         )
 
-    def start(self, *, fails_at: str = "", by: str = "SIGKILL", **wanted: Any) -> Running:
+    def finding(self, order: str, backup: str = "", name: str = "shop") -> Task:
+        """Look for what a person's order names."""
+        given = FindOrder(str(self.backups.directory), backup or self.report.name, order)
+        run = RunIdentity("shops", name, "0123", 7, 1)
+        return replace(self.task(), kind=StepKind.FIND, run=run, restore=None, migrations=None, find=given)
+
+    def find(self, order: str, backup: str = "", name: str = "shop") -> Ran:
+        """Its answer."""
+        return self.start(task=self.finding(order, backup, name)).wait()
+
+    def start(self, *, fails_at: str = "", signal: str = "SIGKILL", task: Task | None = None, **wanted: Any) -> Running:
         """A runner of its own; `stage:<name>` or `<module>:<function>` is where it fails."""
         access = self.backups
         access.url_file.write_text(access.url + "\n", encoding="utf-8")
@@ -85,11 +97,11 @@ class Restores:
         target.unlink(missing_ok=True)
         environment = {
             **{variable: value for variable, value in os.environ.items() if not variable.startswith(("PG", "PYTHON"))},
-            "DBMIGRATION_TASK": self.task(**wanted).to_json(),
+            "DBMIGRATION_TASK": (task or self.task(**wanted)).to_json(),
             "DBMIGRATION_RESULT": str(target),
             "TMPDIR": str(access.directory.parent),
         }
-        failing = _FAILING_RUNNER.format(runner=str(RUNNER), at=fails_at, signal=by)
+        failing = _FAILING_RUNNER.format(runner=str(RUNNER), at=fails_at, signal=signal)
         program = ["-c", failing] if fails_at else [str(RUNNER)]
         process = subprocess.Popen(
             [sys.executable, *program], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -13,13 +13,6 @@ from tests.integration.projects import create
 DOWN = Policy(downgrade=True)
 
 
-@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
-def url(request, tmp_path):
-    if request.param != "sqlite":
-        return request.getfixturevalue({"postgresql": "database", "mariadb": "mariadb_database"}[request.param]).url
-    return f"sqlite:///{tmp_path}/shop.db"
-
-
 @pytest.fixture
 def shop(project, url):
     """Three tables, one a revision, all of them there."""

@@ -103,7 +103,7 @@ def test_a_plan_opens_what_a_killed_restore_left_closed(migrated, database, proj
 
 def test_what_a_living_restore_closed_stays_closed(migrated, database, project):
     """Opened under its hands, it would throw away what is written from then on."""
-    running = migrated.start(fails_at="stage:fenced", by="SIGSTOP", accept_data_loss=True)
+    running = migrated.start(fails_at="stage:fenced", signal="SIGSTOP", accept_data_loss=True)
     with stopped(running):
         app = project("url_in_the_ini", database.url)
         app.revision("a1", None)
@@ -117,7 +117,7 @@ def test_what_a_living_restore_closed_stays_closed(migrated, database, project):
 def test_what_a_living_restore_closed_stays_closed_while_the_names_are_exchanged(migrated, database, project):
     """At that moment nobody can hold a lock in the database: the one outside of it speaks for the restore."""
     running = migrated.start(
-        fails_at="engines.postgresql_restore:PostgreSQLRestore._exchange", by="SIGSTOP", accept_data_loss=True
+        fails_at="engines.postgresql_restore:PostgreSQLRestore._exchange", signal="SIGSTOP", accept_data_loss=True
     )
     with stopped(running):
         app = project("url_in_the_ini", database.url)
@@ -145,7 +145,7 @@ def stopped(running):
 
 def test_an_attempt_that_comes_back_late_changes_nothing_more(migrated, database):
     """Its node was thought lost and was not: its sessions were ended, and what it does then must fail."""
-    first = migrated.start(fails_at="stage:compared", by="SIGSTOP", accept_data_loss=True)
+    first = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
     with stopped(first):
         ran = migrated.run(attempt=2, accept_data_loss=True)
         assert ran.result.outcome is Outcome.SUCCEEDED, ran
@@ -160,7 +160,7 @@ def test_an_attempt_that_comes_back_late_changes_nothing_more(migrated, database
 
 def test_what_a_person_opens_and_writes_to_meanwhile_is_not_thrown_away(migrated, database):
     """Nobody is in the database any more when the names are exchanged: only what it says of itself tells."""
-    running = migrated.start(fails_at="stage:compared", by="SIGSTOP", accept_data_loss=True)
+    running = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
     with stopped(running):
         with database.server.superuser() as connection:
             connection.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS true")
@@ -183,7 +183,7 @@ def test_a_step_whose_role_may_not_open_it_says_who_may(migrated, database, proj
 
 
 def test_a_restore_that_is_told_to_stop_opens_the_database_again(migrated, database):
-    running = migrated.start(fails_at="stage:fenced", by="SIGTERM", accept_data_loss=True)
+    running = migrated.start(fails_at="stage:fenced", signal="SIGTERM", accept_data_loss=True)
     ran = running.wait()
     assert (ran.result.reason, ran.result.changed) == ("Cancelled", False), ran
     assert not is_fenced(database)

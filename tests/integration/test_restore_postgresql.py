@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import psycopg
 import pytest
 
@@ -73,10 +75,30 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
         ran = shop.run(nothing_written=True)
         assert ran.result.outcome is Outcome.SUCCEEDED, ran
         assert database.ask(_SURROUNDINGS) == before
+        (told,) = ran.result.warnings
+        assert told.endswith("is as in the backup now: settings, comment.")
     finally:
         restores.forget(database)
         with database.server.superuser() as connection:
             connection.execute(f'REVOKE ALL ON DATABASE {name} FROM "odd=role/x"; DROP ROLE "odd=role/x"')
+
+
+def test_a_database_that_is_read_only_and_open_to_nobody_comes_back_so(database, tmp_path):
+    name = f'"{database.name}"'
+    asked = "SELECT datacl FROM pg_database WHERE datname = current_database()"
+    try:
+        shop = restores.shop(database, tmp_path)
+        database.ask(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; REVOKE ALL ON DATABASE {name} FROM shop")
+        database.ask(f"ALTER DATABASE {name} SET default_transaction_read_only = on; ALTER ROLE shop SUPERUSER")
+        shop = restores.Restores(shop.backups, shop.backups.take("second"))
+        ran = shop.run(nothing_written=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert [row[0] for row in database.ask(asked)] == [[]]
+        assert database.ask("SHOW default_transaction_read_only") == [("on",)]
+    finally:
+        with database.server.superuser() as connection:
+            connection.execute("ALTER ROLE shop NOSUPERUSER")
+        restores.forget(database)
 
 
 def test_the_owner_with_createdb_needs_no_administrator(database, tmp_path):
@@ -152,3 +174,30 @@ def test_only_what_a_restore_replaced_is_ever_dropped(shop, database):
         assert set(restores.databases(database)) == {database.name, own}
     finally:
         drop(database.server, own)
+
+
+def test_the_step_that_verified_a_backup_drops_what_it_is_told_to_and_what_bears_our_mark(shop, database):
+    shop.run(nothing_written=True)
+    kept = restores.kept(database)
+    theirs = f"{database.name}_theirs"
+    with database.server.superuser() as connection:
+        connection.execute(f'CREATE DATABASE "{theirs}"')
+    try:
+        told = shop.backups.start("second", drop_replaced=(kept, theirs, database.name)).wait().result
+        assert (told.backup.dropped, told.backup.missing) == ((kept,), (theirs, database.name))
+        assert set(restores.databases(database)) == {database.name, theirs}
+    finally:
+        drop(database.server, theirs)
+
+
+def test_a_replaced_database_that_cannot_be_dropped_costs_no_backup(shop, database):
+    """Here the role is not the owner any more."""
+    shop.run(nothing_written=True)
+    kept = restores.kept(database)
+    with database.server.superuser() as connection:
+        connection.execute(f'ALTER DATABASE "{kept}" OWNER TO postgres')
+    own = dataclasses.replace(shop.backups, admin_url=None)
+    told = own.start("second", drop_replaced=(kept,)).wait().result
+    assert (told.outcome, told.backup.dropped, told.backup.missing) == (Outcome.SUCCEEDED, (), ())
+    assert any(kept in warning and "tried again" in warning for warning in told.warnings)
+    assert kept in restores.databases(database)

@@ -41,6 +41,7 @@ OF_A_PHASE = {
     Phase.RESUMING: "Progressing",
     Phase.SUCCEEDED: "Healthy",
     Phase.ROLLED_BACK: "Degraded",
+    Phase.RESTORED: "Degraded",
     Phase.FAILED: "Degraded",
     Phase.CANCELLED: "Degraded",
 }

@@ -18,7 +18,7 @@ Render = Callable[..., Documents]
 
 NAME = "ops-dbmigration-operator"
 ACCOUNT = f"operators/{NAME}"
-CRD = "dbmigration.io_databasemigrations.yaml"
+CRDS = ["dbmigration.io_databasemigrations.yaml", "dbmigration.io_databaserestores.yaml"]
 
 # Measured: with exactly these, under a service account's token, every call of the operator is allowed.
 WATCHED = {
@@ -27,6 +27,9 @@ WATCHED = {
     ("dbmigration.io", "databasemigrations", "watch"),
     ("dbmigration.io", "databasemigrations", "patch"),
     ("dbmigration.io", "databasemigrations/status", "patch"),
+    ("dbmigration.io", "databaserestores", "list"),
+    ("dbmigration.io", "databaserestores", "watch"),
+    ("dbmigration.io", "databaserestores/status", "patch"),
     ("batch", "jobs", "get"),
     ("batch", "jobs", "list"),
     ("batch", "jobs", "watch"),
@@ -130,14 +133,16 @@ def test_the_check_for_restricted_pods_sees_what_is_missing(chart: Render) -> No
 
 
 def test_the_charts_definitions_are_the_projects() -> None:
-    assert [path.name for path in (CHART / "files" / "crds").iterdir()] == [CRD]
-    assert (CHART / "files" / "crds" / CRD).read_text() == (PROJECT / "crds" / CRD).read_text()
+    assert sorted(path.name for path in (CHART / "files" / "crds").iterdir()) == sorted(CRDS)
+    for name in CRDS:
+        assert (CHART / "files" / "crds" / name).read_text() == (PROJECT / "crds" / name).read_text()
 
 
 def test_the_definitions_are_rendered_unchanged_and_outlive_the_release(chart: Render) -> None:
-    definition = one(chart(), "CustomResourceDefinition")
-    assert definition["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert definition == yaml.safe_load((PROJECT / "crds" / CRD).read_text())
+    definitions = of_kind(chart(), "CustomResourceDefinition")
+    for definition in definitions:
+        assert definition["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert definitions == [yaml.safe_load((PROJECT / "crds" / name).read_text()) for name in CRDS]
 
 
 def test_the_definitions_can_be_left_to_somebody_else(chart: Render) -> None:
@@ -184,7 +189,8 @@ def test_what_selects_the_operators_pods_matches_them(chart: Render) -> None:
 def test_argo_cd_gets_the_health_check_under_the_key_that_it_reads(chart: Render) -> None:
     settings = one(chart("argocd.healthCheck=true"), "ConfigMap")["data"]
     script = (CHART / "files" / "argocd" / "health.lua").read_text()
-    assert settings == {"resource.customizations.health.dbmigration.io_DatabaseMigration": script}
+    kinds = ("DatabaseMigration", "DatabaseRestore")
+    assert settings == {f"resource.customizations.health.dbmigration.io_{kind}": script for kind in kinds}
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,12 @@ def test_the_namespace_enforces_restricted_and_the_operators_pod_passes(kustomiz
 
 
 def test_the_manifests_carry_the_projects_definitions(kustomize: Build) -> None:
-    definition = one(kustomize(MANIFESTS / "base"), "CustomResourceDefinition")
-    definition["metadata"].pop("labels")
-    assert definition == yaml.safe_load((PROJECT / "crds" / "dbmigration.io_databasemigrations.yaml").read_text())
+    definitions = of_kind(kustomize(MANIFESTS / "base"), "CustomResourceDefinition")
+    for definition in definitions:
+        definition["metadata"].pop("labels")
+    shipped = sorted((PROJECT / "crds").glob("dbmigration.io_*.yaml"))
+    key = "{metadata[name]}".format_map
+    assert sorted(definitions, key=key) == [yaml.safe_load(path.read_text()) for path in shipped]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -60,6 +60,13 @@ def test_a_status_that_cannot_be_read_is_not_waited_for(silent_cluster: Path):
     assert "no answer from the API server" in said
 
 
+def test_an_order_that_was_not_given_is_said_not_to_be(silent_cluster: Path):
+    code, said = _said(silent_cluster, "restore", "shop", "--backup", "old")
+    assert code == Exit.INVALID
+    assert "no answer from the API server" in said
+    assert said.endswith("; nothing was ordered.\n")
+
+
 def test_a_kubeconfig_that_leads_nowhere_is_told_with_its_remedy(tmp_path: Path):
     code, said = _said(tmp_path / "nowhere", "status", "shop")
     assert code == Exit.INVALID

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, rendered from the spec's and the status' classes.
+"""The CustomResourceDefinitions, rendered from the spec's and the status' classes.
 
 Pure: classes in, a document out. pydantic's JSON schema is turned into what Kubernetes calls structural: no references, no
 `anyOf`, no titles. It must not hold a field of its own.
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dbmigration.api import names
+from dbmigration.api.database_restore import RestoreSpec, RestoreStatus
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Status
 
@@ -40,11 +41,50 @@ _COLUMNS = (
     ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The cause and the remedy.", 1),
 )
 
+_RESTORE_COLUMNS = (
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Whether it was carried out.", 0),
+    ("Phase", "string", ".status.phase", "How far it is.", 0),
+    ("Migration", "string", ".spec.migrationRef.name", "Whose database.", 0),
+    ("Backup", "string", ".spec.backup", "What takes the database's place.", 0),
+    ("Lost", "integer", ".status.lostRows", "Rows that had been written since the backup, and went.", 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why.", 0),
+    ("Age", "date", ".metadata.creationTimestamp", "", 0),
+    ("Revision", "string", ".status.revision", "The database's revision after it.", 1),
+    ("Kept", "string", ".status.restored.keptAs", "Under which name the replaced database is kept.", 1),
+    ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', "The cause and the remedy.", 1),
+)
+
 
 def custom_resource_definition() -> dict[str, Any]:
     """Make the whole CRD of DatabaseMigration."""
-    spec = structural(MigrationSpec.model_json_schema(by_alias=True))
-    status = structural(TypeAdapter(Status).json_schema(by_alias=True, mode="serialization"))
+    return _definition(
+        (names.KIND, names.PLURAL, names.SINGULAR, names.SHORT_NAME),
+        "This database belongs at this revision of this image.",
+        structural(MigrationSpec.model_json_schema(by_alias=True)),
+        structural(TypeAdapter(Status).json_schema(by_alias=True, mode="serialization")),
+        _COLUMNS,
+    )
+
+
+def restore_definition() -> dict[str, Any]:
+    """Make the whole CRD of DatabaseRestore."""
+    return _definition(
+        (names.RESTORE_KIND, names.RESTORE_PLURAL, names.RESTORE_SINGULAR, names.RESTORE_SHORT_NAME),
+        "An order, given once: put this backup in the place of that database.",
+        structural(RestoreSpec.model_json_schema(by_alias=True)),
+        structural(TypeAdapter(RestoreStatus).json_schema(by_alias=True, mode="serialization")),
+        _RESTORE_COLUMNS,
+    )
+
+
+def _definition(
+    called: tuple[str, str, str, str],
+    description: str,
+    spec: Schema,
+    status: Schema,
+    columns: tuple[tuple[str, str, str, str, int], ...],
+) -> dict[str, Any]:
+    kind, plural, singular, short_name = called
     status = _without_defaults(status)
     status["properties"]["phase"]["default"] = "Pending"
     # Without a generation that was never observed, kstatus (Flux, Helm, Argo CD) takes a new object for a finished one.
@@ -53,16 +93,16 @@ def custom_resource_definition() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "metadata": {"name": f"{plural}.{names.GROUP}"},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.SINGULAR,
-                "shortNames": [names.SHORT_NAME],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": singular,
+                "shortNames": [short_name],
                 "categories": [names.CATEGORY],
             },
             "versions": [
@@ -71,16 +111,16 @@ def custom_resource_definition() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
+                    "additionalPrinterColumns": [_column(*column) for column in columns],
                     "schema": {
                         "openAPIV3Schema": {
-                            "description": "This database belongs at this revision of this image.",
+                            "description": description,
                             "type": "object",
                             "required": ["spec"],
                             "properties": {
                                 "apiVersion": {"type": "string"},
                                 "kind": {"type": "string"},
-                                # Job names and labels carry it, and a label's value ends at 63 characters.
+                                # Job names, labels and files carry it, and a label's value ends at 63 characters.
                                 "metadata": {
                                     "type": "object",
                                     "properties": {"name": {"type": "string", "maxLength": 63}},

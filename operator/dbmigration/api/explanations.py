@@ -60,6 +60,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "The workloads have their replicas back, but not all of their Pods became ready in time; told as an Event only.",
         "Look at the Pods.",
     ),
+    Reason.REPLACED_DROPPED: Explanation(
+        _P,
+        "A database that a restore had replaced was dropped, as rollback.keepReplaced says, or was found to be gone; told as an Event only.",
+    ),
     Reason.ROLLED_BACK: Explanation(
         _D,
         "The migration failed, and what it had applied was undone: revision and schema are those from before.",
@@ -88,6 +92,31 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _P,
         "A step succeeded and saw something that a person should know, such as a restore that could not be tried; told as an Event only.",
         "See the message.",
+    ),
+    Reason.FINDING_BACKUP: Explanation(
+        _P,
+        "A Job looks on the storage for the backup that a DatabaseRestore names, and at what the database is; nothing is changed.",
+    ),
+    Reason.RESTORE_ORDERED: Explanation(
+        _P, "A DatabaseRestore was created: a run that had changed nothing yet makes room for it."
+    ),
+    Reason.RESTORED: Explanation(
+        _D,
+        "A backup was restored, as a DatabaseRestore orders. Where that left the database at another revision than the spec asks for, it rests there: nothing upgrades it straight back.",
+        "Change the spec to what the database shall be now, or set the retry annotation to go where the spec says.",
+    ),
+    Reason.ORDER_WITHDRAWN: Explanation(
+        _D, "The DatabaseRestore was deleted before anything was done for it.", "Create another one if it was meant."
+    ),
+    Reason.WAITING_FOR_RUN: Explanation(
+        _P,
+        "A run that has begun to change the database comes to its end before the DatabaseRestore is carried out.",
+        "Wait, or set the cancel annotation of the DatabaseMigration to end a migration that hangs.",
+    ),
+    Reason.MIGRATION_NOT_FOUND: Explanation(
+        _M,
+        "The DatabaseMigration that a DatabaseRestore names is not there.",
+        "Create it, or delete the DatabaseRestore; it is carried out as soon as both are there.",
     ),
     Reason.SPEC_INVALID: Explanation(_D, "The spec cannot be read.", "Mend the field that the message names."),
     Reason.SECRET_NOT_FOUND: Explanation(
@@ -260,6 +289,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.BACKUP_NOT_FOUND: Explanation(
         _D, "A backup is not on its storage any more, or its manifest cannot be read.", "Look at the storage."
     ),
+    Reason.BACKUP_OF_ANOTHER: Explanation(
+        _D,
+        "The backup is of another DatabaseMigration or of another database than the one that it would replace.",
+        "Name a backup of this one; `dbmigration backups` lists them.",
+    ),
     Reason.BACKUP_FAILED: Explanation(_M, "The dump could not be made.", "See the message; it is tried again."),
     Reason.BACKUP_CORRUPT: Explanation(
         _M, "The dump does not read back as it was written.", "Check the volume; another backup is made."
@@ -303,7 +337,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT: Explanation(
         _D,
         "Rows were written since the backup, or it cannot be told that there were none; a restore would lose them. Nothing was changed, and the application may write.",
-        "See the counts; set rollback.acceptDataLoss to true and the retry annotation if they may go, or mend the database forward.",
+        "See the counts; `dbmigration restore NAME --backup BACKUP --accept-data-loss` orders it nevertheless, if they may go. Or mend the database forward.",
     ),
     Reason.RESTORE_NOT_POSSIBLE: Explanation(
         _D,
@@ -314,6 +348,16 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _D,
         "The backup could not be restored beside the database, or what was restored is not what was backed up. The database itself was not touched.",
         "See the message; mend what is named, or restore another backup.",
+    ),
+    Reason.ALREADY_RESTORED: Explanation(
+        _D,
+        "A DatabaseRestore of that name was carried out before with that backup, as is recorded beside it; nothing was done again.",
+        "Give another DatabaseRestore another name if the backup shall be restored once more.",
+    ),
+    Reason.ORDER_NAME_TAKEN: Explanation(
+        _D,
+        "A DatabaseRestore of that name was carried out before with another backup; nothing was done.",
+        "Create the DatabaseRestore under another name.",
     ),
     Reason.SESSION_STAYS: Explanation(
         _M,

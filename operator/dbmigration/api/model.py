@@ -6,12 +6,16 @@ The two bases below are all that the rest of the package sees of pydantic. No fi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar, dataclass_transform
+from datetime import datetime
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
+Time = Annotated[
+    datetime, PlainSerializer(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
+]
 
 _ALIASES = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
 

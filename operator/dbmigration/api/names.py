@@ -11,6 +11,11 @@ SINGULAR = "databasemigration"
 SHORT_NAME = "dbm"
 CATEGORY = "dbmigration"
 
+RESTORE_KIND = "DatabaseRestore"
+RESTORE_PLURAL = "databaserestores"
+RESTORE_SINGULAR = "databaserestore"
+RESTORE_SHORT_NAME = "dbr"
+
 FINALIZER = f"{GROUP}/running-step"
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -32,12 +32,21 @@ class Reason(StrEnum):
     BACKUP_TOO_OLD = "BackupTooOld"
     STEP_WARNED = "StepWarned"
 
+    # What a DatabaseRestore orders.
+    FINDING_BACKUP = "FindingBackup"
+    RESTORE_ORDERED = "RestoreOrdered"
+    RESTORED = "Restored"
+    ORDER_WITHDRAWN = "OrderWithdrawn"
+    WAITING_FOR_RUN = "WaitingForRun"
+    MIGRATION_NOT_FOUND = "MigrationNotFound"
+
     # The way back.
     ROLLED_BACK = "RolledBack"
     ROLLBACK_FAILED = "RollbackFailed"
     DRAIN_CONTESTED = "DrainContested"
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     WORKLOADS_NOT_READY = "WorkloadsNotReady"
+    REPLACED_DROPPED = "ReplacedDropped"
     DATA_LOSS_NOT_ACCEPTED = "DataLossNotAccepted"
 
     # What only the cluster knows.
@@ -86,6 +95,7 @@ class Reason(StrEnum):
     REPLICATION_LAG = "ReplicationLag"
     DISK_SPACE_LOW = "DiskSpaceLow"
     BACKUP_NOT_FOUND = "BackupNotFound"
+    BACKUP_OF_ANOTHER = "BackupOfAnother"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_CORRUPT = "BackupCorrupt"
     BACKUP_VOLUME_FULL = "BackupVolumeFull"
@@ -94,6 +104,8 @@ class Reason(StrEnum):
     RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
     RESTORE_NOT_POSSIBLE = "RestoreNotPossible"
     RESTORE_FAILED = "RestoreFailed"
+    ALREADY_RESTORED = "AlreadyRestored"
+    ORDER_NAME_TAKEN = "OrderNameTaken"
     SESSION_STAYS = "SessionStays"
     FENCED = "Fenced"
     LOCK_BUDGET_EXHAUSTED = "LockBudgetExhausted"

@@ -6,40 +6,20 @@ that nothing acts on, nor decide anything.
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from dbmigration.api.checks import Checks
 from dbmigration.api.model import SpecModel, rules
 from dbmigration.api.pod_template import PodTemplate
+from dbmigration.api.units import Duration
 from dbmigration.api.way_back import Drain, Name, Rollback
 
 KeyName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^\x00]*$")]
-Duration = Annotated[str, Field(max_length=16, pattern=r"^([0-9]{1,6}(ms|s|m|h))+$")]
-Quantity = Annotated[str, Field(max_length=16, pattern=r"^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
-Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 Sentence = Annotated[str, Field(min_length=1, max_length=1024)]
-
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_QUANTITY_UNITS = {
-    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
-}  # fmt: skip
-
-
-def duration(text: str) -> timedelta:
-    """Read `1h30m`, `90s`, `100ms`; the pattern of the field has refused everything else."""
-    parts = re.findall(r"([0-9]+)(ms|s|m|h)", text)
-    return timedelta(seconds=sum(int(number) * _DURATION_UNITS[unit] for number, unit in parts))
-
-
-def quantity(text: str) -> int:
-    """Read `10Gi` as bytes; the pattern of the field has refused everything else."""
-    digits = text.rstrip("KkMGTi")
-    return int(digits) * _QUANTITY_UNITS[text[len(digits) :]]
 
 
 class SecretKeySelector(SpecModel):
@@ -276,55 +256,6 @@ class Backup(SpecModel):
         default=None,
         description="Overrides the operator's tools image; its database clients must be as new as the server.",
     )
-
-
-class ChecksBefore(SpecModel):
-    """What must hold before the migration; it is tried again until it does."""
-
-    max_replication_lag: Duration | None = Field(default=None, description="The longest replay lag of any replica.")
-    max_transaction_age: Duration | None = Field(default=None, description="The oldest transaction that may be open.")
-    min_free_disk: Quantity | None = Field(
-        default=None, description="Free space that the server's disk must have, where it can be known."
-    )
-
-
-class QueryCheck(SpecModel):
-    """A query and what it must answer."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="What the check is called in status.")
-    sql: Annotated[str, Field(min_length=1, max_length=4096)] = Field(description="One SELECT, run read-only.")
-    equals: Annotated[str, Field(max_length=1024)] = Field(
-        description="What the first value of its first row must be, as text."
-    )
-
-
-class ChecksAfter(SpecModel):
-    """What must hold after the last revision; one that does not makes the migration failed."""
-
-    queries: tuple[QueryCheck, ...] = Field(
-        default=(), max_length=32, description="Queries and their expected answers."
-    )
-    tables: tuple[Identifier, ...] = Field(
-        default=(), max_length=256, description="Tables that must exist, as name or schema.name."
-    )
-    columns: tuple[Identifier, ...] = Field(
-        default=(), max_length=256, description="Columns that must exist, as [schema.]table.column."
-    )
-    command: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
-        default=(),
-        max_length=64,
-        description="A program and its arguments, run in the application's image; it must exit with 0.",
-    )
-    integrity: bool = Field(
-        default=False, description="Let the engine check itself: PostgreSQL's indexes, MariaDB's tables, all of SQLite."
-    )
-
-
-class Checks(SpecModel):
-    """What must hold around the migration."""
-
-    before: ChecksBefore = Field(default_factory=ChecksBefore, description="Before anything is changed.")
-    after: ChecksAfter = Field(default_factory=ChecksAfter, description="After the last revision.")
 
 
 class Locks(SpecModel):

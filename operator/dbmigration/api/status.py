@@ -6,19 +6,13 @@ read from the database, a Job or the spec. Times are aware, UTC.
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from dbmigration.api.model import status_model
-
-Time = Annotated[
-    datetime, PlainSerializer(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str, when_used="json")
-]
-Text = Annotated[str, Field(max_length=4096)]
-Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
+from dbmigration.api.model import Time, status_model
+from dbmigration.api.restored import Order, Replaced, Restored, Revisions, Text
 
 
 class Phase(StrEnum):
@@ -34,6 +28,7 @@ class Phase(StrEnum):
     RESUMING = "Resuming"
     SUCCEEDED = "Succeeded"
     ROLLED_BACK = "RolledBack"
+    RESTORED = "Restored"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
@@ -52,6 +47,7 @@ class Procedure(StrEnum):
     """The ordered list of stages that a run follows."""
 
     MIGRATE = "Migrate"
+    ORDER = "Order"  # a DatabaseRestore is looked into; Restore follows it
     ROLL_BACK = "RollBack"
     RESTORE = "Restore"
 
@@ -104,34 +100,6 @@ class Failure:
 
 
 @status_model
-class TableLoss:
-    """What a restore threw away of one table; never a row of it."""
-
-    table: Annotated[str, Field(max_length=256, description="Its name.")]
-    inserted: Annotated[int, Field(description="Rows that the backup had not.")] = 0
-    updated: Annotated[int, Field(description="Rows that were others in the backup.")] = 0
-    deleted: Annotated[int, Field(description="Rows that are back.")] = 0
-    untold: Annotated[str, Field(max_length=512, description="Why it may be more than the counts tell.")] = ""
-
-
-@status_model
-class Restored:
-    """A restore that took the place of the database."""
-
-    backup: Annotated[str, Field(max_length=256, description="Name of the backup.")]
-    kept_as: Annotated[str, Field(max_length=256, description="Under which name the replaced database is kept.")] = ""
-    compared: Annotated[
-        bool, Field(description="Whether it was looked for what had been written since the backup.")
-    ] = False
-    lost_rows: Annotated[int, Field(description="How many rows had been written since, in all tables.")] = 0
-    lost: Annotated[tuple[TableLoss, ...], Field(max_length=100, description="The same by table.")] = ()
-    list_file: Annotated[
-        str, Field(max_length=1024, description="Where those rows are listed one by one, beside the backup.")
-    ] = ""
-    list_sha256: Annotated[str, Field(max_length=64, description="Of that file.")] = ""
-
-
-@status_model
 class DrainedWorkload:
     """A workload that was scaled to zero, and to how many replicas it goes back."""
 
@@ -169,6 +137,7 @@ class Run:
     finished_at: Annotated[Time | None, Field(description="When the run ended.")] = None
     outcome: Annotated[Outcome | None, Field(description="How the run ended.")] = None
     target_revision: Annotated[str, Field(max_length=128, description="The spec's when the run began.")] = ""
+    order: Annotated[Order | None, Field(description="The DatabaseRestore that this run carries out.")] = None
     reference: Annotated[
         str, Field(max_length=600, description="The image that the run's steps are given, as the spec named it.")
     ] = ""
@@ -270,7 +239,7 @@ class Step:
     """One attempt of one step."""
 
     name: Annotated[
-        str, Field(max_length=32, description="plan, backup, migrate, downgrade, restore, compare or look.")
+        str, Field(max_length=32, description="plan, find, backup, migrate, downgrade, restore, compare or look.")
     ]
     attempt: Annotated[int, Field(description="Counts the attempts of this step in this run, from 1.")]
     job: Annotated[str, Field(max_length=63, description="Name of its Job.")]
@@ -298,6 +267,8 @@ class HistoryEntry:
     number: Annotated[int, Field(description="Number of the run.")]
     outcome: Annotated[Outcome, Field(description="How it ended.")]
     reason: Annotated[str, Field(max_length=64, description="Why.")]
+    procedure: Annotated[Procedure, Field(description="The list of stages that it ended in.")] = Procedure.MIGRATE
+    order: Annotated[str, Field(max_length=63, description="The DatabaseRestore that it carried out.")] = ""
     image: Annotated[str, Field(max_length=600, description="The image that ran.")] = ""
     reference: Annotated[str, Field(max_length=600, description="As the spec named it.")] = ""
     start_revisions: Annotated[Revisions, Field(max_length=64, alias="from", description="Heads before.")] = ()
@@ -311,6 +282,23 @@ class HistoryEntry:
         Revisions, Field(max_length=100, description="What it applied, in order; the last of them.")
     ] = ()
     catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema before it.")] = ""
+
+
+@status_model
+class HandledOrder:
+    """A DatabaseRestore that came to its end here; one of that name and backup that was carried out is not carried out again."""
+
+    name: Annotated[str, Field(max_length=63, description="Its name.")]
+    uid: Annotated[str, Field(max_length=64, description="Its uid.")]
+    backup: Annotated[str, Field(max_length=256, description="The backup that it names.")]
+    run: Annotated[int, Field(description="The run that carried it out.")]
+    outcome: Annotated[Outcome, Field(description="How it ended.")]
+    reason: Annotated[str, Field(max_length=64, description="Why.")]
+    message: Annotated[Text, Field(description="The same as a sentence.")]
+    started_at: Annotated[Time, Field(description="When its run began.")]
+    finished_at: Annotated[Time, Field(description="When it ended.")]
+    revision: Annotated[str, Field(max_length=1024, description="The database's revision after it.")] = ""
+    restored: Annotated[Restored | None, Field(description="What took the place of the database.")] = None
 
 
 @status_model
@@ -335,6 +323,10 @@ class Status:
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
     backups: Annotated[tuple[Backup, ...], Field(max_length=100, description="Verified backups, newest first.")] = ()
+    replaced: Annotated[
+        tuple[Replaced, ...],
+        Field(max_length=50, description="Databases that restores replaced and that are kept still, newest first."),
+    ] = ()
     drain: Annotated[Drain | None, Field(description="What is scaled to zero at the moment.")] = None
     steps: Annotated[
         tuple[Step, ...], Field(max_length=100, description="Attempts of the current run's steps, or the last one's.")
@@ -350,6 +342,9 @@ class Status:
     ] = ""
     history: Annotated[
         tuple[HistoryEntry, ...], Field(max_length=10, description="Runs that ended, newest first.")
+    ] = ()
+    orders: Annotated[
+        tuple[HandledOrder, ...], Field(max_length=10, description="DatabaseRestores that ended, newest first.")
     ] = ()
 
     @property

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dbmigration.api.model import SpecModel
+from dbmigration.api.units import Duration
 
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
@@ -44,6 +45,10 @@ class Rollback(SpecModel):
     accept_data_loss: bool = Field(
         default=False,
         description="Whether a downgrade that is wished for by targetRevision may drop tables or columns that hold data, and whether a restore may throw away what was written since the backup. Without it a restore goes on only where a comparison shows that nothing was.",
+    )
+    keep_replaced: Duration = Field(
+        default="168h",
+        description="How long the database that a restore replaced is kept, at least. It stays in any case until a later run has applied or undone something and succeeded, and until the backup of a run after that one was verified, which then drops it.",
     )
 
 

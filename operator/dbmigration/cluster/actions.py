@@ -12,7 +12,7 @@ import time
 from typing import assert_never
 
 from dbmigration.api import names
-from dbmigration.api.status import Status, StepState
+from dbmigration.api.status import Status, StepState, merge_patch
 from dbmigration.cluster.errors import (
     AlreadyExists,
     ClusterError,
@@ -25,6 +25,7 @@ from dbmigration.cluster.errors import (
 from dbmigration.cluster.gateway import Kind
 from dbmigration.cluster.manifests.job import job
 from dbmigration.cluster.objects import Key, labels_of, owner_uid_of, uid_of
+from dbmigration.cluster.order import Order
 from dbmigration.cluster.resource import Resource
 from dbmigration.cluster.site import RefusedOrder, Site
 from dbmigration.cluster.workloads import PLURALS
@@ -37,6 +38,7 @@ from dbmigration.lifecycle.decision import (
     Scale,
     StartStep,
     StopStep,
+    TellOrder,
 )
 from dbmigration.lifecycle.observed import StepRef, WorkloadRef
 from dbmigration.lifecycle.workload_names import job_name
@@ -77,6 +79,8 @@ class Actions:
                 await self._set_finalizer(present=True)
             case RemoveFinalizer():
                 await self._set_finalizer(present=False)
+            case TellOrder():
+                await tell_order(self._site, Key(self._resource.key.namespace, action.name), action)
             case _:
                 assert_never(action)
 
@@ -154,7 +158,6 @@ class Actions:
             )
 
     async def _emit(self, told: Emit) -> None:
-        """An Event that is lost is no reason to stop: the status says the same."""
         resource = self._resource
         self._events += 1
         # What is told of one version is told once, whoever tells it; another reason is another thing to tell.
@@ -165,21 +168,7 @@ class Actions:
             "namespace": resource.key.namespace,
             "resourceVersion": str(resource.version),
         }
-        try:
-            await self._site.gateway.create_event(
-                regarding,
-                name=name,
-                reason=told.reason.value,
-                action="Migrate",
-                note=told.message,
-                warning=told.warning,
-            )
-        except (AlreadyExists, NotFound):
-            return
-        except LeadershipLost:
-            raise
-        except ClusterError as error:
-            logger.warning("An Event could not be written: %s", error)
+        await _event(self._site, regarding, name=name, told=told, action="Migrate")
 
     async def _set_finalizer(self, *, present: bool) -> None:
         """Hold the resource, or let it go. What somebody else changed meanwhile does not matter, only that it is this one."""
@@ -218,3 +207,42 @@ class Actions:
         kind = StepKind(ref.kind)
         name = job_name(self._resource.key.name, self._resource.uid, ref.run, kind, ref.attempt)
         return Key(self._resource.key.namespace, name)
+
+
+async def tell_order(site: Site, key: Key, told: TellOrder) -> None:
+    """Write into a DatabaseRestore what became of it, and an Event about it. One that is gone needs no word."""
+    known = site.store.order(key)
+    if known is None or known.uid != told.uid or known.status is None:
+        return
+    patch = merge_patch(known.status.document(), told.status.document())
+    if not patch:
+        return
+    try:
+        document = await site.gateway.patch_order_status(*key, str(known.version), patch)
+    except NotFound:
+        site.store.drop(Kind.ORDERS, key)
+        return
+    site.store.put(Kind.ORDERS, document)
+    if told.news is not None:
+        after = Order.parse(document)
+        await _event(
+            site,
+            after.reference,
+            name=f"{key.name}.{after.version:016x}.{told.news.reason.value.lower()}",
+            told=told.news,
+            action="Restore",
+        )
+
+
+async def _event(site: Site, regarding: dict[str, object], *, name: str, told: Emit, action: str) -> None:
+    """An Event that is lost is no reason to stop: the status says the same."""
+    try:
+        await site.gateway.create_event(
+            regarding, name=name, reason=told.reason.value, action=action, note=told.message, warning=told.warning
+        )
+    except (AlreadyExists, NotFound):
+        return
+    except LeadershipLost:
+        raise
+    except ClusterError as error:
+        logger.warning("An Event could not be written: %s", error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dbmigration.api.status import ConditionStatus, Run, Status
+from dbmigration.api.status import ConditionStatus, Procedure, Run, Status
 from dbmigration.cluster.errors import Conflict
 from dbmigration.cluster.objects import Key
 from dbmigration.cluster.resource import Resource
@@ -47,7 +47,9 @@ class Admission:
                 raise Conflict("another worker has just given this database's turn away")
             self._turns[held] = key
         if is_at_work(after) and not is_at_work(before):
-            if open_run(before) is None and not self.has_room(key, known):
+            # A person's order is for the hour at which nobody waits for a rollout to end.
+            is_ordered = (run := open_run(after)) is not None and run.order is not None
+            if open_run(before) is None and not is_ordered and not self.has_room(key, known):
                 raise Conflict("another worker has just begun the last run that there was room for")
             self._rooms.add(key)
 
@@ -66,7 +68,10 @@ def open_run(status: Status | None) -> Run | None:
 def turn_of(status: Status | None) -> str:
     """The database on which a resource has its turn: from its decision to its end."""
     run = open_run(status)
-    return run.fingerprint if run is not None and run.plan_hash else ""
+    if run is None:
+        return ""
+    decided = bool(run.plan_hash) or (run.order is not None and run.procedure is not Procedure.ORDER)
+    return run.fingerprint if decided else ""
 
 
 def is_at_work(status: Status | None) -> bool:

@@ -35,6 +35,7 @@ class Kind(Enum):
     """What is listed and watched: group, version, plural, and the selector that goes to the server."""
 
     RESOURCES = (names.GROUP, names.VERSION, names.PLURAL, None)
+    ORDERS = (names.GROUP, names.VERSION, names.RESTORE_PLURAL, None)
     JOBS = ("batch", "v1", "jobs", OURS)
     PODS = ("", "v1", "pods", OURS)
 
@@ -90,6 +91,24 @@ class Gateway:
         body = {"metadata": {"resourceVersion": version}, "status": patch}
         return await self._write(
             "patch", f"{names.PLURAL}/status", Kind.RESOURCES.path(namespace, name, "status"), body
+        )
+
+    # Orders by hand.
+
+    async def read_order(self, namespace: str, name: str) -> Document:
+        """A DatabaseRestore as it is now; for people, the operator hears of it."""
+        return await ask(self._api, f"get {names.RESTORE_PLURAL}", "GET", Kind.ORDERS.path(namespace, name))
+
+    async def create_order(self, namespace: str, manifest: Document) -> Document:
+        """Create a DatabaseRestore; a person's wish, never the operator's."""
+        path = Kind.ORDERS.path(namespace)
+        return await self._write("create", names.RESTORE_PLURAL, path, manifest, {"fieldValidation": "Strict"})
+
+    async def patch_order_status(self, namespace: str, name: str, version: str, patch: Document) -> Document:
+        """Merge a patch into the status of exactly this version of a DatabaseRestore."""
+        body = {"metadata": {"resourceVersion": version}, "status": patch}
+        return await self._write(
+            "patch", f"{names.RESTORE_PLURAL}/status", Kind.ORDERS.path(namespace, name, "status"), body
         )
 
     async def patch_finalizers(self, namespace: str, name: str, version: str, finalizers: list[str]) -> Document:
@@ -188,9 +207,9 @@ class Gateway:
         return await ask(self._api, what, "GET", path, query, timeout_seconds=3 * TIMEOUT_SECONDS)
 
     async def serves_our_kinds(self) -> bool:
-        """Are Jobs and our resource served? A server that comes up answers before it knows all of its own kinds."""
+        """Are Jobs and our kinds served? A server that comes up answers before it knows all of its own kinds."""
         try:
-            for kind in (Kind.JOBS, Kind.RESOURCES):
+            for kind in (Kind.JOBS, Kind.RESOURCES, Kind.ORDERS):
                 group, version, plural, _ = kind.value
                 served = await ask(self._api, "discover", "GET", path_to(group, version, None))
                 if plural not in {resource["name"] for resource in served.get("resources", ())}:

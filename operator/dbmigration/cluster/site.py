@@ -18,6 +18,7 @@ from dbmigration.cluster.admission import Admission
 from dbmigration.cluster.gateway import Gateway, Kind
 from dbmigration.cluster.manifests.pod import Tools
 from dbmigration.cluster.objects import Document, Key
+from dbmigration.cluster.order import Order
 from dbmigration.cluster.resource import Resource
 from dbmigration.lifecycle.decision import StartStep
 from dbmigration.lifecycle.observed import Pace, Waiting
@@ -37,6 +38,12 @@ class Store(Protocol):
 
     def open_runs(self) -> Iterable[Resource]:
         """Those whose run has not ended."""
+
+    def order(self, key: Key) -> Order | None:
+        """A DatabaseRestore as last seen."""
+
+    def orders_for(self, key: Key) -> Sequence[Order]:
+        """DatabaseRestores that name this resource, oldest first."""
 
     def job(self, key: Key) -> Document | None:
         """A Job as last seen."""

@@ -11,16 +11,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from dbmigration.api.conditions import Standing, conditions
+from dbmigration.api.explanations import EXPLANATIONS
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Phase
+from dbmigration.cluster.actions import tell_order
 from dbmigration.cluster.errors import Conflict, NotFound, Unavailable
 from dbmigration.cluster.gateway import Kind
 from dbmigration.cluster.objects import Document, Key, key_of, owner_key_of, owner_uid_of, uid_of
 from dbmigration.cluster.reading import job_is_over
 from dbmigration.cluster.resource import Resource
 from dbmigration.cluster.site import Site
-from dbmigration.cluster.world import ClusterWorld, write_status
+from dbmigration.cluster.world import ClusterWorld, orders_of, write_status
+from dbmigration.lifecycle.orders import without_migration
 from dbmigration.lifecycle.world import drive
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ async def _tend(site: Site, key: Key) -> datetime | None:
     await remove_orphans(site, (job for job in site.store.jobs_for(key) if owner_uid_of(job) != uid))
     if resource is None:
         site.admission.settle(key)
+        await _let_orders_wait(site, key, Reason.MIGRATION_NOT_FOUND, f"There is no DatabaseMigration {key.name}.")
         return None
     if resource.status is None:
         # Written by a newer operator, or by hand. Whoever does not understand it must not act on it.
@@ -64,6 +68,8 @@ async def _tend(site: Site, key: Key) -> datetime | None:
     if resource.spec is None:
         if not resource.deleting:
             await _tell_fault(site, resource)
+            message = f"DatabaseMigration {key.name} cannot be read: {resource.fault}."
+            await _let_orders_wait(site, key, Reason.SPEC_INVALID, message)
             return None
         resource = replace(resource, spec=_NO_SPEC)
     world = ClusterWorld(site, resource)
@@ -107,6 +113,14 @@ async def _tell_fault(site: Site, resource: Resource) -> None:
     await write_status(
         site, resource, replace(status, conditions=told, phase=Phase.FAILED, observed_generation=resource.generation)
     )
+
+
+async def _let_orders_wait(site: Site, key: Key, reason: Reason, message: str) -> None:
+    """Nobody is there who could carry them out; they are looked at again when somebody comes."""
+    for order in orders_of(site, key):
+        told = without_migration(order, site.now(), reason, f"{message} {EXPLANATIONS[reason].remedy}")
+        if told is not None:
+            await tell_order(site, Key(key.namespace, order.name), told)
 
 
 async def _read_again(site: Site, key: Key) -> None:

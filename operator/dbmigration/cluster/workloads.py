@@ -61,7 +61,11 @@ def _expressions(given: dict[str, Any]) -> Iterator[str]:
 
 
 def _scaled_by(document: Document) -> str:
-    """Who else than us set the replicas last, as the server keeps it."""
+    """Who else than us set the replicas last, as the server keeps it.
+
+    Of who raises a zero by the scale subresource it keeps no name (seen on Kubernetes 1.36: a zero is left out of a Scale,
+    and the field has no owner from then on); of who writes the workload itself, as Argo CD, Helm and kubectl apply do, it does.
+    """
     owners = [
         entry
         for entry in document["metadata"].get("managedFields", ())

@@ -28,7 +28,7 @@ from dbmigration.cluster.site import Site
 from dbmigration.cluster.workloads import look
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.draining import wanted
-from dbmigration.lifecycle.observed import Ended, Observed, Running, StepRef, StepView, Waiting
+from dbmigration.lifecycle.observed import Ended, Observed, OrderView, Running, StepRef, StepView, Waiting
 from dbmigration.lifecycle.progress import CHARACTERS, progress
 from dbmigration.lifecycle.tasks import nonce
 from dbmigration_runner.contract.task import CHANGING, StepKind
@@ -81,6 +81,7 @@ class ClusterWorld:
             retry=resource.retry,
             cancel=resource.cancel,
             turn_held_by=site.admission.turn_held_by(_fingerprint(status, steps), resource.key, others),
+            orders=orders_of(site, resource.key),
             has_room=site.admission.has_room(resource.key, others),
             kept_runs=frozenset(
                 _run_of(job) for job in site.store.jobs_for(resource.key) if owner_uid_of(job) == resource.uid
@@ -181,6 +182,11 @@ class ClusterWorld:
         self.look_again = when if self.look_again is None else min(when, self.look_again)
 
 
+def orders_of(site: Site, key: Key) -> tuple[OrderView, ...]:
+    """The DatabaseRestores that name this resource and have not ended."""
+    return tuple(view for order in site.store.orders_for(key) if (view := order.view) is not None)
+
+
 async def write_status(site: Site, resource: Resource, after: Status) -> Resource:
     """Put a status in the place of the one that was seen; what that takes away from others is claimed first."""
     before = resource.status
@@ -209,9 +215,9 @@ def _holds(document: Document, uid: str, status: Status) -> bool:
 
 
 def _fingerprint(status: Status, steps: dict[StepRef, StepView]) -> str:
-    """The database of the run: as its plan has just told it, else as it was recorded."""
+    """The database of the run: as its first step has just told it, else as it was recorded."""
     for ref, view in steps.items():
-        if ref.kind is StepKind.PLAN and isinstance(view, Ended) and view.result.database is not None:
+        if ref.kind in {StepKind.PLAN, StepKind.FIND} and isinstance(view, Ended) and view.result.database is not None:
             return view.result.database.fingerprint
     run = open_run(status)
     return run.fingerprint if run is not None else ""

@@ -170,7 +170,7 @@ class Operator:
         while not await self._gateway.serves_our_kinds():
             if not told:
                 logger.warning(
-                    "The API server does not serve Jobs and DatabaseMigrations; waiting for it, or for the CRD."
+                    "The API server does not serve Jobs, DatabaseMigrations and DatabaseRestores; waiting for it, or for the CRDs."
                 )
                 told = True
             await asyncio.sleep(_GATE_SECONDS)

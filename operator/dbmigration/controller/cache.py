@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from dbmigration.cluster.admission import is_at_work, open_run, turn_of
 from dbmigration.cluster.gateway import Kind, Listing
 from dbmigration.cluster.objects import Document, Key, key_of, owner_key_of, slim, uid_of, version_of
+from dbmigration.cluster.order import Order, migration_of
 from dbmigration.cluster.resource import Resource
 
 _REMEMBERED_SECONDS = 15 * 60
@@ -69,6 +70,7 @@ class Cache:
         self._clock = clock
         self._resources: dict[Key, Resource] = {}
         self._open: dict[Key, Resource] = {}  # of these, those with a run that has not ended: few among thousands
+        self._orders: dict[Key, Order] = {}  # few: people give them by hand
         self._shelves = {Kind.JOBS: Shelf(), Kind.PODS: Shelf()}
         self._remains: dict[str, tuple[float, Document]] = {}  # Pods that were deleted, by uid, and when
         self._heard: dict[str, int] = {}  # versions that came by watch, by uid
@@ -85,6 +87,19 @@ class Cache:
     def open_runs(self) -> Iterable[Resource]:
         """Those whose run has not ended."""
         return self._open.values()
+
+    def order(self, key: Key) -> Order | None:
+        """A DatabaseRestore as last seen."""
+        return self._orders.get(key)
+
+    def orders(self) -> Iterable[Order]:
+        """All of them."""
+        return self._orders.values()
+
+    def orders_for(self, key: Key) -> tuple[Order, ...]:
+        """DatabaseRestores that name a resource, oldest first."""
+        found = [order for order in self._orders.values() if order.migration == key]
+        return tuple(sorted(found, key=lambda order: (order.created_at, order.key.name)))
 
     def job(self, key: Key) -> Document | None:
         """A Job as last seen."""
@@ -116,7 +131,7 @@ class Cache:
         else:
             self._heard[uid_of(document)] = version_of(document)
             self.put(kind, document)
-        self._touched(key_of(document) if kind is Kind.RESOURCES else owner_key_of(document))
+        self._touched(_whose(kind, document))
 
     def put(self, kind: Kind, document: Document) -> None:
         """Something was seen. An answer of ours may have been overtaken by the news that it is deleted."""
@@ -125,6 +140,8 @@ class Cache:
             return
         if kind is Kind.RESOURCES:
             self._put_resource(Resource.parse(document))
+        elif kind is Kind.ORDERS:
+            self._put_order(Order.parse(document))
         else:
             self._shelves[kind].put(document)
 
@@ -134,6 +151,9 @@ class Cache:
             self._resources.pop(key, None)
             if self._open.pop(key, None) is not None:
                 self._freed()
+            return
+        if kind is Kind.ORDERS:
+            self._orders.pop(key, None)
             return
         document = self._shelves[kind].drop(key)
         if document is not None and kind is Kind.PODS:
@@ -180,6 +200,11 @@ class Cache:
         if left or ended or (turn_of(known.status) and turn_of(known.status) != turn_of(resource.status)):
             self._freed()
 
+    def _put_order(self, order: Order) -> None:
+        known = self._orders.get(order.key)
+        if known is None or known.uid != order.uid or known.version < order.version:
+            self._orders[order.key] = order
+
     def _bury(self, uid: str, version: int) -> None:
         """It is gone since this version; nothing older than that is believed of it."""
         now = self._clock()
@@ -196,6 +221,10 @@ class Cache:
             if known is not None and known.uid == uid:
                 self.drop(kind, key)
             return
+        if kind is Kind.ORDERS:
+            if (order := self._orders.get(key)) is not None and order.uid == uid:
+                self.drop(kind, key)
+            return
         shelf = self._shelves[kind]
         shelf.put(document)  # the event carries the object as it was at its end, last words included
         held = shelf.documents.get(key)
@@ -207,5 +236,20 @@ class Cache:
             for resource in self._resources.values():
                 yield resource.key, resource.uid, resource.version
             return
+        if kind is Kind.ORDERS:
+            for order in self._orders.values():
+                yield order.key, order.uid, order.version
+            return
         for key, document in self._shelves[kind].documents.items():
             yield key, uid_of(document), version_of(document)
+
+
+def _whose(kind: Kind, document: Document) -> Key:
+    """The resource that it concerns."""
+    match kind:
+        case Kind.RESOURCES:
+            return key_of(document)
+        case Kind.ORDERS:
+            return migration_of(document)
+        case Kind.JOBS | Kind.PODS:
+            return owner_key_of(document)

@@ -1,4 +1,4 @@
-"""The operator's ears: what kopf hears of our resources, and of our Jobs and Pods, goes into the cache, and nothing else happens.
+"""The operator's ears: what kopf hears of our two kinds, and of our Jobs and Pods, goes into the cache, and nothing else happens.
 
 Only `on.event`, which keeps no state: kopf writes nothing to anybody's object. It must not look at what it hears.
 """
@@ -60,12 +60,16 @@ def settings() -> kopf.OperatorSettings:
 
 
 def register(registry: kopf.OperatorRegistry, hear: Hear) -> None:
-    """Listen to the three kinds."""
+    """Listen to what there is."""
     ours = {names.LABEL_UID: kopf.PRESENT}
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def resource(event: Any, **_: Any) -> None:
         hear(Kind.RESOURCES, event["type"], event["object"])
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.RESTORE_PLURAL, registry=registry)
+    async def order(event: Any, **_: Any) -> None:
+        hear(Kind.ORDERS, event["type"], event["object"])
 
     @kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)
     async def job(event: Any, **_: Any) -> None:

@@ -103,3 +103,5 @@ class Resync:
         self.forget_all_but(self.cache.uids())
         for resource in tuple(self.cache.resources()):
             self.enqueue(resource.key)
+        for order in tuple(self.cache.orders()):
+            self.enqueue(order.migration)  # which may not be there

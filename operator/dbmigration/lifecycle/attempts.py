@@ -27,6 +27,7 @@ from dbmigration_runner.contract.task import CHANGING, StepKind
 
 PHASES = {
     StepKind.PLAN: (Phase.PLANNING, Reason.PLANNING, "Reading the database and the scripts."),
+    StepKind.FIND: (Phase.PLANNING, Reason.FINDING_BACKUP, "Looking for the backup, and at what the database is."),
     StepKind.BACKUP: (Phase.BACKING_UP, Reason.BACKING_UP, "Writing a backup and reading it back."),
     StepKind.MIGRATE: (Phase.MIGRATING, Reason.MIGRATING, "Upgrading the database and verifying the result."),
     StepKind.DOWNGRADE: (Phase.MIGRATING, Reason.DOWNGRADING, "Undoing revisions and verifying the result."),
@@ -56,10 +57,10 @@ class Lost:
 
 def start(seen: Observed, kind: StepKind, because: str = "") -> Decision:
     """Begin the next attempt, unless the spec says to start nothing; `because` goes behind the usual message."""
-    if seen.spec.suspend and not seen.migration_is_in_flight:
-        return rest(seen, Standing.WORKING, Reason.SUSPENDED, "spec.suspend is true; nothing new is started.")
     run = seen.open_run
     assert run is not None  # noqa: S101  # steps belong to an open run
+    if seen.spec.suspend and not seen.migration_is_in_flight and run.order is None:
+        return rest(seen, Standing.WORKING, Reason.SUSPENDED, "spec.suspend is true; nothing new is started.")
     last = seen.latest(kind)
     attempt = last.attempt + 1 if last else 1
     job = job_name(seen.name, seen.uid, run.number, kind, attempt)

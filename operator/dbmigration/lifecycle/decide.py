@@ -11,22 +11,23 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Outcome, Phase, Run, Step, StepState
-from dbmigration.lifecycle import attempts, draining, ends, record
-from dbmigration.lifecycle.decision import Action, Decision, ForgetRuns, RemoveFinalizer, StopStep
+from dbmigration.api.status import Outcome, Phase, Procedure, Run, Step, StepState
+from dbmigration.lifecycle import attempts, draining, ends, ordering, orders, record
+from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, ForgetRuns, RemoveFinalizer, StopStep
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.procedures import PROCEDURES
 from dbmigration.lifecycle.stages import waits_for_turn
 from dbmigration.lifecycle.tasks import named_image
-from dbmigration.lifecycle.telling import standing, warnings
+from dbmigration.lifecycle.telling import dropped, standing, warnings
 from dbmigration_runner.contract.task import CHANGING, StepKind
 
 
 def decide(seen: Observed) -> Decision:
-    """Answer a snapshot, and pass on what a step that has just succeeded warned of."""
+    """Answer a snapshot, and pass on what a step that has just succeeded warned of, and to each order what became of it."""
     decision = _decide(seen)
-    told = warnings(seen, decision.status)
-    return replace(decision, actions=(*told, *decision.actions)) if told else decision
+    before = (*warnings(seen, decision.status), *dropped(seen, decision.status))
+    told = orders.tell(seen, decision.status)
+    return replace(decision, actions=(*before, *decision.actions, *told)) if before or told else decision
 
 
 def _decide(seen: Observed) -> Decision:
@@ -36,9 +37,17 @@ def _decide(seen: Observed) -> Decision:
     if seen.open_run is None:
         return decision
     if not _ends_the_run(seen, decision):
-        return draining.hold_down(seen, decision)
+        return _held(seen, draining.hold_down(seen, decision))
     # Whatever the end is, what was drained for the run is back before it.
     return draining.resume(seen) or _follow_up(seen, draining.resumed(seen, decision))
+
+
+def _held(seen: Observed, decision: Decision) -> Decision:
+    """Whoever was killed between writing a drain down and holding the resource for it is made up for before anything is scaled."""
+    holds = seen.has_finalizer or any(isinstance(action, AddFinalizer) for action in decision.actions)
+    if decision.status.drain is None or holds:
+        return decision
+    return replace(decision, actions=(AddFinalizer(), *decision.actions))
 
 
 def _ends_the_run(seen: Observed, decision: Decision) -> bool:
@@ -51,9 +60,14 @@ def _answer(seen: Observed) -> Decision:
     if run is None:
         if not _run_is_due(seen):
             return _rest(seen)
-        return _begin(seen) if seen.has_room else _wait_for_room(seen)
+        return _begin(seen) if seen.has_room or orders.next_order(seen) else _wait_for_room(seen)
     if seen.cancel_is_wished and not seen.is_rolling_back:
         return _stop(seen, Reason.CANCELLED)
+    if run.order is not None:
+        may_be_given_up = run.procedure is Procedure.ORDER and orders.is_withdrawn(seen)
+        return _stop(seen, Reason.ORDER_WITHDRAWN) if may_be_given_up else _go_on(seen)
+    if orders.next_order(seen) and not seen.migration_is_in_flight:
+        return _stop(seen, Reason.RESTORE_ORDERED)
     if run.identity != seen.identity and not seen.migration_is_in_flight:
         return _stop(seen, Reason.PENDING)
     return _go_on(seen)
@@ -72,6 +86,8 @@ def _go_on(seen: Observed) -> Decision:
         if answer.open_run is None:
             return _begin(answer)  # the stage found the run superseded
         seen = answer
+    if run.order is not None:
+        return ends.carry_out(seen)
     return ends.roll_back(seen) if seen.is_rolling_back else ends.succeed(seen)
 
 
@@ -94,17 +110,25 @@ def _follow_up(seen: Observed, decision: Decision) -> Decision:
 
 
 def _run_is_due(seen: Observed) -> bool:
-    """Is there work that nobody did, or that somebody wants repeated?"""
+    """Is there work that nobody did, or that somebody wants repeated? An order is for the hour at which all else stands still."""
     run = seen.status.run
+    if orders.next_order(seen) is not None:
+        return True
     if seen.spec.suspend:
         return False
     if run is None or run.identity != seen.identity or seen.retry_is_wished:
         return True
+    if run.order is not None and run.order.rests:
+        return False  # an order that failed leaves the resource at rest, as it found it
     return run.outcome is not Outcome.SUCCEEDED and seen.generation > run.generation
 
 
 def _begin(seen: Observed) -> Decision:
-    """Open the next run and start its plan."""
+    """Open the next run: for an order where there is one, else for what the spec asks for. Start its first step."""
+    order = orders.next_order(seen)
+    if order is not None:
+        decision = _go_on(opened := ordering.opened(seen, order))
+        return replace(decision, actions=(*decision.actions, *_forget(seen, opened.status.run)))
     last = seen.status.run
     number = last.number + 1 if last else 1
     run = Run(
@@ -117,11 +141,12 @@ def _begin(seen: Observed) -> Decision:
     )
     status = record.run_begun(seen.status, run, retry=seen.retry, cancel=seen.cancel)
     decision = attempts.start(replace(seen, status=replace(status, phase=Phase.PENDING)), StepKind.PLAN)
-    oldest_kept = number - seen.pace.kept_runs
-    forget: tuple[Action, ...] = (
-        (ForgetRuns(oldest_kept),) if any(known <= oldest_kept for known in seen.kept_runs) else ()
-    )
-    return replace(decision, actions=(*decision.actions, *forget))
+    return replace(decision, actions=(*decision.actions, *_forget(seen, run)))
+
+
+def _forget(seen: Observed, run: Run | None) -> tuple[Action, ...]:
+    oldest_kept = (run.number if run is not None else 0) - seen.pace.kept_runs
+    return (ForgetRuns(oldest_kept),) if any(known <= oldest_kept for known in seen.kept_runs) else ()
 
 
 def _wait_for_room(seen: Observed) -> Decision:
@@ -180,7 +205,9 @@ def _stopped(seen: Observed, why: Reason) -> Decision:
         return _go_on(seen)
     if why is Reason.CANCELLED:
         return ends.cancel(seen)
-    return _begin(ends.supersede(seen, Reason.PENDING))
+    if why is Reason.ORDER_WITHDRAWN:
+        return ends.withdraw(seen)
+    return _begin(ends.supersede(seen, why))
 
 
 def _leave(seen: Observed) -> Decision:
@@ -220,7 +247,8 @@ def _withdrawn(seen: Observed) -> tuple[Action, ...]:
 
 
 def _waits_for_turn(seen: Observed) -> bool:
-    step = seen.latest(StepKind.PLAN)
+    run = seen.open_run
+    step = seen.latest(StepKind.FIND if run is not None and run.order is not None else StepKind.PLAN)
     planned_in_vain = step is not None and step.reason == Reason.WAITING_FOR_TURN.value
     return planned_in_vain and seen.turn_held_by is not None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Status
 from dbmigration.lifecycle.observed import StepRef, WorkloadRef
@@ -64,7 +65,17 @@ class RemoveFinalizer:
     """Let the resource go."""
 
 
-Action = StartStep | StopStep | ForgetRuns | Scale | Emit | AddFinalizer | RemoveFinalizer
+@dataclass(frozen=True, slots=True)
+class TellOrder:
+    """Write into a DatabaseRestore's own status what became of it, and tell it where that is news."""
+
+    name: str
+    uid: str
+    status: RestoreStatus
+    news: Emit | None = None
+
+
+Action = StartStep | StopStep | ForgetRuns | Scale | Emit | AddFinalizer | RemoveFinalizer | TellOrder
 
 
 @dataclass(frozen=True, slots=True)

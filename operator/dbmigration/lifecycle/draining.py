@@ -158,7 +158,7 @@ def _contested(seen: Observed, drained: Drain) -> tuple[Action, ...]:
     if not risen:
         return ()
     who = "; ".join(
-        f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody who is not told'}"
+        f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody whose name the server did not keep'}"
         for ref, view in risen.items()
     )
     told = Emit(Reason.DRAIN_CONTESTED, f"{who}. It is scaled to zero again; pause whoever does that.", warning=True)

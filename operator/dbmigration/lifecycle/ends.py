@@ -11,15 +11,18 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import HistoryEntry, Metrics, Outcome, Phase, Restored, Run, Status, TableLoss, Verification
+from dbmigration.api.restored import Order, Restored, TableLoss
+from dbmigration.api.status import HandledOrder, HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
-from dbmigration.lifecycle.record import run_changed
+from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
+from dbmigration_runner.contract.result import CarriedOut
 
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
 _ITEMS_TOLD = 5
+_TABLES_KEPT = 20  # of each order that is remembered
 _KEPT = {
     Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
     Reason.RESTORE_NOT_POSSIBLE,
@@ -44,6 +47,7 @@ def succeed(seen: Observed) -> Decision:
         others = "" if count >= plan.count else f" of {plan.count}"
         message = f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{backup}"
         reason = Reason.SUCCEEDED
+        seen = replace(seen, status=outlived(status, run.number))
     status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))
@@ -64,10 +68,87 @@ def roll_back(seen: Observed) -> Decision:
     return Decision(status, (*news(seen, status, Reason.ROLLED_BACK, message, warning=True), *_let_go(seen)))
 
 
+def carry_out(seen: Observed) -> Decision:
+    """The backup that was ordered is in the place of the database, which was read and is what the backup was."""
+    run, where = seen.open_run, heads(seen.status.current_revisions)
+    assert run is not None  # noqa: S101  # only an open run ends
+    assert run.restored is not None  # noqa: S101  # the last stage
+    message = (
+        f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+    )
+    return _end_order(seen, Outcome.SUCCEEDED, Reason.RESTORED, message)
+
+
+def carried_out_before(seen: Observed, before: CarriedOut) -> Decision:
+    """The storage remembers that this order was carried out, which nobody else does: what the spec asked for then is done with."""
+    restored = told_of(before.restore) if before.restore is not None else None
+    status = run_changed(seen.status, identity=before.identity, restored=restored)
+    target = before.target if before.identity == seen.identity else ()
+    seen = replace(seen, status=replace(status, target_revisions=target))
+    message = f"The backup {before.backup} was restored at {before.at}, as the record beside it tells; nothing was done again."
+    return _end_order(seen, Outcome.SUCCEEDED, Reason.ALREADY_RESTORED, message)
+
+
+def withdraw(seen: Observed) -> Decision:
+    """The order was deleted before anything was done for it."""
+    message = "The DatabaseRestore was deleted before anything was done for it."
+    return _end_order(seen, Outcome.CANCELLED, Reason.ORDER_WITHDRAWN, message)
+
+
+def _end_order(seen: Observed, outcome: Outcome, reason: Reason, message: str) -> Decision:
+    """The order's own end; the resource is Ready only where the database is known to be where the spec wants it."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # only an open run ends
+    order = run.order
+    assert order is not None  # noqa: S101  # only such a run comes here
+    is_done = outcome is Outcome.SUCCEEDED
+    status = _closed(seen, outcome, reason)
+    status = order_handled(status, _handled(seen, run, order, outcome, reason, message))
+    target = status.target_revisions
+    is_at_target = bool(target) and set(target) == set(status.current_revisions or ())
+    told = f"DatabaseRestore {order.name}: {sentence(message)}"
+    if is_at_target and (is_done or order.rests):
+        why = reason if is_done else Reason.UP_TO_DATE
+        status = standing(seen, status, Standing.READY, why, f"{told} {position(status)}", Phase.SUCCEEDED)
+    elif is_done:
+        wish = seen.spec.target_revision
+        told += f" It rests there: nothing goes on to {wish} until the spec changes or the retry annotation is set."
+        status = standing(seen, status, Standing.STALLED, reason, told, Phase.RESTORED)
+    else:
+        phase = Phase.CANCELLED if outcome is Outcome.CANCELLED else Phase.FAILED
+        status = standing(seen, status, Standing.STALLED, reason, f"{told} {position(status)}", phase)
+    emits = news(seen, status, reason, told, warning=not is_done)
+    return Decision(status, (*emits, *_let_go(seen)))
+
+
+def _handled(  # noqa: PLR0917  # reads as a sentence: which, how, why
+    seen: Observed, run: Run, order: Order, outcome: Outcome, reason: Reason, message: str
+) -> HandledOrder:
+    restored = run.restored
+    if restored is not None:
+        restored = replace(restored, lost=restored.lost[:_TABLES_KEPT])
+    return HandledOrder(
+        name=order.name,
+        uid=order.uid,
+        backup=order.backup,
+        run=run.number,
+        outcome=outcome,
+        reason=reason.value,
+        message=message,
+        started_at=run.started_at,
+        finished_at=seen.now,
+        revision=seen.status.revision,
+        restored=restored,
+    )
+
+
 def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     """The spec or a person must decide; the message says what the database is."""
     told = f"{sentence(message)} {position(seen.status)}"
     run = seen.open_run
+    if run is not None and run.order is not None:
+        outcome = Outcome.SUCCEEDED if reason is Reason.ALREADY_RESTORED else Outcome.FAILED
+        return _end_order(seen, outcome, reason, f"{sentence(message)}{_go_on(seen, run.order, reason)}")
     if run is not None and run.failure is not None:
         restore = f" Restore the backup {run.backup}, or mend it by hand." if run.backup else " Mend it by hand."
         told = f"The way back failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
@@ -79,6 +160,9 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
 
 def cancel(seen: Observed) -> Decision:
     """It was stopped because somebody asked; nothing runs any more."""
+    if seen.open_run is not None and seen.open_run.order is not None:
+        message = "It was cancelled before anything was done for it."
+        return _end_order(seen, Outcome.CANCELLED, Reason.CANCELLED, message)
     message = (
         f"The run was cancelled. {position(seen.status)} Set the retry annotation, or change the spec, to run again."
     )
@@ -99,6 +183,8 @@ def _closed(seen: Observed, outcome: Outcome, reason: Reason) -> Status:
         number=run.number,
         outcome=outcome,
         reason=reason.value,
+        procedure=run.procedure,
+        order=run.order.name if run.order is not None else "",
         image=run.image,
         reference=run.reference,
         start_revisions=run.start_revisions or (seen.status.plan.start if seen.status.plan else ()),
@@ -147,7 +233,16 @@ def _lost(restored: Restored) -> str:
 
 def _counted(loss: TableLoss) -> str:
     rows = loss.inserted + loss.updated + loss.deleted
+    if not rows and loss.untold:
+        return f"{loss.table}: {loss.untold}"
     return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
+
+
+def _go_on(seen: Observed, order: Order, reason: Reason) -> str:
+    """The one command that goes on, where there is one."""
+    if reason is not Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT:
+        return ""
+    return f" If they may go: dbmigration restore {seen.name} --namespace {seen.namespace} --backup {order.backup} --accept-data-loss"
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Procedure, Run, Status, Step, StepState
@@ -93,6 +94,18 @@ class WorkloadView:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderView:
+    """A DatabaseRestore that names this resource and has not ended; `status` is its own."""
+
+    name: str
+    uid: str
+    generation: int
+    backup: str
+    accept_data_loss: bool
+    status: RestoreStatus
+
+
+@dataclass(frozen=True, slots=True)
 class Places:
     """Where a step finds its things; paths as the step sees them."""
 
@@ -138,6 +151,7 @@ class Observed:
     # Another resource that works on this run's database: the recorded one, or what the plan has just answered.
     turn_held_by: str | None = None
     has_room: bool = True  # another run may begin: not too many are at work
+    orders: tuple[OrderView, ...] = ()  # oldest first
     kept_runs: frozenset[int] = frozenset()  # runs of which something still exists
     workloads: Mapping[WorkloadRef, WorkloadView] = field(
         default_factory=dict
@@ -184,7 +198,7 @@ class Observed:
         """The heads that this step leads to."""
         run, plan = self.status.run, self.status.plan
         if self.is_rolling_back and run is not None:
-            return run.start_revisions
+            return run.order.revisions if run.order is not None else run.start_revisions
         return plan.target if plan is not None else ()
 
     @property

@@ -11,20 +11,20 @@ from datetime import datetime
 from typing import TypeVar
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.restored import Replaced, Restored, TableLoss
 from dbmigration.api.status import (
     Backup,
     Failure,
     Finding,
+    HandledOrder,
     Metrics,
     Plan,
     PlannedRevision,
     Procedure,
-    Restored,
     Run,
     Status,
     Step,
     StepState,
-    TableLoss,
     Verification,
 )
 from dbmigration_runner.contract.heads import named
@@ -35,6 +35,8 @@ N = TypeVar("N", int, float)
 
 _STEPS_KEPT = 100
 _REVISIONS_SHOWN = 50
+_REPLACED_KEPT = 50
+_ORDERS_KEPT = 10
 
 
 def step_started(status: Status, step: Step) -> Status:
@@ -87,7 +89,16 @@ def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status
 
 def backup_made(status: Status, report: BackupReport, image: str) -> Status:
     """A verified backup, newest first; what the runner pruned is no longer listed."""
-    backup = Backup(
+    backup = _backup(report, image)
+    gone = {*report.pruned, backup.name}
+    kept = tuple(known for known in status.backups if known.name not in gone)
+    left = {*report.dropped, *report.missing}
+    replaced = tuple(known for known in status.replaced if known.name not in left)
+    return run_changed(replace(status, backups=(backup, *kept)[:100], replaced=replaced), backup=backup.name)
+
+
+def _backup(report: BackupReport, image: str) -> Backup:
+    return Backup(
         name=report.name,
         location=report.location,
         size_bytes=report.size_bytes,
@@ -100,9 +111,29 @@ def backup_made(status: Status, report: BackupReport, image: str) -> Status:
         note=report.restorable_note[:2048],
         catalog=report.catalog,
     )
-    gone = {*report.pruned, backup.name}
-    kept = tuple(known for known in status.backups if known.name not in gone)
-    return run_changed(replace(status, backups=(backup, *kept)[:100]), backup=backup.name)
+
+
+def backup_found(status: Status, report: BackupReport, version_table: str) -> Status:
+    """The backup that an order names, as its manifest tells; one that the status did not know of is listed by its age."""
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    assert status.run.order is not None  # noqa: S101  # the same
+    order = replace(
+        status.run.order,
+        sha256=report.sha256,
+        revisions=tuple(sorted(report.revisions)),
+        version_table=version_table,
+    )
+    status = run_changed(status, order=order)
+    if any(known.name == report.name for known in status.backups):
+        return status
+    known = (*status.backups, _backup(report, ""))
+    return replace(status, backups=tuple(sorted(known, key=lambda backup: backup.taken_at, reverse=True)[:100]))
+
+
+def order_handled(status: Status, handled: HandledOrder) -> Status:
+    """An order came to its end; the newest are remembered."""
+    others = tuple(known for known in status.orders if known.uid != handled.uid)
+    return replace(status, orders=(handled, *others)[:_ORDERS_KEPT])
 
 
 def migrated(status: Status, result: Result) -> Status:
@@ -160,8 +191,17 @@ def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: 
     return run_changed(status, procedure=procedure, failure=why)
 
 
-def restored(status: Status, report: RestoreReport) -> Status:
-    """The backup is in the place of the database; nothing of what the run applied is left."""
+def restored(status: Status, report: RestoreReport, now: datetime) -> Status:
+    """The backup is in the place of the database; nothing of what the run applied is left. The replaced one is kept."""
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    if report.kept_as and all(known.name != report.kept_as for known in status.replaced):
+        kept = Replaced(name=report.kept_as, replaced_at=now, run=status.run.number)
+        status = replace(status, replaced=(kept, *status.replaced)[:_REPLACED_KEPT])
+    return run_changed(status, restored=told_of(report))
+
+
+def told_of(report: RestoreReport) -> Restored:
+    """What a restore did, in the status' words."""
     lost = tuple(
         TableLoss(
             table=loss.table,
@@ -172,7 +212,7 @@ def restored(status: Status, report: RestoreReport) -> Status:
         )
         for loss in report.lost[:100]
     )
-    told = Restored(
+    return Restored(
         backup=report.backup,
         kept_as=report.kept_as,
         compared=report.compared,
@@ -181,7 +221,14 @@ def restored(status: Status, report: RestoreReport) -> Status:
         list_file=report.list_file,
         list_sha256=report.list_sha256,
     )
-    return run_changed(status, restored=told)
+
+
+def outlived(status: Status, run: int) -> Status:
+    """A run changed the database and succeeded: what earlier ones replaced is needed less from here on."""
+    replaced = tuple(
+        known if known.outlived_by is not None else replace(known, outlived_by=run) for known in status.replaced
+    )
+    return replace(status, replaced=replaced)
 
 
 def compared(status: Status, verified_by: Verification, left_behind: Iterable[str] = ()) -> Status:

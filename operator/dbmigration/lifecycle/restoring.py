@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
-from dbmigration.api.spec import duration
 from dbmigration.api.status import StepState
+from dbmigration.api.units import duration
 from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision
@@ -74,7 +74,7 @@ def _judge(seen: Observed, result: Result) -> Observed | Decision:
     if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
         message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
         return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
-    return replace(seen, status=record.restored(seen.status, result.restore))
+    return replace(seen, status=record.restored(seen.status, result.restore, seen.now))
 
 
 def _time_is_up(seen: Observed) -> bool:

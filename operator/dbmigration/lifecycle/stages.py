@@ -65,7 +65,11 @@ def _by_the_image_that_knows_both_ends(seen: Observed, result: Result) -> Decisi
         return None  # several heads are no target that could be named to another image
     ends = set(result.heads)
     image = next(
-        (pullable(entry.image, entry.reference) for entry in seen.status.history if set(entry.end_revisions) == ends),
+        (
+            pullable(entry.image, entry.reference)
+            for entry in seen.status.history
+            if set(entry.end_revisions) == ends and entry.reference
+        ),
         "",
     )
     if not image or image == run.reference:
@@ -99,12 +103,16 @@ def take_turn(seen: Observed) -> Observed | Decision:
     if told.count == 0 or run.plan_hash:
         return seen
     if seen.turn_held_by is not None:
-        # Whoever is at work moves the database: what was planned is planned again when the turn comes.
-        step = seen.latest(StepKind.PLAN)
-        assert step is not None  # noqa: S101  # the stage before it
-        status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, Reason.WAITING_FOR_TURN)
-        return waits_for_turn(replace(seen, status=status))
+        return plan_again_when_it_is_our_turn(seen, StepKind.PLAN)
     return replace(seen, status=record.run_changed(seen.status, plan_hash=told.hash, start_revisions=told.start))
+
+
+def plan_again_when_it_is_our_turn(seen: Observed, kind: StepKind) -> Decision:
+    """Whoever is at work moves the database: what was looked at is looked at again when the turn comes."""
+    step = seen.latest(kind)
+    assert step is not None  # noqa: S101  # the stage before it
+    status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, Reason.WAITING_FOR_TURN)
+    return waits_for_turn(replace(seen, status=status))
 
 
 def waits_for_turn(seen: Observed) -> Decision:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy, duration, quantity
+from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy
 from dbmigration.api.status import Step
+from dbmigration.api.units import duration, quantity
 from dbmigration.lifecycle.observed import Observed, StepRef
 from dbmigration.lifecycle.reference import reference_of
+from dbmigration.lifecycle.superseded_databases import to_drop, to_keep
 from dbmigration_runner.contract.task import (
     BackupOrder,
     ChecksAfter,
@@ -19,8 +21,10 @@ from dbmigration_runner.contract.task import (
     CompareOrder,
     DatabaseAccess,
     ExpectedPlan,
+    FindOrder,
     LockBudget,
     Migrations,
+    OrderedBy,
     Policy,
     QueryCheck,
     RestoreOrder,
@@ -41,7 +45,7 @@ def time_limit(seen: Observed, kind: StepKind) -> timedelta:
     """How long the step's program may work."""
     limits = seen.spec.timeouts
     match kind:
-        case StepKind.PLAN | StepKind.LOOK | StepKind.COMPARE:
+        case StepKind.PLAN | StepKind.FIND | StepKind.LOOK | StepKind.COMPARE:
             return duration(limits.plan)
         case StepKind.BACKUP:
             return duration(limits.backup)
@@ -61,6 +65,9 @@ def task(seen: Observed, step: Step) -> Task:
     expected, told = None, seen.status.plan
     if run is not None and run.plan_hash and told is not None and kind is not StepKind.PLAN:
         expected = ExpectedPlan(run.plan_hash, run.start_revisions, told.target, told.version_table, run.fingerprint)
+    elif run is not None and run.order is not None and kind is not StepKind.FIND:
+        order = run.order
+        expected = ExpectedPlan("", run.start_revisions, order.revisions, order.version_table, run.fingerprint)
     return Task(
         kind=kind,
         nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),
@@ -69,6 +76,7 @@ def task(seen: Observed, step: Step) -> Task:
         timeout_seconds=int(time_limit(seen, kind).total_seconds()),
         migrations=_migrations(seen),
         expected=expected,
+        find=_find(seen) if kind is StepKind.FIND else None,
         backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
         restore=_restore(seen) if kind is StepKind.RESTORE else None,
         compare=_compare(seen) if kind is StepKind.COMPARE else None,
@@ -132,21 +140,31 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         version_table=plan.version_table if plan else "alembic_version",
         keep_last=seen.spec.backup.retention.keep_last,
         probe_required=seen.spec.rollback.on_failure.restores,
+        drop_replaced=to_drop(seen),
+        keep_replaced=to_keep(seen),
     )
+
+
+def _find(seen: Observed) -> FindOrder:
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # an order belongs to an open run
+    assert run.order is not None  # noqa: S101  # nothing else is looked for
+    return FindOrder(seen.places.backups, run.order.backup, run.order.name)
 
 
 def _restore(seen: Observed) -> RestoreOrder:
     run = seen.open_run
     assert run is not None  # noqa: S101  # a restore belongs to an open run
-    name = run.backup
-    known = next((backup for backup in seen.status.backups if backup.name == name), None)
+    name, order = run.backup, run.order
+    known = next((backup.sha256 for backup in seen.status.backups if backup.name == name), "")
     return RestoreOrder(
         directory=seen.places.backups,
         backup=name,
-        sha256=known.sha256 if known is not None else "",
+        sha256=known or (order.sha256 if order is not None else ""),
         # The same for all attempts of the run, and another one for a resource that is made anew and counts from 1.
         keep_as=f"before_restore_{run.started_at:%Y%m%d_%H%M%S}",
-        accept_data_loss=seen.spec.rollback.accept_data_loss,
+        accept_data_loss=order.accept_data_loss if order is not None else seen.spec.rollback.accept_data_loss,
+        by=OrderedBy(order.name, run.identity, seen.status.target_revisions) if order is not None else None,
     )
 
 

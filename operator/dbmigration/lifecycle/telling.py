@@ -53,6 +53,21 @@ def warnings(seen: Observed, status: Status) -> tuple[Emit, ...]:
     )
 
 
+def dropped(seen: Observed, status: Status) -> tuple[Emit, ...]:
+    """Events about databases that were kept, and that are no longer."""
+    left = [known for known in seen.status.replaced if known not in status.replaced and known.outlived_by is not None]
+    still = {known.name for known in status.replaced}
+    return tuple(
+        Emit(
+            Reason.REPLACED_DROPPED,
+            f"{known.name}, which the restore of run {known.run} had replaced, is not there any more: run {known.outlived_by} "
+            "succeeded since, and the backup of this one was verified.",
+        )
+        for known in left
+        if known.name not in still
+    )
+
+
 def sentence(text: str) -> str:
     """A text that another sentence may follow."""
     trimmed = text.rstrip()

@@ -16,6 +16,7 @@ from dbmigration_runner.contract.task import StepKind
 
 _BEGINNINGS = {
     StepKind.PLAN: "Reading the database and the scripts",
+    StepKind.FIND: "Looking for the backup, and at what the database is",
     StepKind.BACKUP: "Writing a backup and reading it back",
     StepKind.MIGRATE: "Upgrading and verifying",
     StepKind.DOWNGRADE: "Undoing revisions and verifying",
@@ -71,6 +72,8 @@ def _answer(step: Step, now: Status) -> str:
         case StepKind.COMPARE:
             left = len(now.run.left_behind) if now.run else 0
             return f"The schema differs in {left} item(s)." if left else "The schema is the one before the upgrade."
+        case StepKind.FIND:
+            return f"Found: {now.run.backup if now.run else 'the backup'}."
         case StepKind.MIGRATE | StepKind.DOWNGRADE | StepKind.RESTORE | StepKind.LOOK:
             return f"The database was read: it is at {heads(now.current_revisions)}."
 

@@ -22,6 +22,7 @@ from dbmigration.lifecycle.decision import (
     Scale,
     StartStep,
     StopStep,
+    TellOrder,
 )
 from dbmigration.lifecycle.draining import wanted
 from dbmigration.lifecycle.observed import Absent, Observed, Pace, Places, StepRef, StepView
@@ -108,8 +109,8 @@ class LocalWorld:
                 self._save(self.resource.told(Event(moment, reason.value, message, warning)))
             case Scale(workload, replicas):
                 self._workloads.scale(workload, replicas)
-            case AddFinalizer() | RemoveFinalizer():
-                pass  # nobody deletes a resource behind this program's back
+            case AddFinalizer() | RemoveFinalizer() | TellOrder():
+                pass  # nobody deletes a resource behind this program's back, and orders are objects of a cluster
             case _:
                 assert_never(action)
 

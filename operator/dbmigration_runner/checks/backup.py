@@ -5,7 +5,7 @@ Under the run's lock, in this order, so that a kill at any line leaves either a 
     1. remove what is left over or superfluous   5. restore its schema in a probe database
     2. one snapshot: heads, schema, tables       6. rename it to its name, write the manifest
     3. write the dump of it, as <name>.partial   7. remove backups beyond retention
-    4. read it back from the disk, to the end
+    4. read it back from the disk, to the end     8. drop replaced databases that are to go
 
 The application's code is never run. This module knows neither an engine nor how a lock is held.
 """
@@ -17,7 +17,7 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +27,13 @@ from dbmigration_runner.checks.manifest import (
     SUFFIX,
     Manifest,
     now,
+    plain_name,
     read_manifests,
+    report_of,
     sync_directory,
     write_manifest,
 )
+from dbmigration_runner.checks.replaced import forget
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
@@ -84,6 +87,8 @@ def backup(step: Step) -> Result:
 
             far = BackupProgress(step.log.say)
             report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin, far=far)
+        report, told = forget(_order(step.task), report, step.engine, admin)
+        step.warnings += told
         lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
         seen = step.look()
     finally:
@@ -138,7 +143,7 @@ def back_up(
         try:
             decoded = verify_dump(dump, written, alive, far)
             probe = dump.probe(written.path, written.snapshot, alive)
-            manifest = _manifest(task, dump, written, decoded, probe)
+            manifest = _manifest(task, dump, written, decoded, probe, plain_name(engine.url.database))
             _publish(written.path, directory, manifest)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -146,19 +151,7 @@ def back_up(
             raise
         _refuse_no_way_back(order, probe)
         pruned = prune(directory, order.keep_last, made=order.name)
-    return BackupReport(
-        name=order.name,
-        location=str(directory / manifest.file),
-        size_bytes=manifest.size_bytes,
-        sha256=manifest.sha256,
-        revisions=manifest.revisions,
-        taken_at=manifest.taken_at,
-        verified_at=manifest.verified_at,
-        restorable=manifest.restorable,
-        restorable_note=manifest.restorable_note,
-        catalog=manifest.catalog_digest,
-        pruned=pruned,
-    )
+    return replace(report_of(directory, manifest), pruned=pruned)
 
 
 def write_dump(
@@ -278,7 +271,9 @@ def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:
         )
 
 
-def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe) -> Manifest:
+def _manifest(  # noqa: PLR0917  # all that is known of it
+    task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe, database: str
+) -> Manifest:
     order, run, snapshot = _order(task), task.run, written.snapshot
     return Manifest(
         name=order.name,
@@ -303,6 +298,7 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         restorable=probe.restorable,
         restorable_note=probe.note,
         image=task.migrations.image if task.migrations is not None else "",
+        database=database,
         plan_hash=task.expected.hash if task.expected is not None else "",
         surroundings=snapshot.surroundings,
         notes=decoded.notes,

@@ -11,9 +11,10 @@ import json
 import os
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dbmigration_runner.contract.codec import DecodeError, decode, encode
+from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump import Surroundings
 
@@ -49,6 +50,7 @@ class Manifest:
     restorable: bool | None = None
     restorable_note: str = ""
     image: str = ""
+    database: str = ""  # its name, without the path where it is a file
     plan_hash: str = ""
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()
@@ -111,6 +113,11 @@ def read_orphans(directory: Path) -> tuple[Manifest, ...]:
     return tuple(sorted(gone, key=lambda manifest: (manifest.taken_at, manifest.name)))
 
 
+def plain_name(database: str | None) -> str:
+    """What a database is called: of a file, whatever path leads to it, the name of that."""
+    return PurePath(database or "").name
+
+
 def now() -> str:
     """RFC 3339, UTC."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -144,3 +151,19 @@ def _has_dump(directory: Path, manifest: Manifest) -> bool:
         return dump.parent == directory and not dump.is_symlink() and dump.stat().st_size == manifest.size_bytes
     except (OSError, ValueError):
         return False
+
+
+def report_of(directory: Path, manifest: Manifest) -> BackupReport:
+    """What an answer tells of a backup that lies there."""
+    return BackupReport(
+        name=manifest.name,
+        location=str(directory / manifest.file),
+        size_bytes=manifest.size_bytes,
+        sha256=manifest.sha256,
+        revisions=manifest.revisions,
+        taken_at=manifest.taken_at,
+        verified_at=manifest.verified_at,
+        restorable=manifest.restorable,
+        restorable_note=manifest.restorable_note,
+        catalog=manifest.fingerprint,
+    )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.checks import orders
 from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
 from dbmigration_runner.checks.loss import LossList, read_record, write_record
 from dbmigration_runner.checks.manifest import Manifest, read_manifest
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.restore import Restore
     from dbmigration_runner.step import Step
 
+_NAMED = 5
 KEEP_AS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
@@ -116,6 +118,7 @@ def _exchange(work: Work, lock: Lock) -> None:
                 _compare(work, losses, alive)
             alive()
         write_record(Path(order.directory), order, work.report)
+        orders.begun(order, work.report)
         kept = way.swap(lock, step.check)
         work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
 
@@ -129,9 +132,10 @@ def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
     work.step.log.say("restore-compared", tables=len(lost), rows=rows)
     if lost and not order.accept_data_loss:
         untold = " or cannot be told" if any(loss.untold for loss in lost) else ""
+        names = ", ".join(loss.table for loss in lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
         raise Refusal(
             RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
-            f"{rows} rows in {len(lost)} tables were written{untold} since the backup of {work.manifest.taken_at}, by the "
+            f"{rows} rows ({names}) were written{untold} since the backup of {work.manifest.taken_at}, by the "
             "application or by the migration itself. They would be lost: nothing was changed. Set acceptDataLoss to go on.",
         )
     file, sha256 = losses.publish()
@@ -151,6 +155,10 @@ def _done_before(work: Work, kept: str) -> Result:
 
 def _looked(work: Work) -> Result:
     step, way = work.step, work.way
+    try:
+        orders.done(work.order, work.report)
+    except OSError as error:
+        step.warnings.append(f"That the order was carried out could not be recorded: {error.strerror}.")
     step.warnings += way.confirm()
     seen = _look(work, anew=True)
     if seen.heads != tuple(sorted(work.manifest.revisions)):
@@ -204,11 +212,14 @@ def _ordered(step: Step) -> tuple[RestoreOrder, Manifest]:
             RunnerReason.BACKUP_NOT_FOUND,
             f"The backup {order.backup} is not in {order.directory}, or its manifest cannot be read. Nothing was begun.",
         )
-    return order, manifest
+    with said_of(Path(order.directory)):
+        return orders.continued(order), manifest
 
 
 def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> Wanted:
-    run = step.task.run
+    run, by = step.task.run, order.by
+    # Nobody's but this order's, also for a run of another object that carries it out once more.
+    whose = f"{run.uid}/{run.number}" if by is None else f"order/{run.namespace}/{run.name}/{by.name}"
     return Wanted(
         path=path,
         sha256=order.sha256,
@@ -217,12 +228,13 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
         version_table=manifest.version_table,
         catalog=Catalog(manifest.catalog) if has_readable_lines(manifest.catalog_digest) else None,
         surroundings=manifest.surroundings,
-        token=f"{run.uid}/{run.number}/{order.backup}",
+        token=f"{whose}/{order.backup}",
         keep_as=order.keep_as,
         application_name=step.application_name,
         size_bytes=manifest.data_bytes,
         spared_users=order.spared_users,
         grace_seconds=step.task.locks.grace_seconds,
+        is_compared=not order.nothing_written,
     )
 
 

@@ -55,6 +55,7 @@ class RunnerReason(str, Enum):
 
     # The backup.
     BACKUP_NOT_FOUND = "BackupNotFound"
+    BACKUP_OF_ANOTHER = "BackupOfAnother"
     BACKUP_FAILED = "BackupFailed"
     BACKUP_CORRUPT = "BackupCorrupt"
     BACKUP_VOLUME_FULL = "BackupVolumeFull"
@@ -65,6 +66,8 @@ class RunnerReason(str, Enum):
     RESTORE_NEEDS_ACKNOWLEDGEMENT = "RestoreNeedsAcknowledgement"
     RESTORE_NOT_POSSIBLE = "RestoreNotPossible"
     RESTORE_FAILED = "RestoreFailed"
+    ALREADY_RESTORED = "AlreadyRestored"
+    ORDER_NAME_TAKEN = "OrderNameTaken"
     SESSION_STAYS = "SessionStays"
     FENCED = "Fenced"
 

@@ -77,7 +77,10 @@ class PlanReport:
 
 @dataclass(frozen=True)
 class BackupReport:
-    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored."""
+    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored.
+
+    Of the replaced databases that were to go, `dropped` are those that did, `missing` those of which none of ours was there.
+    """
 
     name: str
     location: str
@@ -90,6 +93,8 @@ class BackupReport:
     restorable_note: str = ""
     catalog: str = ""
     pruned: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,26 @@ class RestoreReport:
 
 
 @dataclass(frozen=True)
+class CarriedOut:
+    """A person's order that was carried out before; `identity` and `target` are what the spec asked for at that time."""
+
+    backup: str
+    at: str
+    identity: str = ""
+    target: tuple[str, ...] = ()
+    restore: RestoreReport | None = None
+
+
+@dataclass(frozen=True)
+class FindReport:
+    """The backup that was looked for, as its manifest tells; `before` where the order was carried out already."""
+
+    backup: BackupReport | None = None
+    version_table: str = "alembic_version"
+    before: CarriedOut | None = None
+
+
+@dataclass(frozen=True)
 class Resources:
     """Peaks over the step; bytes and percent of one core; None = could not be read."""
 
@@ -203,6 +228,7 @@ class Result:
     target: tuple[str, ...] | None = None
     database: DatabaseFacts | None = None
     plan: PlanReport | None = None
+    find: FindReport | None = None
     backup: BackupReport | None = None
     migrate: MigrateReport | None = None
     compare: CompareReport | None = None
@@ -249,7 +275,7 @@ def _cut(result: Result, share: int) -> Result:
     """Leave each list at most `share` items and each sentence at most 16 times as many characters."""
     width = max(16 * share, 80)
     plan, migrate, backup = result.plan, result.migrate, result.backup
-    compare, restore = result.compare, result.restore
+    compare, restore, find = result.compare, result.restore, result.find
     if plan is not None:
         plan = dataclasses.replace(
             plan,
@@ -269,7 +295,11 @@ def _cut(result: Result, share: int) -> Result:
         )
     if backup is not None:
         backup = dataclasses.replace(
-            backup, restorable_note=_short(backup.restorable_note, width), pruned=backup.pruned[:share]
+            backup,
+            restorable_note=_short(backup.restorable_note, width),
+            pruned=backup.pruned[:share],
+            dropped=backup.dropped[:share],  # the next one finds those missing
+            missing=backup.missing[:share],
         )
     if compare is not None:
         compare = dataclasses.replace(
@@ -277,10 +307,14 @@ def _cut(result: Result, share: int) -> Result:
         )
     if restore is not None:
         restore = dataclasses.replace(restore, lost=tuple(_short_loss(loss, width) for loss in restore.lost[:share]))
+    if find is not None and find.before is not None and (told := find.before.restore) is not None:
+        told = dataclasses.replace(told, lost=tuple(_short_loss(loss, width) for loss in told.lost[:share]))
+        find = dataclasses.replace(find, before=dataclasses.replace(find.before, restore=told))
     warnings = tuple(_short(item, width) for item in result.warnings[:share])
     return dataclasses.replace(
         result,
         plan=plan,
+        find=find,
         migrate=migrate,
         backup=backup,
         compare=compare,

@@ -19,6 +19,7 @@ class StepKind(str, Enum):
     """What a step's Job does."""
 
     PLAN = "plan"
+    FIND = "find"
     BACKUP = "backup"
     MIGRATE = "migrate"
     DOWNGRADE = "downgrade"
@@ -30,7 +31,7 @@ class StepKind(str, Enum):
 # What changes the database; never silently made again.
 CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE})
 # These run nothing that an application brings.
-WITHOUT_APPLICATION = frozenset({StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
+WITHOUT_APPLICATION = frozenset({StepKind.FIND, StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
 
 
 class UrlPart(str, Enum):
@@ -103,13 +104,19 @@ class ExpectedPlan:
 
 @dataclass(frozen=True)
 class BackupOrder:
-    """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it."""
+    """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it.
+
+    When it is verified, the databases `drop_replaced` are dropped, which restores of this one had kept under these names;
+    what was written about those of `keep_replaced` stays beside the backups.
+    """
 
     directory: str
     name: str
     version_table: str = "alembic_version"
     keep_last: int = 5
     probe_required: bool = False
+    drop_replaced: tuple[str, ...] = ()
+    keep_replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,13 +129,35 @@ class CompareOrder:
 
 
 @dataclass(frozen=True)
+class FindOrder:
+    """Find this backup on its storage, for the person's order of that name; `directory` as in BackupOrder."""
+
+    directory: str
+    backup: str
+    order: str
+
+
+@dataclass(frozen=True)
+class OrderedBy:
+    """The person's order that a restore carries out: once, whoever asks for it again.
+
+    `name` is recorded beside the backup. So are, for whoever finds the record and nothing else, what the spec asked for when it was
+    carried out: `identity` its hash, `target` the heads that it meant.
+    """
+
+    name: str
+    identity: str = ""
+    target: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RestoreOrder:
     """Put this backup in the database's place; `directory` as in BackupOrder, `sha256` as its report told.
 
     `keep_as` becomes the end of the replaced database's name, which begins with its own: letters, digits, `_` and `-`, at
     most 40, the same for all attempts of a run and for no other run. `nothing_written` says that the workloads were drained
     since before the backup, so there is nothing to compare. `spared_users` are roles whose sessions, such as a monitoring
-    agent's, write nothing that counts: they are ended last, when the names are exchanged.
+    agent's, write nothing that counts: they are ended last, when the names are exchanged. `by` is None where a run restores of itself.
     """
 
     directory: str
@@ -138,6 +167,7 @@ class RestoreOrder:
     accept_data_loss: bool = False
     nothing_written: bool = False
     spared_users: tuple[str, ...] = ()
+    by: OrderedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +233,7 @@ class Task:
     timeout_seconds: int
     migrations: Migrations | None = None
     expected: ExpectedPlan | None = None
+    find: FindOrder | None = None
     backup: BackupOrder | None = None
     compare: CompareOrder | None = None
     restore: RestoreOrder | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_fence as fences
@@ -20,7 +20,7 @@ from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_fresh import Fresh
 from dbmigration_runner.engines.postgresql_names import quoted, restore_key, text_literal
 from dbmigration_runner.engines.postgresql_probe import drop
-from dbmigration_runner.engines.postgresql_rows import Rows
+from dbmigration_runner.engines.postgresql_rows import Rows, Side
 from dbmigration_runner.engines.row_comparison import compare
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import AskingSession, Engine, Lock
     from dbmigration_runner.engines.restore import LostRow, Wanted
 
+T = TypeVar("T")
 REPLACED = "dbmigration/replaced/"  # how the comment of a database that was replaced begins
 NAME_BYTES = 63
 POLL_SECONDS = 0.25
@@ -73,6 +74,7 @@ class PostgreSQLRestore:
         self._inside: list[AskingSession] = []  # opened before the fence: the live database's, the copy's
         self._pids: frozenset[int] = frozenset()  # of all our sessions in the two databases
         self._exchanged = False
+        self._before: Side | None = None  # the copy, as it is compared
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
@@ -103,7 +105,7 @@ class PostgreSQLRestore:
 
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
-        return self._fresh.fill(alive)
+        return (*self._fresh.fill(alive), *self._changed_around())
 
     @contextlib.contextmanager
     def fence(self, alive: Callable[[], None]) -> Iterator[None]:
@@ -114,6 +116,8 @@ class PostgreSQLRestore:
         self._pids |= {int(session.value("SELECT pg_catalog.pg_backend_pid()")) for session in self._inside}
         try:
             self._fresh.shut()
+            if self._wanted.is_compared:
+                self._foresee(alive)
             fences.shut(self._desk, self._name, self._token)
             fences.expel(
                 *(self._desk, live.oid),
@@ -130,16 +134,8 @@ class PostgreSQLRestore:
 
     def compare(self, lost: Callable[[LostRow], None], alive: Callable[[], None]) -> tuple[TableLoss, ...]:
         """See restore.Restore."""
-        now, before = self._inside
-
-        def cancel() -> None:
-            for pid in self._pids:
-                with contextlib.suppress(RunnerError):
-                    self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
-
-        rows = Rows(
-            before, now, self._wanted.version_table, lambda *works: patiently(*works, alive=alive, cancel=cancel)
-        )
+        now = Side(self._inside[0])
+        rows = Rows(self._copy(), now, self._wanted.version_table, lambda *works: self._patiently(*works, alive=alive))
         return tuple(compare(rows, lost))
 
     def swap(self, lock: Lock, alive: Callable[[], None]) -> str:
@@ -263,10 +259,39 @@ class PostgreSQLRestore:
                 "Somebody opened the database while it was compared, and may have written to it; nothing was changed.",
             )
 
+    def _changed_around(self) -> Iterator[str]:
+        """What stands in no table, was changed since the backup, and is as it was then again."""
+        if self._wanted.surroundings is None:
+            return
+        with self.engine.connect() as session:
+            names = surroundings.differences(self._wanted.surroundings, surroundings.read(session))
+        if names:
+            yield f"Of the database itself was changed since the backup, and is as in the backup now: {', '.join(names)}."
+
+    def _foresee(self, alive: Callable[[], None]) -> None:
+        """The copy stands still, so what is compared of it is read before anybody has to wait."""
+        now = Side(self._inside[0])
+        now.leave()
+        self._patiently(lambda: self._copy().foresee(now.shapes), alive=alive)
+
+    def _copy(self) -> Side:
+        if self._before is None:
+            self._before = Side(self._inside[1])
+        return self._before
+
+    def _patiently(self, *works: Callable[[], T], alive: Callable[[], None]) -> list[T]:
+        def cancel() -> None:
+            for pid in self._pids:
+                with contextlib.suppress(RunnerError):
+                    self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
+
+        return patiently(*works, alive=alive, cancel=cancel)
+
     def _leave(self) -> None:
         for session in self._inside:
             session.close()
         self._inside = []
+        self._before = None
 
     def _lift(self) -> None:
         """Let everybody in again; where that cannot be done now, the next step does it."""

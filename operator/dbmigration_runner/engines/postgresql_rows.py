@@ -1,7 +1,9 @@
 """The rows of two PostgreSQL databases, compared on the server: no row leaves it that is the same in both.
 
-Each table is read once for checksums of some thousand buckets of keys; only the rows of buckets that differ are sorted and
-merged, by cursors on the server, so neither memory here nor the size of a table limits it. Both sessions see one instant.
+Each table is read once for one checksum, which for most of them is all; where it differs, once more for those of some thousand
+buckets of keys. Only the rows of buckets that differ are sorted and merged, by cursors on the server, so neither memory here
+nor the size of a table limits it. Checksums are no cursors, for those are never read by several processes at once. A mark
+has 64 bits, made of a row's text: that is most of what a comparison costs, and 2 rows in 10^19 share one by accident.
 """
 # ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
 
@@ -11,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dbmigration_runner.contract.result import TableLoss
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.engines.postgresql_names import parts, quoted
+from dbmigration_runner.engines.postgresql_names import parts, quoted, text_literal
 from dbmigration_runner.engines.restore import LostRow
-from dbmigration_runner.engines.row_comparison import Shape
+from dbmigration_runner.engines.row_comparison import Shape, common_columns
 from dbmigration_runner.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -35,16 +37,18 @@ _SETTINGS = {
     "lc_monetary": "C",
     "row_security": "off",  # rather an error than fewer rows
 }
+# The tables of extensions too: of some the rows are in no dump, and what stands in them now would be gone. The last but one
+# column is what rows have that are older than the column, as an array of one.
 _COLUMNS = """
-SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> ''
+SELECT n.nspname::text, c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '',
+       a.attmissingval::text, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND pg_catalog.left(n.nspname, 3) <> 'pg_'
   AND n.nspname <> 'information_schema'
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                  AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY 1, 2, a.attnum
 """
+_SEQUENCES = "SELECT schemaname::text, sequencename::text, last_value FROM pg_catalog.pg_sequences"
 _KEYS = """
 SELECT n.nspname::text, c.relname::text, i.indexrelid, a.attname::text
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
@@ -70,8 +74,8 @@ class AtOnce(Protocol):
 class Rows:
     """See row_comparison.Tables."""
 
-    def __init__(self, before: AskingSession, now: AskingSession, version_table: str, at_once: AtOnce) -> None:
-        self._sides = (_Side(before), _Side(now))
+    def __init__(self, before: Side, now: Side, version_table: str, at_once: AtOnce) -> None:
+        self._sides = (before, now)
         self._version_table = version_table
         self._at_once = at_once
         self.before, self.now = self._sides[0].shapes, self._sides[1].shapes
@@ -85,10 +89,10 @@ class Rows:
         self, table: str, key: tuple[str, ...], columns: tuple[str, ...], lost: Callable[[LostRow], None]
     ) -> tuple[int, int, int]:
         """See row_comparison.Tables."""
+        if self.same(table, columns):
+            return 0, 0, 0
         was, has = self._both(lambda side: side.buckets(table, key, columns))
         different = sorted({bucket for bucket, _ in set(was.items()) ^ set(has.items())})
-        if not different:
-            return 0, 0, 0
 
         def merge() -> tuple[int, int, int]:
             was, has = (side.sorted_rows(table, key, columns, different) for side in self._sides)
@@ -101,12 +105,13 @@ class Rows:
         was, has = self._both(lambda side: side.checksum(table, columns))
         return was == has
 
-    def uniform(self, table: str, column: str) -> bool:
+    def untouched(self, table: str, column: str) -> bool:
         """See row_comparison.Tables."""
-        side = self._sides[1]
-        value = f"ROW({quoted(column)})::text"
-        question = f"SELECT count(*) FROM (SELECT DISTINCT {value} FROM {side.source(table)} LIMIT 2) AS found"
-        return self._at_once(lambda: int(side.value(question)))[0] <= 1
+        side, name = self._sides[1], quoted(column)
+        made_with = side.made_with.get((table, column))
+        another = "" if made_with is None else f" AND ARRAY[{name}]::text <> {text_literal(made_with)}"
+        question = f"SELECT NOT EXISTS (SELECT FROM {side.source(table)} WHERE {name} IS NOT NULL{another})"
+        return self._at_once(lambda: bool(side.value(question)))[0]
 
     def written_by_migrations(self) -> frozenset[str]:
         """See row_comparison.Tables. Where the schema is not known, the one that its heads are read from."""
@@ -114,6 +119,9 @@ class Rows:
 
     def others(self) -> Iterator[TableLoss]:
         """See row_comparison.Tables. Large objects lie in a table of the system's, which may be closed to us."""
+        for table in sorted(self._sides[0].closed | self._sides[1].closed):
+            yield TableLoss(table, untold="this role may not read it, so it was not compared")
+        yield from self._counted_on()
         counts = self._both(lambda side: int(side.value("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata")))
         if counts == [0, 0]:
             return
@@ -125,12 +133,19 @@ class Rows:
         if sums[0] != sums[1]:
             yield TableLoss(LARGE_OBJECTS, max(has - was, 0), 0, max(was - has, 0), "they were only counted")
 
-    def _both(self, ask: Callable[[_Side], T]) -> list[T]:
+    def _counted_on(self) -> Iterator[TableLoss]:
+        """Sequences that gave numbers since: the restored ones would give the same again."""
+        was, has = (side.sequences() for side in self._sides)
+        for name in sorted(was.keys() & has.keys()):
+            if was[name] != has[name]:
+                yield TableLoss(f"sequence {name}", untold="it has given numbers since, and will give them again")
+
+    def _both(self, ask: Callable[[Side], T]) -> list[T]:
         return self._at_once(*(lambda side=side: ask(side) for side in self._sides))
 
 
-class _Side:
-    """One of the two databases."""
+class Side:
+    """One of the two databases, at one instant: from its making on until `leave`."""
 
     def __init__(self, session: AskingSession) -> None:
         self._session = session
@@ -140,9 +155,17 @@ class _Side:
         columns: dict[str, dict[str, str]] = {}
         keys: dict[str, dict[int, list[str]]] = {}
         self._sources: dict[str, str] = {}
+        self._checksums: dict[tuple[str, tuple[str, ...]], str] = {}
         self._names: dict[str, set[str]] = {}  # the schemas of a table
-        for schema, table, column, kind, computed in session.rows(_COLUMNS):
+        self.made_with: dict[tuple[str, str], str] = {}  # what a column has in rows that are older than it
+        self.closed: set[str] = set()  # tables that this role may not read
+        for schema, table, column, kind, computed, made_with, is_readable in session.rows(_COLUMNS):
             name = qualified(schema, table)
+            if not is_readable:
+                self.closed.add(name)
+                continue
+            if made_with is not None:
+                self.made_with[name, column] = made_with
             self._sources[name] = f"ONLY {quoted(schema)}.{quoted(table)}"
             self._names.setdefault(table, set()).add(schema)
             held = columns.setdefault(name, {})
@@ -169,15 +192,24 @@ class _Side:
         """One value of a statement with names of others in it."""
         return self._session.first_value(statement)
 
-    def buckets(self, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> dict[int, tuple[int, str]]:
+    def foresee(self, now: Mapping[str, Shape]) -> None:
+        """Take the checksums that will be asked for, while nobody waits for them. What was foreseen amiss is taken then."""
+        for table, shape in self.shapes.items():
+            if table in now and (columns := common_columns(shape, now[table])):
+                self.checksum(table, columns)
+
+    def leave(self) -> None:
+        """End the transaction."""
+        self._session.run("ROLLBACK")
+
+    def buckets(self, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> dict[int, str]:
         """How many rows, and a checksum of them, by bucket of the key."""
-        self._session.run(
-            "DECLARE found NO SCROLL CURSOR FOR"
-            f" SELECT bucket, count(*), sum(mark)::text FROM ({self._marked(table, key, columns)}) AS marked GROUP BY bucket"
+        found = self.value(
+            "SELECT string_agg(bucket || ':' || rows || ' ' || mark, ',') FROM (SELECT bucket, count(*) AS rows, sum(mark) AS mark"
+            f" FROM ({self._marked(table, key, columns)}) AS marked GROUP BY bucket) AS found"
         )
-        found = {int(bucket): (int(count), str(mark)) for bucket, count, mark in self._fetched("found")}
-        self._session.run("CLOSE found")
-        return found
+        told = (part.partition(":") for part in str(found or "").split(",") if part)
+        return {int(bucket): mark for bucket, _, mark in told}
 
     def sorted_rows(
         self, table: str, key: tuple[str, ...], columns: tuple[str, ...], buckets: list[int]
@@ -186,35 +218,35 @@ class _Side:
         named = ", ".join(f"key_{number}" for number in range(len(key)))
         wanted = ", ".join(str(bucket) for bucket in buckets)
         self._session.run(
-            f"DECLARE found NO SCROLL CURSOR FOR SELECT sortable, mark::text, {named}"
+            f"DECLARE found NO SCROLL CURSOR FOR SELECT sortable, mark, {named}"
             f" FROM ({self._marked(table, key, columns)}) AS marked WHERE bucket IN ({wanted})"
             ' ORDER BY sortable COLLATE "C"'
         )
         yield from self._fetched("found")
         self._session.run("CLOSE found")
 
-    def checksum(self, table: str, columns: tuple[str, ...]) -> tuple[int, str]:
+    def checksum(self, table: str, columns: tuple[str, ...]) -> str:
         """Of all rows, in whatever order."""
-        return self._summed(f"SELECT {_mark(_row(columns))} AS mark FROM {self.source(table)}")
+        if (table, columns) not in self._checksums:
+            self._checksums[table, columns] = self._summed(_row(columns), self.source(table))
+        return self._checksums[table, columns]
+
+    def sequences(self) -> dict[str, int | None]:
+        """The last number of each, None where it has given none or may not be read."""
+        return {qualified(schema, name): last for schema, name, last in self._session.rows(_SEQUENCES)}
 
     def large_objects(self) -> str:
         """A checksum of their pages."""
         page = "loid::text || ' ' || pageno::text || ' ' || pg_catalog.encode(data, 'hex')"
-        return str(self._summed(f"SELECT {_mark(page)} AS mark FROM pg_catalog.pg_largeobject"))
+        return self._summed(page, "pg_catalog.pg_largeobject")
 
-    def _summed(self, marks: str) -> tuple[int, str]:
-        self._session.run(
-            f"DECLARE summed NO SCROLL CURSOR FOR SELECT count(*), coalesce(sum(mark), 0)::text FROM ({marks}) AS marked"
-        )
-        ((count, mark),) = self._fetched("summed")
-        self._session.run("CLOSE summed")
-        return int(count), str(mark)
+    def _summed(self, text: str, source: str) -> str:
+        return str(self.value(f"SELECT count(*) || ' ' || coalesce(sum({_mark(text)}), 0) FROM {source}"))
 
     def _marked(self, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
         keys = "".join(f", {quoted(column)}::text AS key_{number}" for number, column in enumerate(key))
-        whole = f"{_row(key)} || ' ' || {_row(columns)}"
         return (
-            f"SELECT pg_catalog.encode(pg_catalog.textsend({_row(key)}), 'hex') AS sortable, {_mark(whole)} AS mark,"
+            f"SELECT pg_catalog.encode(pg_catalog.textsend({_row(key)}), 'hex') AS sortable, {_mark(_row(columns))} AS mark,"
             f' pg_catalog.hashtextextended({_row(key)} COLLATE "C", 0) & {BUCKETS - 1:d} AS bucket{keys}'
             f" FROM {self.source(table)}"
         )
@@ -230,9 +262,7 @@ def _row(columns: tuple[str, ...]) -> str:
 
 
 def _mark(text: str) -> str:
-    """128 bits of it, as a number that can be summed."""
-    halves = (f'pg_catalog.hashtextextended(({text}) COLLATE "C", {seed})::numeric' for seed in (1, 2))
-    return " * 18446744073709551616 + ".join(halves)
+    return f'pg_catalog.hashtextextended(({text}) COLLATE "C", 1)'
 
 
 def _merge(

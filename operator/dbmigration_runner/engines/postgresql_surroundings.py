@@ -33,6 +33,7 @@ LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
 WHERE d.datname = pg_catalog.current_database() ORDER BY 1 NULLS FIRST, 2
 """
 _EXTENSIONS = "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"
+_NOBODY = ("=/",)  # everything was revoked; an empty list says that nobody ever granted or revoked anything
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
@@ -49,7 +50,7 @@ def read(session: Session) -> Surroundings:
         tablespace=str(space),
         connection_limit=int(limit),
         comment=comment,
-        grants=tuple(str(grant) for grant in grants or ()),
+        grants=_NOBODY if grants == [] else tuple(str(grant) for grant in grants or ()),
         settings=tuple(Setting(str(setting), role) for role, setting in session.rows(_SETTINGS)),
         extensions={str(name): str(version) for name, version in session.rows(_EXTENSIONS)},
     )
@@ -66,19 +67,36 @@ _LISTS = (
 _ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+?))\s*(?:,|$)')
 
 
-def statements(name: str, wanted: Surroundings) -> Iterator[str]:
-    """What gives the database `name` these settings and grants. Pure."""
+def settings(name: str, wanted: Surroundings) -> Iterator[str]:
+    """What gives the database `name` these settings: behind its restore, which some of them would forbid. Pure."""
     database = quoted(name)
     for entry in wanted.settings:
         variable, _, value = entry.setting.partition("=")
         parts = ".".join(quoted(part) for part in variable.split("."))
         whose = f"DATABASE {database}" if entry.role is None else f"ROLE {quoted(entry.role)} IN DATABASE {database}"
         yield f"ALTER {whose} SET {parts} TO {_value(variable, value)}"
+
+
+def grants(name: str, wanted: Surroundings) -> Iterator[str]:
+    """What gives it these grants: before a row is in it. Pure."""
+    database = quoted(name)
     if wanted.grants:
         yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
         yield f"REVOKE ALL ON DATABASE {database} FROM {quoted(wanted.owner)}"
     for grant in wanted.grants:
         yield from _granted(database, grant)
+
+
+def differences(was: Surroundings, has: Surroundings) -> tuple[str, ...]:
+    """What of it is another one now; never a value, for a setting may hold anything. Pure."""
+    pairs = {
+        "owner": (was.owner, has.owner),
+        "grants": (set(was.grants), set(has.grants)),
+        "settings": (set(was.settings), set(has.settings)),
+        "limit of connections": (was.connection_limit, has.connection_limit),
+        "comment": (was.comment, has.comment),
+    }
+    return tuple(name for name, (one, other) in pairs.items() if one != other)
 
 
 def roles(wanted: Surroundings) -> frozenset[str]:

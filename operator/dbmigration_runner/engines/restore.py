@@ -27,7 +27,7 @@ class Wanted:
     """What is to be put back, and what its manifest says must then be there.
 
     `token` is the same for all attempts of a run at this backup, and nobody else's: by it an attempt knows what the one
-    before it left. `catalog` is None where the manifest's is of another form than today's.
+    before it left. `catalog` is None where the manifest's is of another form than today's; `is_compared`: compare will be called.
     """
 
     path: Path
@@ -43,6 +43,7 @@ class Wanted:
     size_bytes: int = 0
     spared_users: tuple[str, ...] = ()
     grace_seconds: int = 30
+    is_compared: bool = True
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ class Tables(Protocol):
         """Does it hold the same rows, in whatever order?"""
         ...
 
-    def uniform(self, table: str, column: str) -> bool:
-        """Has the column one value in all rows of today, or none?"""
+    def untouched(self, table: str, column: str) -> bool:
+        """Has a column of today in every row what it was made with: nothing, or its default?"""
         ...
 
     def written_by_migrations(self) -> frozenset[str]:
@@ -58,7 +58,7 @@ class Tables(Protocol):
         ...
 
     def others(self) -> Iterator[TableLoss]:
-        """What is no table and holds data all the same."""
+        """What is no table and holds data all the same, and tables that cannot be read."""
         ...
 
 
@@ -71,11 +71,16 @@ def compare(tables: Tables, lost: Callable[[LostRow], None]) -> Iterator[TableLo
     yield from tables.others()
 
 
+def common_columns(before: Shape, now: Shape) -> tuple[str, ...]:
+    """Those that can be compared: of the same name and type."""
+    return tuple(name for name, kind in before.columns.items() if now.columns.get(name) == kind)
+
+
 def _of_table(tables: Tables, table: str, lost: Callable[[LostRow], None]) -> TableLoss:
     before, now = tables.before.get(table), tables.now.get(table)
     if before is None or now is None:
         return _of_one_side(tables, table, is_new=before is None)
-    common = tuple(name for name, kind in before.columns.items() if now.columns.get(name) == kind)
+    common = common_columns(before, now)
     key = next((key for key in before.keys if set(key) <= set(common) and _is_key(key, now)), None)
     untold = [*_untold(tables, table, before, now)]
     if key is not None:
@@ -106,7 +111,7 @@ def _untold(tables: Tables, table: str, before: Shape, now: Shape) -> Iterator[s
     gone = [name for name, kind in before.columns.items() if now.columns.get(name) != kind]
     if gone and (tables.count(table, before=False) or tables.count(table, before=True)):
         yield f"columns that were dropped or have another type now cannot be compared: {_list(gone)}"
-    new = [name for name in now.columns if name not in before.columns and not tables.uniform(table, name)]
+    new = [name for name in now.columns if name not in before.columns and not tables.untouched(table, name)]
     if new:
         yield f"columns that the backup has not hold values: {_list(new)}"
 

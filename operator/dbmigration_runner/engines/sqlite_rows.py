@@ -7,8 +7,10 @@ collation thinks equal.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.contract.result import TableLoss
 from dbmigration_runner.engines.postgresql_names import quoted
 from dbmigration_runner.engines.restore import LostRow
 from dbmigration_runner.engines.row_comparison import Shape
@@ -17,9 +19,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping
 
-    from dbmigration_runner.contract.result import TableLoss
 
 NOW, BEFORE = "main", "backup"
+_LITERAL = re.compile(r"[-+]?\d+(\.\d+)?|'(?:[^']|'')*'|TRUE|FALSE", re.IGNORECASE)
 _WITHOUT_ROWID = "without rowid"
 
 
@@ -67,18 +69,31 @@ class Rows:
         difference = f"{counted.format(side=NOW)} EXCEPT {counted.format(side=BEFORE)}"
         return not columns or self._value(f"SELECT count(*) FROM ({difference})") == 0
 
-    def uniform(self, table: str, column: str) -> bool:
+    def untouched(self, table: str, column: str) -> bool:
         """See row_comparison.Tables."""
-        values = f"SELECT DISTINCT {quoted(column)} COLLATE BINARY FROM {NOW}.{quoted(table)} LIMIT 2"
-        return int(self._value(f"SELECT count(*) FROM ({values})")) <= 1
+        default = self._connection.execute(
+            "SELECT dflt_value FROM pragma_table_xinfo(?, ?) WHERE name = ?", (table, NOW, column)
+        ).fetchone()[0]
+        name = quoted(column)
+        another = f" AND {name} COLLATE BINARY IS NOT {default}" if _LITERAL.fullmatch(default or "") else ""
+        return self._value(f"SELECT count(*) FROM {NOW}.{quoted(table)} WHERE {name} IS NOT NULL{another}") == 0
 
     def written_by_migrations(self) -> frozenset[str]:
         """See row_comparison.Tables."""
         return frozenset({self._version_table})
 
     def others(self) -> Iterator[TableLoss]:
-        """See row_comparison.Tables. An SQLite database is its tables."""
-        yield from ()
+        """See row_comparison.Tables. What AUTOINCREMENT has counted is the only thing that is no table of the schema's."""
+        was, has = (self._counted(side) for side in (BEFORE, NOW))
+        for name in sorted(was.keys() & has.keys()):
+            if was[name] != has[name]:
+                yield TableLoss(f"sequence of {name}", untold="it has given numbers since, and will give them again")
+
+    def _counted(self, side: str) -> dict[str, int]:
+        there = f"SELECT count(*) FROM {side}.sqlite_master WHERE name = 'sqlite_sequence'"
+        if not self._value(there):
+            return {}
+        return dict(self._connection.execute(f"SELECT name, seq FROM {side}.sqlite_sequence").fetchall())
 
     def _value(self, question: str) -> int:
         return int(self._connection.execute(question).fetchone()[0])

@@ -85,6 +85,12 @@ def test_every_right_is_used_and_none_is_missed(cluster: Cluster, operator: Name
     eventually(lambda: stage.status("broken")["run"]["number"] == 2, "The second run")
     stage.until("RolledBack", "broken", timeout=180)
 
+    # An order for a resource that is not there is told so.
+    order = {"migrationRef": {"name": "nobody"}, "backup": "nothing"}
+    kind = {"apiVersion": "dbmigration.io/v1alpha1", "kind": "DatabaseRestore", "metadata": {"name": "back"}}
+    stage.namespace.apply({**kind, "spec": order})
+    eventually(lambda: stage.namespace.get("dbr", "back")["status"].get("conditions"), "A word to the order")
+
     asked = asked_since(cluster, begin)
     assert {request for request in asked if not request.allowed} == set()
     used = {(request.group, request.resource, request.verb) for request in asked}

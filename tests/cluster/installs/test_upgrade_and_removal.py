@@ -41,7 +41,7 @@ def older_chart(tmp_path: Path) -> Path:
     """The chart as if it were of an earlier release: its definition knows one field less."""
     chart = tmp_path / "older"
     shutil.copytree(CHART, chart)
-    (definition,) = (chart / "files" / "crds").iterdir()
+    definition = chart / "files" / "crds" / "dbmigration.io_databasemigrations.yaml"
     content = yaml.safe_load(definition.read_text(encoding="utf-8"))
     del _pod_template(content)[NEWER_FIELD]
     definition.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

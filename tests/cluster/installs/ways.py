@@ -19,6 +19,7 @@ from tests.cluster.installation import CHART, ROOT, chart_images, helm
 
 PAGE = ROOT / "docs" / "how-to" / "install.md"
 DEFINITION = "databasemigrations.dbmigration.io"
+DEFINITIONS = (DEFINITION, "databaserestores.dbmigration.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +142,6 @@ def _applied(cluster: Cluster, own: Namespace, base: str, folder: Path, *, every
 
 def _disown_definition(cluster: Cluster) -> None:
     """Give up what kubectl applied of the definition: the chart that brought it could not change it any more."""
-    nothing = f"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {DEFINITION}}}\n"
-    cluster.kubectl("apply", "--server-side", "--filename", "-", input=nothing)
+    for name in DEFINITIONS:
+        nothing = f"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {name}}}\n"
+        cluster.kubectl("apply", "--server-side", "--filename", "-", input=nothing)

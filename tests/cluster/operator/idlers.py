@@ -77,9 +77,9 @@ class Idler:
         return document["spec"]["replicas"], document.get("status", {}).get("readyReplicas", 0)
 
     def scale(self, replicas: int, manager: str) -> None:
-        """Somebody gives it so many replicas, under that name, by its scale, as an autoscaler or `kubectl scale` do."""
+        """Somebody gives it so many replicas, under that name, as who applies its manifest does."""
         patch = json.dumps({"spec": {"replicas": replicas}})
-        given = ("--subresource=scale", f"--field-manager={manager}", "--type=merge", "--patch", patch)
+        given = (f"--field-manager={manager}", "--type=merge", "--patch", patch)
         self.namespace.kubectl("patch", self.kind, self.name, *given)
 
     def delete(self) -> None:

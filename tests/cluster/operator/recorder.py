@@ -25,7 +25,7 @@ VARIABLE = "DBMIGRATION_RECORD_STATUSES"
 _EQUAL: tuple[tuple[str, str], ...] = (
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-01T00:00:00Z"),
     (r"\b\d{8}T\d{6}Z", "20260101T000000Z"),
-    (r"-[0-9a-f]{5}(-\d+-(?:plan|backup|migrate|downgrade|restore|compare|look)-\d+)\b", r"-00000\1"),
+    (r"-[0-9a-f]{5}(-\d+-(?:plan|find|backup|migrate|downgrade|restore|compare|look)-\d+)\b", r"-00000\1"),
     (r"\b[0-9a-f]{16,}\b", "0123456789abcdef"),
     (r"\b\d{1,3}(?:\.\d{1,3}){3}\b", "192.0.2.1"),  # for documentation, RFC 5737
 )

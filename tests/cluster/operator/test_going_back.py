@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 from tests.cluster.access import Cluster
 from tests.cluster.embedded import catalog
+from tests.cluster.operator.command_line import dbmigration
 from tests.cluster.operator.history import CREATE_ORDERS, Revision
 from tests.cluster.operator.stage import Stage
 
@@ -18,14 +15,6 @@ INDEX = Revision(
     "r1",
     undo='op.drop_index("ix_orders_note", "orders")',
 )
-
-
-def dbmigration(stage: Stage, *arguments: str) -> str:
-    """What the program prints, called as whoever has this kubeconfig."""
-    environment = {**os.environ, "KUBECONFIG": str(stage.namespace.cluster.kubeconfig)}
-    command = [sys.executable, "-m", "dbmigration", *arguments, "--namespace", stage.namespace.name]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    return f"{ended.returncode}\n{ended.stdout}{ended.stderr}"
 
 
 def test_a_step_back_is_resolved_to_a_revision_and_gone(stage: Stage):

@@ -1,4 +1,4 @@
-"""The rendered CRD: current, structural, bounded."""
+"""The rendered CRDs: current, structural, bounded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dbmigration.api.crd import custom_resource_definition
+from dbmigration.api.crd import custom_resource_definition, restore_definition
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,8 +23,15 @@ def generated() -> dict[str, str]:
     return module.documents()
 
 
-def schema() -> dict[str, Any]:
-    return custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+@pytest.fixture(params=[custom_resource_definition, restore_definition], ids=["migration", "restore"])
+def version(request) -> dict[str, Any]:
+    (found,) = request.param()["spec"]["versions"]
+    return found
+
+
+@pytest.fixture
+def schema(version) -> dict[str, Any]:
+    return version["schema"]["openAPIV3Schema"]
 
 
 def nodes(node: dict[str, Any], path: str = "$"):
@@ -43,8 +50,8 @@ def test_what_is_generated_is_current():
 
 
 @pytest.mark.parametrize("part", ["spec", "status"])
-def test_every_field_is_described_and_bounded(part):
-    for path, node in nodes(schema()["properties"][part], f"$.{part}"):
+def test_every_field_is_described_and_bounded(part, schema):
+    for path, node in nodes(schema["properties"][part], f"$.{part}"):
         if path.endswith(("[]", ".*")):
             continue
         assert node.get("description"), path
@@ -54,16 +61,15 @@ def test_every_field_is_described_and_bounded(part):
             assert "maxItems" in node, f"{path} is not bounded"
 
 
-def test_nothing_stands_in_it_that_kubernetes_refuses():
-    text = yaml.safe_dump(schema())
+def test_nothing_stands_in_it_that_kubernetes_refuses(schema):
+    text = yaml.safe_dump(schema)
     assert not [word for word in ("$ref", "anyOf", "$defs", "patternProperties", "propertyNames") if word in text]
 
 
-def test_a_new_object_is_not_taken_for_a_finished_one():
-    assert schema()["properties"]["status"]["default"] == {"observedGeneration": -1}
+def test_a_new_object_is_not_taken_for_a_finished_one(schema):
+    assert schema["properties"]["status"]["default"] == {"observedGeneration": -1}
 
 
-def test_no_column_says_what_the_api_server_would_drop_again():
+def test_no_column_says_what_the_api_server_would_drop_again(version):
     """A second manager that applies the same definition would be told of a conflict, and a GitOps controller of drift."""
-    (version,) = custom_resource_definition()["spec"]["versions"]
     assert all(column.get("priority") != 0 for column in version["additionalPrinterColumns"])

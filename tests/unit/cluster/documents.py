@@ -31,6 +31,22 @@ def document(name: str = "shop", version: int = 10, **changes: Any) -> dict[str,
     }
 
 
+def order(name: str = "back", version: int = 30, migration: str = "shop", **changes: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "namespace": "prod",
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "generation": 1,
+            "creationTimestamp": MADE,
+        },
+        "spec": {"migrationRef": {"name": migration}, "backup": "shop-1-20261123T120000Z"},
+        "status": {"observedGeneration": -1},
+        **changes,
+    }
+
+
 def resource(name: str = "shop", **changes: Any) -> Resource:
     return Resource.parse(document(name, spec=spec(**changes)))
 

@@ -9,7 +9,7 @@ import pytest
 from dbmigration.cluster.gateway import Kind, Listing
 from dbmigration.cluster.objects import Key
 from dbmigration.controller.cache import Cache
-from tests.unit.cluster.documents import UID, document, job, pod
+from tests.unit.cluster.documents import UID, document, job, order, pod
 
 SHOP = Key("prod", "shop")
 JOB = Key("prod", "shop-plan-1")
@@ -48,17 +48,17 @@ def test_a_resource_of_the_same_name_replaces_the_one_before_it():
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_an_answer_that_was_overtaken_by_a_deletion_brings_nothing_back(kind):
-    made = {Kind.RESOURCES: document, Kind.JOBS: job, Kind.PODS: pod}[kind]
+    made = {Kind.RESOURCES: document, Kind.ORDERS: order, Kind.JOBS: job, Kind.PODS: pod}[kind]
     cache = Cache()
     cache.hear(kind, "ADDED", made(version=20))
     cache.hear(kind, "DELETED", made(version=25))
     cache.put(kind, made(version=22))
     assert cache.resource(SHOP) is None
     assert not list(cache.jobs())
-    assert cache.pods_for(SHOP) == ()
+    assert cache.pods_for(SHOP) == cache.orders_for(SHOP) == ()
 
     cache.hear(kind, "ADDED", made(version=26))  # it was given our label anew
-    assert cache.resource(SHOP) is not None or list(cache.jobs()) or cache.pods_for(SHOP)
+    assert cache.resource(SHOP) or list(cache.jobs()) or cache.pods_for(SHOP) or cache.orders_for(SHOP)
 
 
 def test_what_a_list_does_not_show_is_not_brought_back_by_an_older_answer():

@@ -19,6 +19,7 @@ from dbmigration.controller import handlers, login
 LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_UID: "u1", names.LABEL_MIGRATION: "shop"}
 PLACES = {
     Kind.RESOURCES: (f"/apis/{names.GROUP}/{names.VERSION}", names.PLURAL, names.KIND),
+    Kind.ORDERS: (f"/apis/{names.GROUP}/{names.VERSION}", names.RESTORE_PLURAL, names.RESTORE_KIND),
     Kind.JOBS: ("/apis/batch/v1", "jobs", "Job"),
     Kind.PODS: ("/api/v1", "pods", "Pod"),
 }
@@ -65,16 +66,17 @@ class Server:
         if request.path == "/api":
             return web.json_response({"versions": ["v1"]})
         if request.path == "/apis":
-            groups = ((group, version) for group, version, *_ in (kind.value for kind in Kind) if group)
+            groups = sorted({(group, version) for group, version, *_ in (kind.value for kind in Kind) if group})
             told = [
                 {"name": group, "preferredVersion": {"version": version}, "versions": [{"version": version}]}
                 for group, version in groups
             ]
             return web.json_response({"groups": told})
-        for kind, (root, plural, word) in PLACES.items():
+        for kind, (root, plural, _) in PLACES.items():
             if request.path == root:
                 # kopf wants to know of namespaces before it listens in any of them.
-                return web.json_response({"resources": [served(plural, word), served("namespaces", "Namespace")]})
+                here = [served(*place[1:]) for place in PLACES.values() if place[0] == root]
+                return web.json_response({"resources": [*here, served("namespaces", "Namespace")]})
             if request.path == f"{root}/namespaces/prod/{plural}":
                 if request.query.get("watch"):
                     return await self._stream(request, kind)
@@ -134,35 +136,40 @@ async def heard(server, tmp_path, monkeypatch):
     await ears
 
 
-async def three_of(heard: asyncio.Queue[Any]) -> dict[Kind, tuple[str | None, dict[str, Any]]]:
+async def one_of_each(heard: asyncio.Queue[Any]) -> dict[Kind, tuple[str | None, dict[str, Any]]]:
     async with asyncio.timeout(20):
         found = [await heard.get() for _ in Kind]
     return {kind: (happened, document) for kind, happened, document in found}
 
 
 async def test_what_is_there_and_what_happens_is_heard_whole_and_nothing_is_written(server, heard):
-    assert await three_of(heard) == {kind: (None, document) for kind, document in server.there.items()}
+    assert await one_of_each(heard) == {kind: (None, document) for kind, document in server.there.items()}
     for happened in ("MODIFIED", "DELETED"):
         told = await server.tell(happened)
-        assert await three_of(heard) == {kind: (happened, document) for kind, document in told.items()}
+        assert await one_of_each(heard) == {kind: (happened, document) for kind, document in told.items()}
     assert {request.method for request in server.asked} == {"GET"}
 
 
 async def test_of_jobs_and_pods_only_ours_are_asked_for(server, heard):
-    await three_of(heard)
+    await one_of_each(heard)
     await server.tell("MODIFIED")
     asked = {
         kind: [request.query.get("labelSelector") for request in server.asked if request.path.endswith(kind.plural)]
         for kind in Kind
     }
-    assert asked == {Kind.RESOURCES: [None, None], Kind.JOBS: [OURS, OURS], Kind.PODS: [OURS, OURS]}
+    assert asked == {
+        Kind.RESOURCES: [None, None],
+        Kind.ORDERS: [None, None],
+        Kind.JOBS: [OURS, OURS],
+        Kind.PODS: [OURS, OURS],
+    }
 
 
 async def test_no_object_is_copied_to_be_compared_with_what_it_was(server, heard, monkeypatch):
-    await three_of(heard)
+    await one_of_each(heard)
     copied: list[Any] = []
     original = copy.deepcopy
     monkeypatch.setattr(copy, "deepcopy", lambda thing, *more: (copied.append(thing), original(thing, *more))[1])
     await server.tell("MODIFIED")
-    await three_of(heard)
+    await one_of_each(heard)
     assert not [thing for thing in copied if "spec" in thing]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Status
 from dbmigration.lifecycle.decide import decide
@@ -22,12 +23,14 @@ from dbmigration.lifecycle.decision import (
     Scale,
     StartStep,
     StopStep,
+    TellOrder,
 )
 from dbmigration.lifecycle.observed import (
     Absent,
     Ended,
     Gone,
     Observed,
+    OrderView,
     Places,
     Running,
     StepRef,
@@ -39,8 +42,10 @@ from dbmigration.lifecycle.observed import (
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import (
     BackupReport,
+    CarriedOut,
     CompareReport,
     DatabaseFacts,
+    FindReport,
     MigrateReport,
     Outcome,
     PlannedRevision,
@@ -90,6 +95,13 @@ class Laboratory:
     turn_held_by: str | None = None
     has_room: bool = True
     workloads: dict[WorkloadRef, WorkloadView] = field(default_factory=dict)
+    orders: dict[str, OrderView] = field(default_factory=dict)  # by uid
+    swapped: list[str] = field(default_factory=list)  # orders whose backup took the database's place
+    said: list[TellOrder] = field(default_factory=list)
+    stored: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # what lies on the storage: backups and their heads
+    records: dict[str, CarriedOut] = field(default_factory=dict)  # and the orders that were carried out, by name
     events: list[Emit] = field(default_factory=list)
     writes: int = 0
 
@@ -113,7 +125,23 @@ class Laboratory:
             has_room=self.has_room,
             kept_runs=frozenset(ref.run for ref in self.steps),
             workloads=dict(self.workloads),
+            orders=self.open_orders(),
         )
+
+    def order(self, backup: str, *, name: str = "back", accept: bool = True, uid: str = "") -> str:
+        """Somebody creates a DatabaseRestore; its uid."""
+        uid = uid or f"{name}-{len(self.said)}-{len(self.orders)}"
+        self.orders[uid] = OrderView(name, uid, 1, backup, accept, RestoreStatus())
+        return uid
+
+    def open_orders(self) -> tuple[OrderView, ...]:
+        """As a server gives them back."""
+        views = (
+            replace(view, status=RestoreStatus.parse(view.status.document()))
+            for view in self.orders.values()
+            if not view.status.has_ended
+        )
+        return tuple(views)
 
     def turn(self) -> Decision:
         """Observe, decide, apply, once."""
@@ -156,10 +184,11 @@ class Laboratory:
                 self.workloads[workload] = replace(view, replicas=replicas, ready=min(view.ready, replicas))
             case Emit():
                 self.events.append(action)
-            case AddFinalizer():
-                self.finalizer = True
-            case RemoveFinalizer():
-                self.finalizer = False
+            case AddFinalizer() | RemoveFinalizer():
+                self.finalizer = isinstance(action, AddFinalizer)
+            case TellOrder(_, uid, status):
+                self.said.append(action)
+                self.orders |= {uid: replace(self.orders[uid], status=status)} if uid in self.orders else {}
 
     def pods_follow(self) -> None:
         """The cluster does what was asked of it: Pods end, or start and become ready."""
@@ -222,7 +251,13 @@ class Laboratory:
         self.now = max(self.now, decision.wake_at) + timedelta(seconds=1)
 
     def apply(self, task: Task, count: int) -> tuple[str, ...]:
-        """The database moves on, by at most so many revisions of the task."""
+        """The database moves on, by at most so many revisions of the task; a backup that was ordered takes its place as a whole."""
+        if task.restore is not None and task.restore.by is not None:
+            if count and task.restore.by.name not in self.swapped:
+                self.swapped.append(task.restore.by.name)
+                self.heads = self.stored[task.restore.backup]
+                self.applied = list(HISTORY[: self.position()])
+            return ()
         target = self.target(task)
         if task.kind is not StepKind.MIGRATE:
             done = tuple(reversed(HISTORY[len(target) : self.position()]))[:count]
@@ -249,10 +284,10 @@ class Laboratory:
             heads=self.heads,
             catalog=self.catalog,
         )
-        target = self.target(task)
         match task.kind:
             case StepKind.PLAN:
                 assert task.migrations is not None
+                target = self.target(task)
                 if self.position() > self.knows.get(task.migrations.image, len(HISTORY)):
                     unknown = RunnerReason.UNKNOWN_REVISION.value
                     return replace(plain, outcome=Outcome.FAILED, reason=unknown, target=target[-1:])
@@ -282,8 +317,18 @@ class Laboratory:
                     moment,
                     True,
                     catalog=plain.catalog or "",
+                    dropped=task.backup.drop_replaced,
                 )
+                self.stored[made.name] = made.revisions
                 return replace(plain, backup=made)
+            case StepKind.FIND:
+                assert task.find is not None
+                before = self.records.get(task.find.order)
+                if before is None and task.find.backup not in self.stored:
+                    return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.BACKUP_NOT_FOUND.value)
+                moment, heads = self.now.isoformat(), self.stored.get(task.find.backup, ())
+                found = BackupReport(task.find.backup, "/backups", 10, "f" * 64, heads, moment, moment, True)
+                return replace(plain, find=FindReport(found, before=before))
             case StepKind.MIGRATE | StepKind.DOWNGRADE:
                 done = self.apply(task, len(HISTORY))
                 read = {"heads": self.heads, "catalog": self.catalog}
@@ -293,6 +338,9 @@ class Laboratory:
                 self.apply(task, len(HISTORY))
                 self.left = ""
                 told = RestoreReport(task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=True)
+                if (by := task.restore.by) is not None:
+                    at = self.now.isoformat()
+                    self.records[by.name] = CarriedOut(task.restore.backup, at, by.identity, by.target, told)
                 return replace(plain, changed=True, heads=self.heads, catalog=self.catalog, restore=told)
             case StepKind.COMPARE:
                 assert task.compare is not None

@@ -1,4 +1,4 @@
-"""The machine, explored: step results, losses, edits, wishes, deletions and crashes, in any order.
+"""The machine, explored: step results, losses, edits, wishes, orders, deletions and crashes, in any order.
 
 A state is the resource, its steps and its database together, times left out. From each one every event is tried that could
 happen there, and after each event the operator may be killed between any two of its effects. What must always hold is
@@ -16,14 +16,16 @@ from functools import lru_cache
 
 import pytest
 
+from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Outcome, Phase, Procedure, Status, StepState
+from dbmigration.api.status import Outcome, Phase, Procedure, Run, Status, StepState
 from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.decision import Decision, StartStep
 from dbmigration.lifecycle.observed import (
     Ended,
     Gone,
     Observed,
+    OrderView,
     Running,
     Stopping,
     WorkloadRef,
@@ -45,8 +47,9 @@ SPECS = (
         rollback={"onFailure": "DowngradeOrRestore"}, drain={"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
     ),
 )
+ENDS = {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.RESTORED, Phase.FAILED, Phase.CANCELLED}
 ONLY_BACK = {Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.DRAINING, Phase.RESTORING, Phase.RESUMING}
-FORWARD, BACK = (0, 1, 2, 3), (4, 5, 6, 0)
+FORWARD, BACK, ORDERED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6)
 PARSED = tuple(MigrationSpec.parse(spec) for spec in SPECS)
 
 
@@ -57,12 +60,17 @@ class Explorer(Laboratory):
         steps = {**self.steps}
         return replace(_blank(SPECS.index(self.spec)), now=self.now, generation=self.generation, status=self.status, steps=steps,
                        deleting=self.deleting, has_finalizer=self.finalizer, retry=self.retry, cancel=self.cancel,
-                       workloads=self.workloads, turn_held_by=self.turn_held_by, kept_runs=frozenset(ref.run for ref in steps))  # fmt: skip
+                       workloads=self.workloads, orders=self.open_orders(), turn_held_by=self.turn_held_by, kept_runs=frozenset(ref.run for ref in steps))  # fmt: skip
+
+    def open_orders(self) -> tuple[OrderView, ...]:
+        return tuple(order for order in self.orders.values() if not order.status.has_ended)
 
     def copy(self) -> Explorer:
         twin = copy.copy(self)
         twin.steps, twin.tasks, twin.workloads = dict(self.steps), dict(self.tasks), dict(self.workloads)
         twin.started, twin.applied, twin.events = list(self.started), list(self.applied), []
+        twin.orders, twin.said, twin.swapped = dict(self.orders), [], list(self.swapped)
+        twin.stored, twin.records = dict(self.stored), dict(self.records)
         return twin
 
     def key(self) -> int:
@@ -76,6 +84,7 @@ class Explorer(Laboratory):
             tuple((ref, type(view)) for ref, view in self.steps.items()),
             self.heads, self.left, tuple(self.workloads.values()),
             status.drain and (status.drain.drained_at is None, status.drain.resumed_at is None), self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
+            tuple((order.name, order.status.phase) for order in self.orders.values()), tuple(self.swapped), tuple(self.records),
             self.generation - (run.generation if run else 0), status.next_retry_time is not None and status.next_retry_time > self.now,
         ))  # fmt: skip
 
@@ -105,6 +114,12 @@ def _fails_half_way(lab: Explorer) -> None:
 def _sleep(lab: Explorer) -> None:
     assert lab.status.next_retry_time is not None
     lab.now = lab.status.next_retry_time
+
+
+def _anew(lab: Explorer) -> None:
+    """A cluster that is restored: the objects without their statuses, and nothing of the steps."""
+    lab.status, lab.steps, lab.finalizer = Status(), {}, False
+    lab.orders = {f"{uid}+": replace(order, uid=f"{uid}+", status=RestoreStatus()) for uid, order in lab.orders.items()}
 
 
 EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]]] = {
@@ -149,6 +164,19 @@ EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]
         lambda lab: setattr(lab, "cancel", "token"),
     ),
     "is deleted": (lambda lab: not lab.deleting, lambda lab: setattr(lab, "deleting", True)),
+    "an order comes": (
+        lambda lab: len(lab.orders) < 2,
+        lambda lab: lab.order("old", name="back", uid=f"back-{len(lab.orders)}-{lab.writes}"),
+    ),
+    "another order comes": (
+        lambda lab: len(lab.orders) < 2,
+        lambda lab: lab.order("older", name="further", uid=f"further-{len(lab.orders)}-{lab.writes}"),
+    ),
+    "an order is deleted": (lambda lab: bool(lab.orders), lambda lab: lab.orders.pop(min(lab.orders))),
+    "all is created anew": (
+        lambda lab: lab.status.drain is None and not lab.deleting and lab.status != Status() and bool(lab.records),
+        _anew,
+    ),
     "another works": (lambda lab: lab.turn_held_by is None, lambda lab: setattr(lab, "turn_held_by", "shop/other")),
     "another is done": (lambda lab: lab.turn_held_by is not None, lambda lab: setattr(lab, "turn_held_by", None)),
     **{
@@ -159,6 +187,7 @@ EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]
 }
 
 
+ORDERS = {"an order comes", "another order comes", "an order is deleted", "all is created anew"}
 WEB = WorkloadRef("Deployment", "shop-web")
 
 
@@ -176,10 +205,11 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
     assert besides <= {"Drained", "RolledBack"}
     assert ("RolledBack" in besides) is (status.phase is Phase.ROLLED_BACK)
     if status.drain is not None:
-        (known,) = status.drain.workloads
-        assert (known.name, known.replicas) in {("shop-web", 2), ("shop-web", None)}, "replicas forgotten"
-        assert known.replicas or lab.workloads[WEB].replicas == 2, "scaled before it was written down"
-        assert lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
+        for known in status.drain.workloads:
+            assert (known.name, known.replicas) in {("shop-web", 2), ("shop-web", None)}, "replicas forgotten"
+            assert known.replicas or lab.workloads[WEB].replicas == 2, "scaled before it was written down"
+        held = lab.finalizer or any(type(item).__name__ == "AddFinalizer" for item in decision.actions)
+        assert held or (lab.deleting and lab.workloads[WEB].replicas == 2), "scaled without being held"
     elif before.drain is not None:
         assert lab.workloads[WEB].replicas == 2, "an end without the replicas back"
     if run is not None and run.outcome is not None:
@@ -189,25 +219,41 @@ def _check(before: Status, lab: Explorer, decision: Decision) -> None:
         assert run.identity == lab.observe().identity, "ready for a spec that nobody acted on"
     for action in decision.actions:
         if isinstance(action, StartStep):
-            _check_start(action, lab, decision)
+            _check_start(action, lab, decision, was)
     if was is not None and run is not None and was.number == run.number:
-        for name in ("identity", "generation", "started_at"):
+        done_before = run.order is not None and run.outcome is not None
+        for name in ("generation", "started_at", *(() if done_before else ("identity",))):
             assert getattr(was, name) == getattr(run, name), f"the run's {name} changed"
         if was.plan_hash:
             assert (was.plan_hash, was.start_revisions) == (run.plan_hash, run.start_revisions)
         assert not was.backup or was.backup == run.backup, "a second backup in one run"
         assert not was.outcome or was.outcome == run.outcome, "an end that was not the end"
-    if run is not None and run.outcome is Outcome.SUCCEEDED and (was is None or was.outcome is None):
+    if values == ["True", "False", "False"]:
+        assert status.current_revisions == status.target_revisions, "ready at another place"
+    _check_end(status, was, lab)
+    assert len(lab.applied) == len(set(lab.applied)), "a revision was applied twice"
+
+
+def _check_end(status: Status, was: Run | None, lab: Explorer) -> None:
+    run = status.run
+    if run is not None and run.order is not None:
+        if run.restored is not None and run.outcome is Outcome.SUCCEEDED and was is not None and was.outcome is None:
+            assert lab.swapped.count(run.order.name) == 1
+    elif run is not None and run.outcome is Outcome.SUCCEEDED and (was is None or was.outcome is None):
         assert status.current_revisions == status.target_revisions, "success that nobody read"
         assert tuple(lab.heads) == status.current_revisions
     if run is not None and run.outcome is Outcome.ROLLED_BACK and (was is None or was.outcome is None):
         assert status.current_revisions == run.start_revisions == tuple(lab.heads), "a way back that nobody read"
         assert lab.catalog == status.plan.catalog, "a way back to another schema"
-    assert len(lab.applied) == len(set(lab.applied)), "a revision was applied twice"
 
 
-def _check_start(action: StartStep, lab: Explorer, decision: Decision) -> None:
+def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run | None) -> None:
     status, run = decision.status, decision.status.run
+    ordered = action.task.restore.by if action.task.restore is not None else None
+    assert ordered is None or ordered.name not in lab.records, "an order was carried out twice"
+    if action.ref.kind is StepKind.PLAN and was is not None and was.order is not None and was.outcome is not None:
+        rests = was.outcome is Outcome.SUCCEEDED and was.identity == lab.observe().identity
+        assert not rests or lab.retry_is_open, "upgraded straight back"
     if action.ref.kind is StepKind.BACKUP:
         assert all(StepKind(step.name) not in CHANGING for step in status.steps), (
             "a backup of what a migration left behind"
@@ -246,16 +292,20 @@ def _leads_out(lab: Explorer) -> bool:
         if lab.deleting:
             if not lab.finalizer:
                 return lab.workloads[WEB].replicas == 2
+            if lab.running is None and decision.wake_at is not None:
+                lab.now = max(lab.now, decision.wake_at)
             _answers(lab)
             continue
         if (
             lab.spec is SPECS[2]
+            and not lab.open_orders()
             and lab.running is None
             and not any(isinstance(view, Stopping) for view in lab.steps.values())
         ):
             return True
         if run is not None and run.outcome is not None and decision.actions == () and not lab.retry_is_open:
-            return lab.status.phase in {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.FAILED, Phase.CANCELLED}
+            assert all(order.status.has_ended for order in lab.orders.values()), "an order without an end"
+            return lab.status.phase in ENDS
         lab.steps = {ref: view for ref, view in lab.steps.items() if not isinstance(view, Stopping)}
         lab.pods_follow()
         if lab.running is not None:
@@ -275,16 +325,21 @@ def _answers(lab: Explorer) -> None:
 Explorer.retry_is_open = property(lambda lab: bool(lab.retry) and lab.retry != lab.status.last_handled_retry)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("group", [FORWARD, BACK], ids=["forward", "and back"])
+@pytest.mark.parametrize("group", [FORWARD, BACK, ORDERED], ids=["forward", "and back", "ordered"])
 def test_whatever_happens_in_whatever_order(group):
     """Of all wishes some; a run that was begun for one is met by edits to the others."""
     events = {
-        name: event for name, event in EVENTS.items() if not name.startswith("edit") or int(name.split()[1]) in group
+        name: event
+        for name, event in EVENTS.items()
+        if (not name.startswith("edit") or int(name.split()[1]) in group) and (group is ORDERED or name not in ORDERS)
     }
+    stored = {"old": ("a1",), "older": ()}
     phases: set[Phase] = set()
     chance = random.Random(20261123)
     seen: set[int] = set()
-    frontier = [Explorer(spec=SPECS[number], workloads={WEB: WorkloadView(2, 2, 2)}) for number in group]
+    frontier = [
+        Explorer(spec=SPECS[number], workloads={WEB: WorkloadView(2, 2, 2)}, stored=dict(stored)) for number in group
+    ]
     turns = 0
     while frontier and len(seen) < STATES:
         # Mostly the newest, so that runs become long; sometimes any, so that no early fork is forgotten.
@@ -315,5 +370,6 @@ def test_whatever_happens_in_whatever_order(group):
         steps = [(step.name, step.attempt, step.state.value) for step in lab.status.steps[-6:]]
         assert _leads_out(lab), f"no way out of {lab.status.phase}: {steps}"
     assert any(tuple(lab.applied) == HISTORY for lab in frontier)
-    assert phases == set(Phase) - (ONLY_BACK if group is FORWARD else set())
+    never = {FORWARD: {*ONLY_BACK, Phase.RESTORED}, BACK: {Phase.RESTORED}, ORDERED: set()}
+    assert phases == set(Phase) - never[group]
     assert any(step.state is StepState.LOST for lab in frontier for step in lab.status.steps)

@@ -59,10 +59,20 @@ def test_as_a_plugin_of_kubectl_it_calls_itself_so(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("usage: kubectl dbmigration ")
 
 
-def test_the_crd_that_is_printed_is_the_one_that_is_shipped(capsys):
+def test_the_crds_that_are_printed_are_those_that_are_shipped(capsys):
     assert main(["crd"]) == 0
-    shipped = (ROOT / "crds" / "dbmigration.io_databasemigrations.yaml").read_text(encoding="utf-8")
-    assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(shipped)
+    shipped = sorted((ROOT / "crds").glob("dbmigration.io_*.yaml"))
+    printed = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert printed == [yaml.safe_load(path.read_text(encoding="utf-8")) for path in shipped]
+
+
+def test_a_folder_is_told_from_a_resource_by_its_slash_or_by_being_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    assert main(["backups", "there"]) == Exit.SUCCEEDED
+    assert main(["backups", "not/there"]) == Exit.INVALID
+    assert main(["backups", "shop", "--verify"]) == Exit.INVALID
+    assert "--verify reads dumps: give it with a folder." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,6 @@ LINES = st.sampled_from(
         "cast from a to b c",
         "",
         "table",
-        "table ",
         "strange",
     ]
 )

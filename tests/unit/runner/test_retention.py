@@ -6,8 +6,12 @@ import dataclasses
 
 import pytest
 
-from dbmigration_runner.checks.manifest import Manifest, read_manifests, write_manifest
+from dbmigration_runner.checks.manifest import SUFFIX, Manifest, read_manifests, write_manifest
+from dbmigration_runner.checks.replaced import forget
 from dbmigration_runner.checks.retention import give_up, prune, remove_left_overs, superfluous
+from dbmigration_runner.contract.result import BackupReport
+from dbmigration_runner.contract.task import BackupOrder
+from dbmigration_runner.engines import engine_for
 
 MANIFEST = Manifest(
     name="",
@@ -30,6 +34,8 @@ MANIFEST = Manifest(
     catalog=(),
     rows={},
 )
+
+REPORT = BackupReport("", "", 4, "", (), "", "")
 
 
 def named(day):
@@ -211,3 +217,30 @@ def test_a_backup_of_an_older_release_is_no_other_state_because_its_fingerprint_
         for day, form in ((2, "1:0"), (3, "2:0"))
     )
     assert superfluous([of_another_state, older, newer], 1) == (older,)
+
+
+def test_what_was_written_about_lost_rows_goes_with_its_backup_and_the_database_that_has_the_values(tmp_path):
+    database = tmp_path / "shop.db"
+    engine = engine_for(f"sqlite:///{database}")
+    directory = tmp_path / "backups"
+    directory.mkdir()
+    write_manifest(directory, backup(3))
+    words = [
+        f"{named(day)}.{what}-before_{day}.{form}"
+        for day in (1, 2, 3)
+        for what, form in (("lost", "jsonl"), ("restore", "json"))
+    ]
+    foreign = ["notes.lost-by-us.jsonl.bak", "customers.json", "lost-1.jsonl"]
+    for name in (*words, *foreign, f"{named(1)}.lost-before_1.jsonl.partial"):
+        (directory / name).write_text("{}")
+    kept = database.with_name("shop.db.replaced-before_2")
+    kept.write_text("kept")
+    report, warnings = forget(BackupOrder(str(directory), named(3), keep_replaced=(kept.name,)), REPORT, engine, None)
+    assert (report, warnings) == (REPORT, ())
+    assert {path.name for path in directory.iterdir()} == {*words[2:], *foreign, named(3) + SUFFIX}
+    report, _ = forget(
+        BackupOrder(str(directory), named(3), drop_replaced=(kept.name, "shop.db")), REPORT, engine, None
+    )
+    assert (report.dropped, report.missing) == ((kept.name,), ("shop.db",))
+    assert {path.name for path in directory.iterdir()} == {*words[4:], *foreign, named(3) + SUFFIX}
+    assert not kept.exists()

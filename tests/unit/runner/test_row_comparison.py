@@ -19,7 +19,7 @@ class Told:
     counts: tuple[int, int] = (5, 5)
     differences: tuple[int, int, int] = (0, 0, 0)
     is_same: bool = True
-    is_uniform: bool = True
+    is_untouched: bool = True
     keys: list[tuple[str, ...]] = field(default_factory=list)
     compared: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -38,9 +38,9 @@ class Told:
         self.compared.append(columns)
         return self.is_same
 
-    def uniform(self, table, column):
+    def untouched(self, table, column):
         del table, column
-        return self.is_uniform
+        return self.is_untouched
 
     def written_by_migrations(self):
         return frozenset({"versions"})
@@ -66,7 +66,7 @@ def losses(told):
         (KEYED, KEYED, {}, None),
         (KEYED, KEYED, {"differences": (1, 2, 3)}, TableLoss("t", 1, 2, 3)),
         (KEYLESS, KEYLESS, {}, None),
-        (KEYED, WIDER, {"is_uniform": True}, None),
+        (KEYED, WIDER, {"is_untouched": True}, None),
         (None, KEYED, {"counts": (0, 0)}, None),
         (KEYED, None, {"counts": (0, 0)}, None),
         (KEYED, RETYPED, {"counts": (0, 0)}, None),
@@ -83,7 +83,7 @@ def test_what_is_told_exactly(before, now, facts, loss):
         (KEYLESS, KEYLESS, {"is_same": False}, (0, 0, 0), "only counted"),
         (KEYLESS, KEYLESS, {"is_same": False, "counts": (5, 9)}, (4, 0, 0), "only counted"),
         (KEYLESS, KEYLESS, {"is_same": False, "counts": (9, 5)}, (0, 0, 4), "only counted"),
-        (KEYED, WIDER, {"is_uniform": False}, (0, 0, 0), "hold values: paid"),
+        (KEYED, WIDER, {"is_untouched": False}, (0, 0, 0), "hold values: paid"),
         (WIDER, KEYED, {}, (0, 0, 0), "cannot be compared: paid"),
         (KEYED, RETYPED, {}, (0, 0, 0), "cannot be compared: note"),
         (KEYED, OTHER_KEY, {}, (0, 0, 0), "cannot be compared: id"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbmigration_runner.engines.dump import Setting, Surroundings
-from dbmigration_runner.engines.postgresql_surroundings import roles, statements
+from dbmigration_runner.engines.postgresql_surroundings import grants, roles, settings
 
 
 def surroundings(**facts):
@@ -24,18 +24,18 @@ def surroundings(**facts):
     ],
 )
 def test_a_setting_is_said_as_it_was_meant(setting, said):
-    assert list(statements("d", surroundings(settings=(Setting(setting),)))) == [f'ALTER DATABASE "d" SET {said}']
+    assert list(settings("d", surroundings(settings=(Setting(setting),)))) == [f'ALTER DATABASE "d" SET {said}']
 
 
 def test_a_roles_setting_stays_the_roles():
     wanted = surroundings(settings=(Setting("work_mem=8MB", 'od"d'),))
-    assert list(statements("d", wanted)) == ['ALTER ROLE "od""d" IN DATABASE "d" SET "work_mem" TO \'8MB\'']
+    assert list(settings("d", wanted)) == ['ALTER ROLE "od""d" IN DATABASE "d" SET "work_mem" TO \'8MB\'']
 
 
 def test_grants_begin_from_nothing():
     """What PUBLIC has by default was perhaps taken away."""
     wanted = surroundings(grants=("shop=CTc/shop", "=c/shop", '"odd=role/x"=T*/shop'))
-    assert list(statements("d", wanted)) == [
+    assert list(grants("d", wanted)) == [
         'REVOKE ALL ON DATABASE "d" FROM PUBLIC',
         'REVOKE ALL ON DATABASE "d" FROM "shop"',
         'GRANT CREATE ON DATABASE "d" TO "shop"',
@@ -48,4 +48,13 @@ def test_grants_begin_from_nothing():
 
 
 def test_where_nothing_was_granted_the_defaults_stay():
-    assert list(statements("d", surroundings())) == []
+    assert list(grants("d", surroundings())) == []
+
+
+def test_where_everything_was_revoked_nobody_is_granted_anything():
+    wanted = surroundings(grants=("=/",))
+    assert list(grants("d", wanted)) == [
+        'REVOKE ALL ON DATABASE "d" FROM PUBLIC',
+        'REVOKE ALL ON DATABASE "d" FROM "shop"',
+    ]
+    assert roles(wanted) == {"shop"}

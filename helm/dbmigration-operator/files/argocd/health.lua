@@ -1,4 +1,4 @@
--- The health of a DatabaseMigration, for Argo CD.
+-- The health of a DatabaseMigration or a DatabaseRestore, for Argo CD.
 -- The resource follows kstatus: observedGeneration, and the conditions Ready, Reconciling and Stalled. Only an end
 -- without success is Degraded, for that fails a sync; what is tried again is Progressing.
 local status = obj.status or {}

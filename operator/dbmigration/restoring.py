@@ -1,0 +1,153 @@
+"""What `dbmigration restore NAME` and `dbmigration backups NAME` do on a cluster: give the order and follow it; list what could be.
+
+With whatever rights the caller's kubeconfig gives. It must not write anything but a DatabaseRestore: the restore is the operator's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dbmigration.api import names
+from dbmigration.api.database_restore import RestoreStatus
+from dbmigration.api.status import Backup, Condition, Phase, Status
+from dbmigration.cluster.errors import AlreadyExists, ClusterError, Unavailable
+from dbmigration.cluster.gateway import Gateway
+from dbmigration.lifecycle.progress import size
+from dbmigration.local.driving import Exit
+from dbmigration.local.errors import LocalError
+from dbmigration.local.narration import restorable, short_heads
+from dbmigration.watching import namespace_of_context, open_gateway
+
+_PERIOD_SECONDS = 1.0
+_LONGEST_NAME = 63
+_ENDS = {Phase.SUCCEEDED: Exit.SUCCEEDED, Phase.CANCELLED: Exit.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which backup, what may go with it, and what the order is called; "" is a name with the time in it."""
+
+    backup: str
+    accept_data_loss: bool = False
+    name: str = ""
+
+
+def restore(name: str, namespace: str | None, wish: Wish, timeout: timedelta) -> Exit:
+    """Create the order and follow it to its end; WAITING where that takes too long. Raises LocalError where it was not taken."""
+    return asyncio.run(_restore(name, namespace or namespace_of_context(), wish, timeout))
+
+
+def backups(name: str, namespace: str | None, *, as_json: bool) -> Exit:
+    """List the backups that a resource's status knows, newest first."""
+    return asyncio.run(_backups(name, namespace or namespace_of_context(), as_json=as_json))
+
+
+async def _restore(name: str, namespace: str, wish: Wish, limit: timedelta) -> Exit:
+    order = wish.name or f"{name[: _LONGEST_NAME - 17]}-{datetime.now(UTC):%Y%m%dt%H%M%Sz}"
+    try:
+        async with asyncio.timeout(limit.total_seconds()), open_gateway() as gateway:
+            await _read(gateway, namespace, name)  # one that is misspelt would be waited for
+            await _give(gateway, namespace, order, _manifest(name, order, wish))
+            sys.stderr.write(f"DatabaseRestore {namespace}/{order} was created; the operator carries it out.\n")
+            return await _follow(gateway, namespace, order)
+    except TimeoutError:
+        sys.stderr.write(
+            f"DatabaseRestore {namespace}/{order} did not come to its end within {limit}; it goes on without being waited for.\n"
+        )
+        return Exit.WAITING
+
+
+async def _read(gateway: Gateway, namespace: str, name: str) -> dict[str, Any]:
+    """The resource; nothing was asked of anybody before."""
+    try:
+        return await gateway.read_resource(namespace, name)
+    except Unavailable as error:
+        raise LocalError(f"{error}; nothing was ordered.") from error
+
+
+async def _give(gateway: Gateway, namespace: str, order: str, manifest: dict[str, Any]) -> None:
+    try:
+        await gateway.create_order(namespace, manifest)
+    except AlreadyExists as error:
+        raise LocalError(
+            f"There is a DatabaseRestore {namespace}/{order} already: give this one another --name."
+        ) from error
+    except Unavailable as error:
+        raise LocalError(
+            f"{error}; whether the order was taken is not known: kubectl get databaserestore {order} --namespace {namespace}"
+        ) from error
+
+
+async def _follow(gateway: Gateway, namespace: str, order: str) -> Exit:
+    told = ""
+    while True:
+        line, status = told, None
+        try:
+            status = RestoreStatus.parse((await gateway.read_order(namespace, order)).get("status") or {})
+        except Unavailable as error:
+            line = f"{error}; asking again"
+        except ClusterError as error:
+            raise LocalError(f"{error}") from error
+        if status is not None and (ready := _ready(status)) is not None:
+            line = f"{ready.reason}: {ready.message}"
+        if line != told:
+            sys.stderr.write(f"{line}\n")
+            told = line
+        if status is not None and status.has_ended:
+            _tell(status)
+            return _ENDS.get(status.phase, Exit.FAILED)
+        await asyncio.sleep(_PERIOD_SECONDS)
+
+
+def _tell(status: RestoreStatus) -> None:
+    """What an order came to, to be kept."""
+    lines = [f"{status.phase.value}: the database is at {status.revision or 'an unknown revision'}."]
+    restored = status.restored
+    if restored is not None:
+        lines += (
+            [f"  backup    {restored.backup}", f"  replaced  kept as {restored.kept_as}"] if restored.kept_as else []
+        )
+        lines += [f"  lost      {restored.lost_rows} row(s)"] if restored.compared else []
+        lines += [
+            f"            {loss.table}: {loss.inserted} inserted, {loss.updated} updated, {loss.deleted} deleted since the backup"
+            for loss in restored.lost
+        ]
+        lines += [f"  listed in {restored.list_file}, beside the backup"] if restored.list_file else []
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _ready(status: RestoreStatus) -> Condition | None:
+    return next((condition for condition in status.conditions if condition.type == "Ready"), None)
+
+
+def _manifest(migration: str, order: str, wish: Wish) -> dict[str, Any]:
+    spec = {"migrationRef": {"name": migration}, "backup": wish.backup, "acceptDataLoss": wish.accept_data_loss}
+    return {"apiVersion": names.API_VERSION, "kind": names.RESTORE_KIND, "metadata": {"name": order}, "spec": spec}
+
+
+async def _backups(name: str, namespace: str, *, as_json: bool) -> Exit:
+    async with open_gateway() as gateway:
+        document = (await _read(gateway, namespace, name)).get("status") or {}
+    if as_json:
+        sys.stdout.write(json.dumps(document.get("backups", []), indent=2) + "\n")
+        return Exit.SUCCEEDED
+    known = Status.parse(document).backups
+    if not known:
+        sys.stderr.write(
+            f"The status of {namespace}/{name} knows no backup. One that is on the volume may be named all the same.\n"
+        )
+        return Exit.SUCCEEDED
+    width = max(len(backup.name) for backup in known)
+    sys.stdout.write("".join(f"{_listed(backup, width)}\n" for backup in known))
+    return Exit.SUCCEEDED
+
+
+def _listed(backup: Backup, width: int) -> str:
+    found = restorable(backup.restorable, backup.note)
+    taken = f"{backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}"

@@ -1,0 +1,80 @@
+"""The find step: the backup that a person's order names, on its storage, and what the database is before it is replaced.
+
+Changes nothing, and asks the application for nothing: at that hour its image may be what is broken. It must not judge whether
+anything would be lost.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.checks.backup import NAME, said_of
+from dbmigration_runner.checks.manifest import Manifest, plain_name, read_manifests, report_of
+from dbmigration_runner.checks.orders import carried_out
+from dbmigration_runner.contract.heads import named
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import FindReport, Outcome, Result
+from dbmigration_runner.errors import Refusal
+
+if TYPE_CHECKING:
+    from dbmigration_runner.contract.task import FindOrder
+    from dbmigration_runner.step import Step
+
+_SHOWN = 8
+
+
+def find(step: Step) -> Result:
+    """Raises RunnerError where there is no such backup, or the database cannot be reached."""
+    order = step.task.find
+    if order is None:
+        raise Refusal(RunnerReason.TASK_INVALID, "The task does not say what to find.")
+    directory = Path(order.directory)
+    with said_of(directory):
+        there = read_manifests(directory) if directory.is_dir() else ()
+        before = carried_out(directory, order.order, order.backup)
+    manifest = next((known for known in there if known.name == order.backup and NAME.fullmatch(known.name)), None)
+    if before is None:
+        manifest = _fitting(step, order, manifest, there)
+    with step.first_session() as session:
+        step.recognise(session)
+    version_table = manifest.version_table if manifest is not None else step.version_table
+    # Whoever locks tables there must not hold the order up: what cannot be read within a moment is not known.
+    seen = step.quick_look(version_table)
+    return step.result(
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"The backup {order.backup} was found." if before is None else f"The order was carried out at {before.at}.",
+        heads=seen.heads if seen is not None else None,
+        catalog=seen.catalog if seen is not None else None,
+        find=FindReport(report_of(directory, manifest) if manifest is not None else None, version_table, before),
+    )
+
+
+def _fitting(step: Step, order: FindOrder, manifest: Manifest | None, there: tuple[Manifest, ...]) -> Manifest:
+    """Raises Refusal (BackupNotFound, BackupOfAnother)."""
+    if manifest is None:
+        raise Refusal(
+            RunnerReason.BACKUP_NOT_FOUND, f"There is no backup {order.backup} with a whole dump. {_listed(there)}"
+        )
+    run, name = step.task.run, plain_name(step.engine.url.database)
+    whose = manifest.object.rpartition("/")[0]
+    if whose != f"{run.namespace}/{run.name}":
+        raise Refusal(RunnerReason.BACKUP_OF_ANOTHER, f"The backup {order.backup} is of {whose}. {_listed(there)}")
+    if manifest.engine != step.engine.name or (manifest.database and manifest.database != name):
+        raise Refusal(
+            RunnerReason.BACKUP_OF_ANOTHER,
+            f"The backup {order.backup} is of the {manifest.engine} database {manifest.database or '(unnamed)'}, but the URL "
+            f"leads to the {step.engine.name} database {name}.",
+        )
+    if manifest.restorable is False:
+        step.warnings.append(f"When the backup was made, its schema could not be restored: {manifest.restorable_note}")
+    return manifest
+
+
+def _listed(there: tuple[Manifest, ...]) -> str:
+    if not there:
+        return "There is none at all."
+    shown = ", ".join(f"{known.name} (at {named(known.revisions)})" for known in there[:_SHOWN])
+    more = f", and {len(there) - _SHOWN} older ones" if len(there) > _SHOWN else ""
+    return f"There are: {shown}{more}."

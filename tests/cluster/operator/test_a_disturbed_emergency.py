@@ -1,0 +1,102 @@
+"""A restore that is disturbed: by who scales the application back, by a killed Pod, by an edit, by the resource's deletion.
+
+The restore is slow: an index of the backup calls a function that sleeps. Whatever comes, replicas return, no fence stays, and
+the database is the old one or the restored one.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cluster.access import Cluster, eventually
+from tests.cluster.embedded import catalog
+from tests.cluster.inmates import kill
+from tests.cluster.operator.history import Revision
+from tests.cluster.operator.idlers import Idler
+from tests.cluster.operator.stage import Stage
+
+SLOW = (
+    "op.execute('CREATE FUNCTION public.slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS "
+    "$$ BEGIN PERFORM pg_sleep(6); RETURN $1; END $$')\n"
+    'op.execute("CREATE TABLE orders (id bigserial PRIMARY KEY, note text)")\n'
+    "op.execute(\"INSERT INTO orders (note) VALUES ('first')\")\n"
+    'op.execute("CREATE INDEX ix_slow ON orders (public.slow(note))")'
+)
+ORDERS = Revision("r1", SLOW)
+TOTAL = Revision("r2", 'op.add_column("orders", sa.Column("total", sa.Numeric))', "r1", undo='raise RuntimeError("no")')
+BROKEN = Revision("r3", 'op.execute("SELECT 1 / 0")', "r2")
+REPLICAS = 2
+
+
+@pytest.fixture
+def web(stage: Stage, cluster: Cluster) -> Idler:
+    """The first release is there, with a Deployment; the second one fails, and its restore has begun."""
+    web = Idler(stage.namespace, cluster.image(catalog.TOOLS), name="web", replicas=REPLICAS)
+    web.start()
+    stage.scripts(ORDERS)
+    stage.apply()
+    stage.succeeded()
+    stage.scripts(ORDERS, TOTAL, BROKEN, name="scripts-2")
+    stage.spec |= {
+        "migrations": {"source": {"configMap": {"name": "scripts-2"}}},
+        "drain": {"workloads": [web.drain]},
+        "rollback": {"onFailure": "Restore"},
+    }
+    stage.apply()
+    copying = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX ix_slow%' AND state = 'active'"
+    eventually(lambda: stage.server.psql(copying) == "1", "A restore at work", timeout=180)
+    assert web.size[0] == 0
+    return web
+
+
+def is_whole_and_open(stage: Stage, heads: list[str]) -> None:
+    """At these heads, with its row, open to everybody, and no copy of it left over."""
+    assert stage.heads() == heads
+    assert stage.psql("SELECT note FROM orders") == "first"
+    row = f"SELECT datallowconn, datconnlimit FROM pg_database WHERE datname = '{stage.database}'"
+    assert stage.server.psql(row) == "t|-1"
+    copies = "SELECT count(*) FROM pg_database WHERE datname LIKE 'dbmigration_restore%'"
+    eventually(lambda: stage.server.psql(copies) == "0", "The end of the copy")
+
+
+def ends_rolled_back(stage: Stage, web: Idler) -> None:
+    generation = stage.resource()["status"]["run"]["generation"]
+    status = stage.until("RolledBack", timeout=180, generation=generation)
+    assert (status["currentRevisions"], status.get("drain")) == (["r1"], None)
+    is_whole_and_open(stage, ["r1"])
+    assert web.size[0] == REPLICAS
+
+
+def test_whoever_scales_the_application_back_is_named_and_undone(stage: Stage, web: Idler):
+    web.scale(1, "argocd-controller")
+    eventually(lambda: web.size[0] == 0, "The second drain")
+    told = [event for event in stage.events() if event.startswith("DrainContested")]
+    assert told, stage.events()
+    assert "Deployment web was scaled to 1 by argocd-controller" in told[0]
+    ends_rolled_back(stage, web)
+
+
+def test_a_restore_whose_pod_is_killed_is_made_again(stage: Stage, web: Idler):
+    selected = ("--selector", "dbmigration.io/step=restore", "--output", "jsonpath={.items[0].metadata.uid}")
+    kill(stage.namespace.kubectl("get", "pods", *selected), lambda inmate: inmate.pid_inside == 1)
+    ends_rolled_back(stage, web)
+    assert [step["state"] for step in stage.status()["steps"] if step["name"] == "restore"] == ["Lost", "Succeeded"]
+
+
+def test_neither_an_edit_nor_a_cancel_nor_a_suspension_stops_it(stage: Stage, web: Idler):
+    stage.spec.pop("drain")
+    stage.spec |= {"rollback": {}, "suspend": True, "targetRevision": "r2"}
+    stage.apply(annotations={"dbmigration.io/cancel": "now"})
+    eventually(lambda: stage.status().get("history", [{}])[0].get("outcome") == "RolledBack", "The end", timeout=180)
+    is_whole_and_open(stage, ["r1"])
+    assert web.size[0] == REPLICAS
+
+
+@pytest.mark.parametrize("cascade", ["background", "foreground"])
+def test_deleted_meanwhile_the_resource_stays_until_all_is_well(stage: Stage, web: Idler, cascade: str):
+    stage.namespace.kubectl("delete", "dbm/shop", f"--cascade={cascade}", "--wait=false")
+    assert "deletionTimestamp" in stage.resource()["metadata"]
+    gone = ("get", "dbm,jobs", "--output", "name")
+    eventually(lambda: not stage.namespace.kubectl(*gone), "The end of the resource", timeout=180)
+    assert web.size[0] == REPLICAS
+    is_whole_and_open(stage, ["r1"])

@@ -1,0 +1,331 @@
+"""Restores that a person orders: what is asked, what is done once, what the resource is afterwards, and what the order is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dbmigration.api.database_restore import RestoreStatus
+from dbmigration.api.reasons import Reason
+from dbmigration.api.status import ConditionStatus, Outcome, Phase, Procedure, Status
+from dbmigration.lifecycle.observed import OrderView, WorkloadRef, WorkloadView
+from dbmigration.lifecycle.orders import without_migration
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import RestoreReport, TableLoss
+from dbmigration_runner.contract.task import StepKind
+from tests.unit.lifecycle.laboratory import NOON, Laboratory, manifest
+
+WEB = WorkloadRef("Deployment", "shop-web")
+DRAINED = manifest(drain={"workloads": [{"kind": WEB.kind, "name": WEB.name}]})
+
+
+def ready(status: Status | RestoreStatus) -> tuple[str, str]:
+    """Whether, and why."""
+    found = {condition.type: condition for condition in status.conditions}
+    if found["Stalled"].status is ConditionStatus.TRUE:
+        return "Stalled", found["Ready"].reason
+    return found["Ready"].status.value, found["Ready"].reason
+
+
+def of(lab: Laboratory, uid: str) -> RestoreStatus:
+    """What an order is told."""
+    return lab.orders[uid].status
+
+
+def finish(lab: Laboratory) -> None:
+    """Steps answer, Pods follow, until nothing runs."""
+    for _ in range(14):
+        if lab.running is not None:
+            lab.answer()
+        lab.now += timedelta(seconds=2)
+        lab.turn()
+        lab.pods_follow()
+
+
+def reach(lab: Laboratory, kind: StepKind) -> None:
+    """Until this step is at work."""
+    for _ in range(14):
+        if lab.running is not None and lab.running.kind is kind:
+            return
+        if lab.running is not None:
+            lab.answer()
+        lab.now += timedelta(seconds=2)
+        lab.turn()
+        lab.pods_follow()
+    raise AssertionError(f"{kind} was not reached: {lab.status.phase}")
+
+
+def kinds(lab: Laboratory, since: int = 0) -> list[str]:
+    return [ref.kind.value for ref in lab.started[since:]]
+
+
+@pytest.fixture
+def shop(lab: Laboratory) -> Laboratory:
+    """At its newest revision, with the backup from before and an application that can be drained."""
+    lab.spec, lab.stored = DRAINED, {"old": ("a1",), "same": ("c3",)}
+    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
+    finish(lab)
+    assert (lab.heads, lab.status.phase) == (("c3",), Phase.SUCCEEDED)
+    return lab
+
+
+def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
+    began = len(shop.started)
+    uid = shop.order("old")
+    finish(shop)
+    assert kinds(shop, began) == ["find", "restore"]
+    assert shop.heads == ("a1",)
+    assert shop.workloads[WEB].replicas == 2
+    run, told = shop.status.run, of(shop, uid)
+    assert (run.outcome, run.order.name) == (Outcome.SUCCEEDED, "back")
+    assert (shop.status.phase, ready(shop.status)) == (Phase.RESTORED, ("Stalled", "Restored"))
+    assert shop.status.revision == told.revision == "a1"
+    assert "rests there" in shop.status.conditions[0].message
+    assert (told.phase, ready(told), told.run) == (Phase.SUCCEEDED, ("True", "Restored"), run.number)
+    assert told.restored.kept_as.startswith("before_restore_20261123")
+    assert (shop.status.history[0].order, shop.status.history[0].procedure) == ("back", Procedure.RESTORE)
+
+
+def test_whoever_applies_the_old_manifest_again_does_not_upgrade_it_straight_back(shop):
+    shop.order("old")
+    finish(shop)
+    began = len(shop.started)
+    shop.generation += 1  # a field that decides nothing, such as suspend, was touched and put back
+    finish(shop)
+    assert kinds(shop, began) == []
+    assert shop.status.observed_generation == shop.generation
+    shop.spec, shop.generation = manifest(targetRevision="b2"), shop.generation + 1
+    finish(shop)
+    assert (shop.heads, shop.status.phase) == (("b2",), Phase.SUCCEEDED)
+
+
+def test_the_retry_annotation_goes_where_the_spec_says(shop):
+    shop.order("old")
+    finish(shop)
+    shop.retry = "now"
+    finish(shop)
+    assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
+
+
+def test_a_backup_of_the_wanted_revision_leaves_the_resource_ready(shop):
+    shop.order("same")
+    finish(shop)
+    assert (shop.status.phase, ready(shop.status)) == (Phase.SUCCEEDED, ("True", "Restored"))
+
+
+def test_the_step_is_told_by_whom_and_what_is_accepted_and_no_spec_says_otherwise(shop):
+    shop.spec = manifest(rollback={"acceptDataLoss": True}, drain=DRAINED["drain"])
+    shop.order("old", accept=False)
+    reach(shop, StepKind.RESTORE)
+    order = shop.tasks[shop.running].restore
+    assert (order.backup, order.by.name, order.accept_data_loss, order.sha256) == ("old", "back", False, "f" * 64)
+    assert (order.by.identity, order.by.target) == (shop.observe().identity, ("c3",))
+    assert shop.tasks[shop.running].expected.fingerprint == "postgresql:1/2"
+
+
+def test_without_the_acknowledgement_it_ends_as_it_began_and_names_the_one_command(shop):
+    uid = shop.order("old", accept=False)
+    reach(shop, StepKind.RESTORE)
+    assert shop.workloads[WEB].replicas == 0
+    lost = (TableLoss("public.orders", inserted=3),)
+    told = RestoreReport("old", compared=True, lost=lost, lost_rows=3, lost_tables=1)
+    shop.fail(RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT, "3 rows would be lost", restore=told)
+    finish(shop)
+    assert (shop.heads, shop.workloads[WEB].replicas) == (("c3",), 2)
+    assert (of(shop, uid).phase, ready(of(shop, uid))) == (Phase.FAILED, ("Stalled", "RestoreNeedsAcknowledgement"))
+    assert "restore shop --namespace shop --backup old --accept-data-loss" in of(shop, uid).conditions[0].message
+    assert ready(shop.status) == ("True", "UpToDate"), "the database is where it was, and that is where it belongs"
+    # The same order under its name, acknowledged: what failed was not carried out.
+    del shop.orders[uid]
+    again = shop.order("old")
+    finish(shop)
+    assert (shop.heads, of(shop, again).phase) == (("a1",), Phase.SUCCEEDED)
+
+
+def test_nothing_is_drained_for_a_backup_that_is_not_there(shop):
+    uid = shop.order("new")
+    finish(shop)
+    assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
+    assert not [event for event in shop.events if event.reason is Reason.DRAINING]
+    assert ready(shop.status) == ("True", "UpToDate")
+
+
+def test_an_order_that_fails_at_rest_leaves_it_at_rest(shop):
+    shop.order("old")
+    finish(shop)
+    shop.order("new", name="second")
+    finish(shop)
+    began = len(shop.started)
+    shop.generation += 1
+    finish(shop)
+    assert kinds(shop, began) == []
+    assert ready(shop.status) == ("Stalled", "BackupNotFound")
+
+
+def test_an_order_that_is_created_anew_is_told_what_was_done_for_its_name(shop):
+    uid = shop.order("old")
+    finish(shop)
+    shop.retry = "now"  # the database goes on
+    finish(shop)
+    began, status = len(shop.started), shop.status
+    del shop.orders[uid]
+    again, other = shop.order("old"), shop.order("same")
+    finish(shop)
+    assert kinds(shop, began) == []
+    assert shop.status == status
+    assert ready(of(shop, again)) == ("True", "AlreadyRestored")
+    assert ready(of(shop, other)) == ("Stalled", "OrderNameTaken")
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["the same spec", "another spec since"])
+def test_when_all_statuses_are_lost_the_storage_still_remembers(shop, edited):
+    shop.order("old")
+    finish(shop)
+    if edited:
+        shop.spec = manifest(targetRevision="b2")
+        shop.generation += 1
+        finish(shop)
+    heads, began = shop.heads, len(shop.started)
+    shop.status, shop.steps, shop.orders = Status(), {}, {}
+    uid = shop.order("old")
+    finish(shop)
+    assert "restore" not in kinds(shop, began)
+    assert ready(of(shop, uid)) == ("True", "AlreadyRestored")
+    assert shop.heads == heads
+    expected = ("True", "UpToDate") if edited else ("Stalled", "AlreadyRestored")
+    assert ready(shop.status) == expected
+
+
+def test_it_supersedes_a_run_that_has_changed_nothing(shop):
+    shop.spec, shop.generation, shop.heads = manifest(targetRevision="c3"), 2, ("a1",)
+    reach(shop, StepKind.BACKUP)
+    shop.order("old")
+    shop.turn()
+    shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
+    shop.turn()
+    assert shop.running.kind is StepKind.FIND
+    assert (shop.status.history[0].outcome, shop.status.history[0].reason) == (Outcome.SUPERSEDED, "RestoreOrdered")
+
+
+def test_it_waits_for_the_end_of_one_that_has(shop):
+    shop.spec, shop.generation, shop.heads, shop.applied = manifest(targetRevision="c3"), 2, ("a1",), ["a1"]
+    reach(shop, StepKind.MIGRATE)
+    uid = shop.order("old")
+    shop.turn()
+    assert shop.running.kind is StepKind.MIGRATE
+    assert ready(of(shop, uid)) == ("Unknown", "WaitingForRun")
+    finish(shop)
+    assert [entry.outcome for entry in shop.status.history[:2]] == [Outcome.SUCCEEDED, Outcome.SUCCEEDED]
+    assert (shop.heads, of(shop, uid).phase) == (("a1",), Phase.SUCCEEDED)
+
+
+def test_suspend_does_not_hold_an_emergency_up(shop):
+    shop.spec, shop.generation = {**DRAINED, "suspend": True}, 2
+    uid = shop.order("old")
+    finish(shop)
+    assert (shop.heads, of(shop, uid).phase) == (("a1",), Phase.SUCCEEDED)
+
+
+def test_no_other_run_holds_an_emergency_up_but_one_on_the_same_database(shop):
+    shop.has_room = False
+    uid = shop.order("old")
+    shop.turn()
+    shop.turn_held_by = "shop/other"
+    shop.answer()
+    shop.turn()
+    assert ready(of(shop, uid)) == ("Unknown", "WaitingForTurn")
+    assert shop.workloads[WEB].replicas == 2
+    shop.turn_held_by = None
+    began = len(shop.started)
+    finish(shop)
+    assert kinds(shop, began) == ["find", "restore"], "what another left is looked at first"
+    assert of(shop, uid).phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["deleted", "cancelled"])
+def test_an_order_is_given_up_before_anything_is_done_for_it(shop, how):
+    uid = shop.order("old")
+    shop.turn()
+    if how == "deleted":
+        del shop.orders[uid]
+    else:
+        shop.cancel = "now"
+    for _ in range(3):
+        shop.turn()
+        shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
+    assert (shop.heads, shop.status.history[0].outcome) == (("c3",), Outcome.CANCELLED)
+    assert ready(shop.status) == ("True", "UpToDate")
+
+
+@pytest.mark.parametrize("how", ["deleted", "cancelled", "edited"])
+def test_an_order_that_is_begun_comes_to_its_end(shop, how):
+    uid = shop.order("old")
+    reach(shop, StepKind.RESTORE)
+    match how:
+        case "deleted":
+            del shop.orders[uid]
+        case "cancelled":
+            shop.cancel = "now"
+        case _:
+            shop.generation += 1
+            shop.spec = {**DRAINED, "suspend": True}
+    finish(shop)
+    assert (shop.heads, shop.workloads[WEB].replicas) == (("a1",), 2)
+    assert shop.status.orders[0].outcome is Outcome.SUCCEEDED
+
+
+def test_a_resource_that_is_deleted_meanwhile_goes_when_the_restore_has_ended(shop):
+    shop.order("old")
+    reach(shop, StepKind.RESTORE)
+    shop.deleting = True
+    shop.turn()
+    assert shop.finalizer
+    finish(shop)
+    assert (shop.finalizer, shop.heads, shop.workloads[WEB].replicas) == (False, ("a1",), 2)
+
+
+def test_with_nothing_to_drain_it_works_too(shop):
+    shop.spec = manifest()
+    shop.order("old")
+    finish(shop)
+    assert (shop.heads, shop.workloads[WEB]) == (("a1",), WorkloadView(2, 2, 2))
+
+
+def test_without_a_storage_it_fails_at_once(shop):
+    shop.spec = manifest(backup={"skip": {"reason": "scratch"}})
+    uid = shop.order("old")
+    finish(shop)
+    assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
+
+
+def test_two_orders_follow_each_other(shop):
+    first, second = shop.order("old"), shop.order("same", name="further")
+    shop.turn()
+    shop.turn()
+    assert ready(of(shop, second)) == ("Unknown", "WaitingForRun")
+    finish(shop)
+    finish(shop)
+    assert [of(shop, uid).phase for uid in (first, second)] == [Phase.SUCCEEDED] * 2
+    assert shop.heads == ("c3",)
+
+
+def test_an_order_whose_word_was_lost_is_told_at_the_next_look(shop):
+    uid = shop.order("old")
+    finish(shop)
+    said, began = of(shop, uid), len(shop.started)
+    shop.orders[uid] = replace(shop.orders[uid], status=RestoreStatus())
+    shop.turn()
+    assert of(shop, uid).finished_at == said.finished_at
+    assert ready(of(shop, uid)) == ready(said)
+    assert kinds(shop, began) == []
+
+
+def test_an_order_for_a_resource_that_is_not_there_waits(shop):
+    order = OrderView("back", "0", 1, "old", True, RestoreStatus())
+    told = without_migration(order, NOON, Reason.MIGRATION_NOT_FOUND, "There is no DatabaseMigration shop.")
+    assert ready(told.status) == ("False", "MigrationNotFound")
+    assert not told.status.has_ended
+    waiting = replace(order, status=told.status)
+    assert without_migration(waiting, NOON, Reason.MIGRATION_NOT_FOUND, told.status.conditions[0].message) is None
