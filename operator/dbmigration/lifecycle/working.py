@@ -161,11 +161,11 @@ def _look(seen: Observed, words: str = "") -> Observed | Decision:
     if run is not None and result.database is not None and result.database.fingerprint != run.fingerprint:
         message = "The URL now leads to another database than the one that was being migrated; mend the Secret, then set the retry annotation."
         return ends.fail(seen, Reason.WRONG_DATABASE, message)
-    return _after_look(seen, result.catalog)
+    return _after_look(seen, result)
 
 
-def _after_look(seen: Observed, catalog: str | None) -> Decision:
-    run, lost = seen.open_run, seen.latest(seen.work)
+def _after_look(seen: Observed, read: Result) -> Decision:
+    run, lost, catalog = seen.open_run, seen.latest(seen.work), read.catalog
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert lost is not None  # noqa: S101  # only such a step is looked after
     of_itself = lost.reason == Reason.MIGRATION_FAILED.value
@@ -176,6 +176,13 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
     is_another = catalog is not None and are_of_one_form(before, catalog) and catalog != before
     if not seen.database_has_moved and not seen.is_rolling_back and is_another:
         message = f"The {name} step did not end well, and the schema is another one although the revision is the same: a revision is half applied."
+        return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
+    if (flavour := _commits_by_itself(read)) and _is_between(seen):
+        message = (
+            f"The {name} step did not end well, and the database is between two revisions. {flavour} commits a revision piece by "
+            "piece before it counts as applied: nobody can tell whether the next one is half applied. Look at what it changes, "
+            "undo it by hand or restore the backup, before the next run."
+        )
         return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
     if of_itself:
         message = (
@@ -189,6 +196,18 @@ def _after_look(seen: Observed, catalog: str | None) -> Decision:
         message = f"The {name} step was lost {losses} times; look at the memory limits and the nodes."
         return _give_up(seen, Reason.STEP_LOST, message, torn=False)
     return attempts.start(seen, seen.work)
+
+
+def _commits_by_itself(read: Result) -> str:
+    """The name of a server that keeps what a killed revision did; "" where a revision is there as a whole or not at all."""
+    known = read.database
+    return known.flavour if known is not None and known.engine != "postgresql" else ""
+
+
+def _is_between(seen: Observed) -> bool:
+    """Neither where the upgrade began nor at its end; a way back is compared when it has ended, whatever it went through."""
+    heads = seen.status.current_revisions
+    return not seen.is_rolling_back and seen.database_has_moved and heads is not None and set(heads) != set(seen.goal)
 
 
 def _may_be_cancelled(seen: Observed) -> bool:

@@ -306,6 +306,17 @@ def test_a_fingerprint_of_another_release_does_not_show_a_half_applied_revision(
     assert (migrating.running.kind, migrating.running.attempt) == (StepKind.MIGRATE, 2)
 
 
+@pytest.mark.parametrize(("revisions", "is_told"), [(0, False), (1, True), (2, True), (3, False)])
+def test_where_a_lost_revision_may_be_half_applied_behind_others_it_is_not_run_again(migrating, revisions, is_told):
+    migrating.lose(after=revisions)
+    migrating.turn()
+    migrating.answer(database=replace(FACTS, engine="mysql", flavour="MariaDB"))
+    migrating.turn()
+    failed = (migrating.status.phase, reason(migrating)) == (Phase.FAILED, "MigrationFailed")
+    assert (failed, migrating.running is None) == (is_told, is_told)
+    assert ("nobody can tell whether the next one is half applied" in migrating.status.conditions[0].message) is is_told
+
+
 def test_a_migration_that_is_lost_every_time_ends(migrating):
     for _ in range(20):
         if migrating.running is None:
