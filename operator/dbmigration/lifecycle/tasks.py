@@ -15,6 +15,7 @@ from dbmigration.lifecycle.observed import Observed, StepRef
 from dbmigration.lifecycle.reference import reference_of
 from dbmigration.lifecycle.superseded_databases import to_drop, to_keep
 from dbmigration_runner.contract.task import (
+    ADMINISTERED,
     BackupOrder,
     ChecksAfter,
     ChecksBefore,
@@ -72,7 +73,7 @@ def task(seen: Observed, step: Step) -> Task:
         kind=kind,
         nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),
         run=RunIdentity(seen.namespace, seen.name, seen.uid, number, step.attempt),
-        database=DatabaseAccess(seen.places.url_file, seen.places.admin_url_file, seen.places.tls_directory),
+        database=_access(seen, kind),
         timeout_seconds=int(time_limit(seen, kind).total_seconds()),
         migrations=_migrations(seen),
         expected=expected,
@@ -89,6 +90,13 @@ def task(seen: Observed, step: Step) -> Task:
         policy=Policy(downgrade=_may_go_down(seen), plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW),
         undo=kind is StepKind.DOWNGRADE and seen.is_rolling_back,
     )
+
+
+def _access(seen: Observed, kind: StepKind) -> DatabaseAccess:
+    """No step that runs the application's code is told of the administrator's URL."""
+    places = seen.places
+    admin = places.admin_url_file if kind in ADMINISTERED else None
+    return DatabaseAccess(places.url_file, admin, places.tls_directory)
 
 
 def _may_go_down(seen: Observed) -> bool:

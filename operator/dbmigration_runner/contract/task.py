@@ -32,6 +32,8 @@ class StepKind(str, Enum):
 CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE})
 # These run nothing that an application brings.
 WITHOUT_APPLICATION = frozenset({StepKind.FIND, StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
+# These alone are given the administrator's URL, where there is one: none of them runs anything of the application's.
+ADMINISTERED = frozenset({StepKind.BACKUP, StepKind.RESTORE})
 
 
 class UrlPart(str, Enum):

@@ -226,6 +226,23 @@ def test_urls_and_certificates_come_as_files_and_never_as_environment():
     assert not any("valueFrom" in item for item in runner_of(manifest)["env"])
 
 
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("kind", StepKind)
+def test_the_administrator_s_url_is_in_no_pod_that_runs_the_application(kind, source):
+    """Who may create and drop databases is nobody whom an env.py could pretend to be."""
+    database = {name: {"secretKeyRef": {"name": name.lower(), "key": "dsn"}} for name in ("urlFrom", "adminUrlFrom")}
+    manifest = made(kind, migrations=SOURCES[source], database=database)
+
+    (url,) = [volume for volume in pod_of(manifest)["volumes"] if volume["name"] == "dbmigration-url"]
+    secrets = [item["secret"]["name"] for item in url["projected"]["sources"]]
+    is_ours_alone = kind in {StepKind.BACKUP, StepKind.RESTORE}
+    assert secrets == (["urlfrom", "adminurlfrom"] if is_ours_alone else ["urlfrom"])
+    assert ("adminurlfrom" in json.dumps(manifest)) is is_ours_alone
+    if is_ours_alone:
+        assert "initContainers" not in pod_of(manifest)
+        assert runner_of(manifest)["image"] == TOOLS.image
+
+
 def test_a_claim_that_is_wanted_twice_is_one_volume_with_two_mounts():
     claim = {"claimName": "data", "mountPath": "/data"}
     manifest = made(

@@ -115,7 +115,9 @@ class Laboratory:
             spec=MigrationSpec.parse(self.spec),
             # As it comes back from a server: what does not survive the round trip is not there.
             status=Status.parse(self.status.document()),
-            places=Places("/etc/dbmigration/url/url", "/app", "/backups/shop"),
+            places=Places(
+                "/etc/dbmigration/url/url", "/app", "/backups/shop", admin_url_file="/etc/dbmigration/url/admin-url"
+            ),
             steps=dict(self.steps),
             deleting=self.deleting,
             has_finalizer=self.finalizer,

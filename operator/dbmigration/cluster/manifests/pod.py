@@ -21,7 +21,7 @@ from dbmigration.cluster.manifests.volumes import (
     database_mounts,
     mount,
 )
-from dbmigration_runner.contract.task import TASK_VARIABLE, WITHOUT_APPLICATION, StepKind, Task
+from dbmigration_runner.contract.task import ADMINISTERED, TASK_VARIABLE, WITHOUT_APPLICATION, StepKind, Task
 
 RUNNER = "runner"
 PREPARE = "prepare"
@@ -49,7 +49,7 @@ def pod(task: Task, spec: MigrationSpec, tools: Tools, *, deadline_seconds: int,
     image = spec.migrations.source.image
     if task.kind in WITHOUT_APPLICATION:
         task = replace(task, migrations=None)  # the project is not in this Pod
-        body = _backup(spec, tools)
+        body = _beside_the_application(task.kind, spec, tools)
     elif image is not None:
         body = _in_the_application(spec, _of_the_run(image, task), tools)
     else:
@@ -82,8 +82,8 @@ def _of_the_run(image: Image, task: Task) -> Image:
     return image.model_copy(update={"reference": began}) if began else image
 
 
-def _backup(spec: MigrationSpec, tools: Tools) -> Document:
-    made = database_mounts(spec)
+def _beside_the_application(kind: StepKind, spec: MigrationSpec, tools: Tools) -> Document:
+    made = database_mounts(spec, administered=kind in ADMINISTERED)
     if spec.backup.storage is not None:
         made.add_claim(spec.backup.storage.persistent_volume_claim.claim_name, BACKUPS_DIRECTORY)
     image = spec.backup.image

@@ -66,11 +66,11 @@ def mount(name: str, path: str, *, read_only: bool = False) -> Document:
     return {"name": f"dbmigration-{name}", "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
-def database_mounts(spec: MigrationSpec) -> Mounts:
-    """What every step needs to reach the database."""
+def database_mounts(spec: MigrationSpec, *, administered: bool = False) -> Mounts:
+    """What every step needs to reach the database; the administrator's URL only for those that it is for."""
     made = Mounts()
     sources = [_secret_key(spec.database.url_from, "url")]
-    if spec.database.admin_url_from is not None:
+    if administered and spec.database.admin_url_from is not None:
         sources.append(_secret_key(spec.database.admin_url_from, "admin-url"))
     made.add("url", {"projected": {"defaultMode": _SECRET_MODE, "sources": sources}}, URL_DIRECTORY, read_only=True)
     if spec.database.tls is not None:
