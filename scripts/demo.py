@@ -87,6 +87,7 @@ def main() -> int:
     """Play it."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        _say("A PostgreSQL of the demo's own is started …")
         with running_server() as server, tempfile.TemporaryDirectory(prefix="dbmigration-demo-") as folder:
             _play(server, Path(folder))
     except NotAsToldError as error:
@@ -104,10 +105,11 @@ def _play(server: Server, folder: Path) -> None:
         version = connection.info.parameter_status("server_version")
     stage = Stage(Database(server, "shop"), folder)
     database = stage.database
+    _say(f"Backups, reports and logs are written to {folder}. Server and files last as long as the demo.")
     _title(f"A shop on PostgreSQL {version}, release 1.0: three revisions on an empty database")
     stage.run("1.0")
 
-    _title("Customers come, and order")
+    _title("Customers come, and order: some hundred thousand rows are written, which takes some seconds")
     subprocess.run([sys.executable, SHOP / "seed.py"], env=stage.environment(), check=True)
     before = database.ask(COUNTS)
 
@@ -122,7 +124,9 @@ def _play(server: Server, folder: Path) -> None:
     _title("Was it true? The server is asked, past the program")
     for claim in _claims(stage, before):
         _say(f"  yes: {claim}")
-    _say("\nEverything went as told.")
+    _say(
+        "\nEverything went as told. The demo's server and files are removed; the paths above lead nowhere from now on."
+    )
 
 
 def _claims(stage: Stage, before: list[tuple[Any, ...]]) -> Iterator[str]:

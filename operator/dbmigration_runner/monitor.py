@@ -84,12 +84,14 @@ class Monitor:
     def _sample(self, psutil: Any, own: Any, limit: int) -> None:
         cpu, memory = 0.0, 0
         living = {process.pid: process for process in (own, *own.children(recursive=True))}
+        seen_before = own.pid in self._known
         self._known = {pid: self._known.get(pid, process) for pid, process in living.items()}
         for process in self._known.values():
             with contextlib.suppress(psutil.Error):
                 cpu += process.cpu_percent()
                 memory += process.memory_info().rss
-        self._cpu = max(self._cpu or 0.0, round(cpu, 1))
+        if seen_before:  # a share needs two looks: psutil answers the first one with 0, whatever was used
+            self._cpu = max(self._cpu or 0.0, round(cpu, 1))
         self._memory = max(self._memory or 0, memory)
         used = _used()
         self._memory_percent = max(self._memory_percent or 0.0, 100.0 * (used if used is not None else memory) / limit)

@@ -20,7 +20,6 @@ _BEGINNINGS = {
     StepKind.BACKUP: "Writing a backup and reading it back",
     StepKind.MIGRATE: "Upgrading and verifying",
     StepKind.DOWNGRADE: "Undoing revisions and verifying",
-    StepKind.RESTORE: "Restoring the backup",
     StepKind.COMPARE: "Comparing the schema with the one before the upgrade",
     StepKind.RESTORE: "Restoring the backup",
     StepKind.LOOK: "Looking at the database after a loss",
@@ -31,22 +30,27 @@ def news(before: Status, now: Status) -> Iterator[str]:
     """What happened between two looks."""
     if now.run is not None and (before.run is None or before.run.number != now.run.number):
         yield f"Run {now.run.number}."
-    yield from _steps(before, now)
+    yield from _endings(before, now)
     if now.run is not None and now.run.failure is not None and (before.run is None or before.run.failure is None):
         restores = now.run.procedure is Procedure.RESTORE
-        then = "The backup is restored." if restores else "What it applied is undone."
+        then = "The backup is to be restored." if restores else "What it applied is to be undone."
         yield f"The migration failed: {now.run.failure.message} {then}"
+    yield from _beginnings(before, now)
     if now.progress and now.progress != before.progress:
         yield f"  {now.progress}"
     yield from _trouble(before, now)
 
 
-def _steps(before: Status, now: Status) -> Iterator[str]:
+def _endings(before: Status, now: Status) -> Iterator[str]:
     known = {step.job: step for step in before.steps}
     for step in now.steps:
         old = known.get(step.job)
         if old is None or (old.state is StepState.STARTED and step.state is not StepState.STARTED):
             yield from _ending(step, now)
+
+
+def _beginnings(before: Status, now: Status) -> Iterator[str]:
+    known = {step.job for step in before.steps}
     for step in now.steps:
         if step.job not in known and step.state is StepState.STARTED:
             again = f" (attempt {step.attempt})" if step.attempt > 1 else ""

@@ -46,7 +46,7 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     if run is None:
         yield "outcome", "nothing was run"
     elif run.outcome is not None:
-        yield "outcome", f"{run.outcome.value} ({condition.reason if condition else 'unknown'})"
+        yield "outcome", _with_reason(run.outcome.value, condition.reason if condition else "unknown")
     else:
         yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open"
         if ending is not None:
@@ -60,6 +60,11 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     yield "resource", f"{resource.namespace}/{resource.name}{f', run {run.number}' if run else ''}"
     if resource.database:
         yield "database", resource.database
+
+
+def _with_reason(outcome: str, reason: str) -> str:
+    """A reason that only repeats the outcome is left out."""
+    return outcome if reason == outcome else f"{outcome} ({reason})"
 
 
 _UNFINISHED: dict[Exit | None, str] = {Exit.INTERRUPTED: "interrupted", Exit.WAITING: "waiting for something outside"}
@@ -170,7 +175,9 @@ def plan_report(result: Result, sql: list[str] | None, width: int) -> str:
     plan = result.plan
     if plan is None:
         return "\n".join(
-            _folded([("outcome", f"{result.outcome.value} ({result.reason})"), ("message", result.message)], width)
+            _folded(
+                [("outcome", _with_reason(result.outcome.value, result.reason)), ("message", result.message)], width
+            )
         )
     rows: list[Row] = [("stands at", short_heads(plan.start)), ("wanted", short_heads(plan.target))]
     rows.append(

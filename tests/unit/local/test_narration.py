@@ -1,0 +1,75 @@
+"""What is told of a run without a cluster comes in the order in which it happened, and says nothing twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from dbmigration.api.status import Condition, ConditionStatus, Failure, Metrics, Outcome, Procedure, Run, Status, Step
+from dbmigration.api.status import StepState as State
+from dbmigration.local.narration import news
+from dbmigration.local.report import report
+from dbmigration.local.store import Resource
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RUN = Run(number=1, identity="i", generation=1, started_at=NOON)
+
+
+def step(name: str, state: State, reason: str = "") -> Step:
+    """The first attempt of a step."""
+    over = None if state is State.STARTED else NOON
+    return Step(name=name, attempt=1, job=name, state=state, started_at=NOON, finished_at=over, reason=reason)
+
+
+MIGRATING = Status(run=RUN, steps=(step("migrate", State.STARTED),))
+
+
+def ended(outcome: Outcome, reason: str, metrics: Metrics | None = None) -> str:
+    """The report of a run that ended so."""
+    condition = Condition(
+        type="Ready",
+        status=ConditionStatus.TRUE,
+        reason=reason,
+        message="Said.",
+        last_transition_time=NOON,
+        observed_generation=1,
+    )
+    status = Status(run=replace(RUN, outcome=outcome), conditions=(condition,), metrics=metrics)
+    return report(Resource("default", "shop", "", "uid", status=status.document()), [], "logs", None, 100)
+
+
+@pytest.mark.parametrize(
+    ("procedure", "name", "begins"),
+    [
+        (Procedure.ROLL_BACK, "downgrade", "Undoing revisions and verifying …"),
+        (Procedure.RESTORE, "restore", "Restoring the backup …"),
+    ],
+)
+def test_a_failure_is_told_before_what_is_done_about_it_begins(procedure, name, begins):
+    failure = Failure(reason="MigrationFailed", message="Revision b failed.")
+    steps = (step("migrate", State.FAILED, "MigrationFailed"), step(name, State.STARTED))
+    run = replace(RUN, procedure=procedure, failure=failure)
+    end, cause, beginning = news(MIGRATING, replace(MIGRATING, run=run, steps=steps))
+    assert end.startswith("The migrate step: Failed")
+    assert cause.startswith("The migration failed: Revision b failed.")
+    assert beginning == begins
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "said"),
+    [
+        (Outcome.SUCCEEDED, "Succeeded", "Succeeded"),
+        (Outcome.SUCCEEDED, "UpToDate", "Succeeded (UpToDate)"),
+        (Outcome.FAILED, "MigrationFailed", "Failed (MigrationFailed)"),
+        (Outcome.ROLLED_BACK, "RolledBack", "RolledBack"),
+    ],
+)
+def test_a_reason_that_only_repeats_the_outcome_is_left_out(outcome, reason, said):
+    assert ended(outcome, reason).splitlines()[0].split(maxsplit=1) == ["outcome", said]
+
+
+def test_a_peak_that_nobody_measured_is_not_told():
+    assert "CPU" not in ended(Outcome.SUCCEEDED, "Succeeded", Metrics(peak_memory_bytes=1 << 20))
+    assert "CPU 0 %" in ended(Outcome.SUCCEEDED, "Succeeded", Metrics(peak_cpu_percent=0.0))
