@@ -296,7 +296,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.BACKUP_FAILED: Explanation(_M, "The dump could not be made.", "See the message; it is tried again."),
     Reason.BACKUP_CORRUPT: Explanation(
-        _M, "The dump does not read back as it was written.", "Check the volume; another backup is made."
+        _M,
+        "The dump does not read back as it was written.",
+        "Check the volume. Another backup is made; a restore of this one is given up, with the database untouched: restore another.",
     ),
     Reason.BACKUP_VOLUME_FULL: Explanation(
         _M, "The backup volume has no room.", "Enlarge it, or lower backup.retention; it is tried again."

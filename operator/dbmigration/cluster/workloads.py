@@ -6,11 +6,12 @@ They belong to others, so nothing of them is cached or kept. It must not decide 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from dbmigration.cluster.errors import NotFound
 from dbmigration.cluster.gateway import FIELD_MANAGER, Gateway
-from dbmigration.cluster.objects import Document
+from dbmigration.cluster.objects import Document, read_time
 from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
 
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
@@ -33,11 +34,13 @@ async def look(gateway: Gateway, namespace: str, refs: Iterable[WorkloadRef]) ->
 def view(document: Document, pods: Iterable[Document]) -> WorkloadView:
     """What a workload's document and its Pods say. A Pod that is ending may still write."""
     alive = [pod for pod in pods if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}]
+    scaled_by, scaled_at = _scaled_by(document)
     return WorkloadView(
         replicas=document["spec"].get("replicas", 1),
         pods=len(alive),
         ready=(document.get("status") or {}).get("readyReplicas", 0),
-        scaled_by=_scaled_by(document),
+        scaled_by=scaled_by,
+        scaled_at=scaled_at,
     )
 
 
@@ -60,8 +63,8 @@ def _expressions(given: dict[str, Any]) -> Iterator[str]:
                 yield f"{key} {_OPERATORS[operator]} ({','.join(expression['values'])})"
 
 
-def _scaled_by(document: Document) -> str:
-    """Who else than us set the replicas last, as the server keeps it.
+def _scaled_by(document: Document) -> tuple[str, datetime | None]:
+    """Who else than us set the replicas last, and when, as the server keeps it.
 
     Of who raises a zero by the scale subresource it keeps no name (seen on Kubernetes 1.36: a zero is left out of a Scale,
     and the field has no owner from then on); of who writes the workload itself, as Argo CD, Helm and kubectl apply do, it does.
@@ -72,4 +75,4 @@ def _scaled_by(document: Document) -> str:
         if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {}) and entry.get("manager") != FIELD_MANAGER
     ]
     newest = max(owners, key=lambda entry: entry.get("time", ""), default=None)
-    return str(newest["manager"])[:128] if newest is not None else ""
+    return (str(newest["manager"])[:128], read_time(newest.get("time"))) if newest is not None else ("", None)

@@ -153,10 +153,14 @@ def _held_down(seen: Observed, drained: Drain) -> tuple[Scale, ...]:
 
 
 def _contested(seen: Observed, drained: Drain) -> tuple[Action, ...]:
-    """Who scaled something back, for an Event, and zero for it."""
-    risen = {ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and view.replicas}
+    """Who scaled something back, for an Event, and zero for it. What was never scaled, for the last of us died, is nobody's fault."""
+    risen = {
+        ref: view
+        for ref, view in seen.workloads.items()
+        if ref in _named(drained) and view.replicas and not (view.scaled_at and view.scaled_at <= drained.started_at)
+    }
     if not risen:
-        return ()
+        return _held_down(seen, drained)
     who = "; ".join(
         f"{ref} was scaled to {view.replicas} by {view.scaled_by or 'somebody whose name the server did not keep'}"
         for ref, view in risen.items()

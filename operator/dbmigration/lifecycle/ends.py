@@ -28,6 +28,7 @@ _KEPT = {
     Reason.RESTORE_NOT_POSSIBLE,
     Reason.DRAIN_CONTESTED,
 }  # on the way back, and yet the word to know
+_USELESS = {Reason.BACKUP_CORRUPT, Reason.BACKUP_NOT_FOUND}  # nobody is sent back to that backup
 
 
 def succeed(seen: Observed) -> Decision:
@@ -150,7 +151,8 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
         outcome = Outcome.SUCCEEDED if reason is Reason.ALREADY_RESTORED else Outcome.FAILED
         return _end_order(seen, outcome, reason, f"{sentence(message)}{_go_on(seen, run.order, reason)}")
     if run is not None and run.failure is not None:
-        restore = f" Restore the backup {run.backup}, or mend it by hand." if run.backup else " Mend it by hand."
+        which = "another backup" if reason in _USELESS else f"the backup {run.backup}"
+        restore = f" Restore {which}, or mend it by hand." if run.backup else " Mend it by hand."
         told = f"The way back failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
         reason = reason if reason in _KEPT else Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)

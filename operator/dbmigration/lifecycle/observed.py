@@ -91,6 +91,7 @@ class WorkloadView:
     pods: int = 0
     ready: int = 0
     scaled_by: str = ""
+    scaled_at: datetime | None = None  # when they did
 
 
 @dataclass(frozen=True, slots=True)

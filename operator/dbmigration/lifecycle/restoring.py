@@ -68,6 +68,9 @@ def _look(seen: Observed, message: str) -> Decision:
 
 def _judge(seen: Observed, result: Result) -> Observed | Decision:
     if result.outcome is Outcome.FAILED:
+        if result.reason == Reason.BACKUP_CORRUPT.value:
+            # A backup step makes another one; here it is the only one, and an application waits for it in vain.
+            return ends.fail(seen, Reason.BACKUP_CORRUPT, result.message)
         if classify(result.reason)[1] is ReasonClass.MENDABLE and _time_is_up(seen):
             return ends.fail(seen, Reason.TIMED_OUT, f"The backup could not be restored in time: {result.message}")
         return attempts.refused(seen, StepKind.RESTORE, result)

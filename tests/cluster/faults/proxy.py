@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import ssl
 import threading
 import time
@@ -42,26 +43,31 @@ class Moment(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The operator is killed at its n-th write, counted from 1 over all of its restarts."""
+    """The operator is killed at its n-th write, counted from 1 over all of its restarts: from the one that enters a phase.
 
+    What else is written depends on the hour: that a Pod has to wait, say. So nothing is counted from the run's beginning.
+    """
+
+    phase: str
     write: int
     moment: Moment
 
     def __str__(self) -> str:
-        return f"killed at write {self.write}, {self.moment}"
+        return f"killed at write {self.write} of {self.phase}, {self.moment}"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One write request; status 0 means that it did not reach the server."""
+    """One write request, the n-th of a phase; status 0 means that it did not reach the server."""
 
+    phase: str
     number: int
     verb: str
     path: str
     status: int
 
     def __str__(self) -> str:
-        return f"{self.number:3} {self.verb} {self.path} {self.status}"
+        return f"{self.phase} {self.number} {self.verb} {self.path} {self.status}"
 
 
 class Proxy:
@@ -76,6 +82,7 @@ class Proxy:
         self._strike: Callable[[], None] = lambda: None
         self._busy_at = 0.0
         self._count = 0
+        self._phase, self._in_phase = "", 0
         self._silent = False
         self._loses = False
         self.port = 0
@@ -109,6 +116,7 @@ class Proxy:
         """Count from 1 again; at the write that `kill` names call `strike`, once, which returns when the operator is dead."""
         self._kill, self._strike = kill, strike
         self._count, self.struck, self.trace = 0, False, []
+        self._phase, self._in_phase = "", 0
         self._busy_at = time.monotonic()
 
     def has_rested(self, seconds: float) -> bool:
@@ -200,8 +208,9 @@ class Proxy:
             return _unavailable()
         body = await request.read()
         number = self._number_of(request)
-        if self._is_time(number, Moment.BEFORE):
-            self._record(request, number, 0)
+        phase, place = self._place(request, body) if number else ("", 0)
+        if number and self._is_time(phase, place, Moment.BEFORE):
+            self.trace.append(Exchange(phase, place, request.method, request.path, 0))
             await asyncio.to_thread(self._strike)
             return _unavailable()
         headers = _forwarded(request.headers)
@@ -211,8 +220,9 @@ class Proxy:
             if request.query.get("watch") in {"true", "1"}:
                 return await self._stream(request, answer)
             content = await answer.read()
-        self._record(request, number, answer.status)
-        if self._is_time(number, Moment.AFTER):
+        if number:
+            self.trace.append(Exchange(phase, place, request.method, request.path, answer.status))
+        if number and self._is_time(phase, place, Moment.AFTER):
             await asyncio.to_thread(self._strike)
             return _unavailable()
         if self._loses and number % 2:
@@ -241,17 +251,28 @@ class Proxy:
         self._busy_at = time.monotonic()
         return self._count
 
-    def _record(self, request: web.Request, number: int, status: int) -> None:
-        if number:
-            self.trace.append(Exchange(number, request.method, request.path, status))
+    def _place(self, request: web.Request, body: bytes) -> tuple[str, int]:
+        """The phase that a write belongs to, which it may begin, and the how many-th of it that is."""
+        entered = _phase(request, body)
+        if entered and entered != self._phase:
+            self._phase, self._in_phase = entered, 0
+        self._in_phase += 1
+        return self._phase, self._in_phase
 
-    def _is_time(self, number: int, moment: Moment) -> bool:
+    def _is_time(self, phase: str, place: int, moment: Moment) -> bool:
         """Asked once at each moment: is this where the operator dies?"""
         kill = self._kill
-        if self.struck or kill is None or (kill.write, kill.moment) != (number, moment):
+        if self.struck or kill is None or (kill.phase, kill.write, kill.moment) != (phase, place, moment):
             return False
         self.struck = True
         return True
+
+
+def _phase(request: web.Request, body: bytes) -> str:
+    """The one that a write to a status puts the resource into; "" where it names none."""
+    if request.method != "PATCH" or not request.path.endswith("/status"):
+        return ""
+    return str(json.loads(body).get("status", {}).get("phase", ""))
 
 
 def _unavailable() -> web.Response:

@@ -63,7 +63,9 @@ def test_a_selector_is_asked_for_as_a_query_has_it(given, query):
     ],
 )
 def test_who_scaled_it_is_the_last_one_who_set_the_replicas_and_is_not_us(owners, who):
-    assert view(workload(*owners), ()).scaled_by == who
+    seen = view(workload(*owners), ())
+    assert seen.scaled_by == who
+    assert (seen.scaled_at is not None) == bool(who)
 
 
 def test_a_pod_that_ended_cannot_write_and_one_that_is_ending_can():

@@ -9,6 +9,7 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase
+from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.observed import Waiting, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport
@@ -117,6 +118,23 @@ def test_whoever_scales_it_back_is_named_and_undone(stage, request):
     assert "kube-controller-manager" in message
 
 
+def test_nobody_is_named_for_what_a_killed_operator_did_not_scale(failed):
+    """Else whoever applied the manifest last week would be asked to pause."""
+    failed.workloads[WEB] = replace(failed.workloads[WEB], scaled_by="helm", scaled_at=failed.now)
+    failed.workloads[STORE] = replace(failed.workloads[STORE], scaled_by="helm", scaled_at=failed.now)
+    tick(failed)
+    failed.write(decide(failed.observe()).status)
+    assert [known.replicas for known in failed.status.drain.workloads] == [2, 1]
+    assert sizes(failed) == (2, 1)
+    tick(failed)
+    assert sizes(failed) == (0, 0)
+    assert not told(failed, Reason.DRAIN_CONTESTED)
+    failed.workloads[WEB] = replace(failed.workloads[WEB], replicas=2, scaled_at=failed.now)
+    tick(failed)
+    (message,) = told(failed, Reason.DRAIN_CONTESTED)
+    assert "Deployment shop-web was scaled to 2 by helm" in message
+
+
 @pytest.mark.parametrize("pause", ["at work", "refused"])
 def test_while_it_is_drained_it_is_looked_at_again_and_again(restoring, pause):
     if pause == "refused":
@@ -222,6 +240,19 @@ def test_a_namespace_that_goes_is_not_held_up_by_a_job_that_it_does_not_take(res
     finish(restoring)
     assert not restoring.finalizer
     assert sizes(restoring) == (2, 1)
+
+
+def test_a_damaged_backup_does_not_keep_the_application_away(restoring):
+    """It would be read again for the four hours that a restore may take, and be as damaged."""
+    backup = restoring.status.run.backup
+    restoring.fail(RunnerReason.BACKUP_CORRUPT, "its SHA-256 is another")
+    finish(restoring)
+    assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RollbackFailed")
+    assert (sizes(restoring), restoring.status.drain, restoring.finalizer) == ((2, 1), None, False)
+    message = restoring.status.conditions[0].message
+    assert "its SHA-256 is another" in message
+    assert "Restore another backup" in message
+    assert f"Restore the backup {backup}" not in message
 
 
 def test_after_the_last_lost_restore_the_database_is_looked_at_which_opens_it(restoring):
