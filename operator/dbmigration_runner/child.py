@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.checks.connections import Connections
     from dbmigration_runner.checks.descent import Descent
     from dbmigration_runner.checks.graph import Way
+    from dbmigration_runner.events import Emptied
 
 PARENT_GONE = 70
 MOST_FILES = 16
@@ -59,7 +60,7 @@ def main(control: int, events: int) -> int:
 def _load() -> None:
     """Load what will be needed while the parent looks at the database; what cannot be loaded is told when it is needed."""
     with contextlib.suppress(Exception, SystemExit):
-        from dbmigration_runner.checks import connections, descent, environment, faults, graph, render, rights  # noqa: F401
+        from dbmigration_runner.checks import connections, descent, emptied, environment, faults, graph, render, rights  # noqa: F401
 
 
 class _Parent:
@@ -166,12 +167,13 @@ class _Child:
         yield from ()
 
     def _migrate(self, heads: tuple[str, ...], migration: MigrationContext, script: ScriptDirectory) -> Iterator[Any]:
-        from dbmigration_runner.checks import faults, graph
+        from dbmigration_runner.checks import emptied, faults, graph
 
         faults.load(script)
         decided = self._decided_way(script, heads)
         path = graph.back(script, decided, heads) if self._task.undo else decided
-        told = self._tell_plan(heads, path, migration, digest=self._hash(script, decided))
+        back = emptied.emptied(path.pending, migration.dialect.name) if path.down else ()
+        told = self._tell_plan(heads, path, migration, digest=self._hash(script, decided), back=back)
         expected = self._task.expected
         if expected is not None and told.hash != expected.hash:
             raise Refusal(
@@ -233,6 +235,7 @@ class _Child:
         digest: str,
         findings: tuple[Finding, ...] = (),
         descent: Descent | None = None,
+        back: tuple[Emptied, ...] = (),
     ) -> Planned:
         planned = Planned(
             version_table=self._version_table(migration),
@@ -245,6 +248,7 @@ class _Child:
             down=way.down,
             taken=descent.taken if descent is not None else (),
             unclear=descent is not None and descent.is_unclear,
+            emptied=back,
             findings=findings,
         )
         self._tell(planned)

@@ -55,11 +55,21 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Emptied:
+    """A table, or a column of it, that an upgrade dropped and its downgrade makes again, called as at the way's end."""
+
+    revision: str
+    table: str
+    column: str | None = None
+    may_be_filled: bool = False
+
+
+@dataclass(frozen=True)
 class Planned:
     """What lies between the database and the target, as env.py's own migration context sees both.
 
     `places` are the heads after each of the revisions; `down` says that they are undone, `taken` what goes with that, and
-    `unclear` that more may go, which cannot be read from the scripts.
+    `unclear` that more may go, which cannot be read from the scripts; `emptied` is what comes back without its data.
     """
 
     version_table: str
@@ -72,6 +82,7 @@ class Planned:
     down: bool = False
     taken: tuple[Taken, ...] = ()
     unclear: bool = False
+    emptied: tuple[Emptied, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 

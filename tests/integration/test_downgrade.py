@@ -142,3 +142,19 @@ def test_the_empty_version_table_is_not_told_as_left_behind(project, url, tmp_pa
     order = CompareOrder(str(backups.directory), backups.manifests[0].name, expected.version_table)
     result = shop.run("compare", compare=order).result
     assert (result.compare.count, result.compare.differences) == (0, ())
+
+
+def test_what_is_there_again_in_name_only_is_told(shop):
+    """t1's column comes back as it was made, t2 from where its rows were kept; of t3 nothing is left but the name."""
+    note = 'op.add_column("t1", sa.Column("note", sa.Text))'
+    shop.revision("b1", "a3", note, "op.execute(\"INSERT INTO t1 VALUES (1, 'rare')\")", down="pass")
+    shop.run("migrate")
+    fills = f'{create("t2")}\nop.execute("INSERT INTO t2 SELECT id FROM kept")\nop.drop_table("kept")'
+    moves = 'op.execute("CREATE TABLE kept AS SELECT id FROM t2")', 'op.drop_table("t2")'
+    shop.revision("b2", "b1", 'op.execute("INSERT INTO t2 VALUES (7)")', *moves, down=fills)
+    with_note = 'with op.batch_alter_table("t1") as batch:\n    batch.drop_column("note")'
+    shop.revision("b3", "b2", with_note, 'op.drop_table("t3")', down=f"{create('t3')}\n{note}")
+    shop.run("migrate")
+    undone = wish(shop, "b1")
+    assert (undone.reason, undone.heads) == ("Done", ("b1",)), undone.message
+    assert sorted(undone.migrate.emptied) == ["the column t1.note", "the table t3"]

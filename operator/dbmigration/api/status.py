@@ -156,6 +156,13 @@ class Run:
     ] = ""
     applied_revisions: Annotated[Revisions, Field(max_length=1000, description="What this run applied, in order.")] = ()
     undone_revisions: Annotated[Revisions, Field(max_length=1000, description="What this run undid, in order.")] = ()
+    emptied: Annotated[
+        tuple[Text, ...],
+        Field(
+            max_length=50,
+            description="Tables and columns that a downgrade made again, and whose data the upgrade had dropped: it is in the backup.",
+        ),
+    ] = ()
     failure: Annotated[Failure | None, Field(description="Why the migration failed that this run went on to undo.")] = (
         None
     )

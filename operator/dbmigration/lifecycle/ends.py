@@ -16,6 +16,7 @@ from dbmigration.api.status import HandledOrder, HistoryEntry, Metrics, Outcome,
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
+from dbmigration.lifecycle.reference import reference_of
 from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
 
@@ -46,7 +47,11 @@ def succeed(seen: Observed) -> Decision:
             ("undone", len(run.undone_revisions)) if plan.downgrade else ("applied", len(run.applied_revisions))
         )
         others = "" if count >= plan.count else f" of {plan.count}"
-        message = f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{backup}"
+        reference = reference_of(seen) if run.emptied else None
+        empty = _emptied(run, reference.backup if reference is not None else "")
+        message = (
+            f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{empty}{backup}"
+        )
         reason = Reason.SUCCEEDED
         seen = replace(seen, status=outlived(status, run.number))
     status = _closed(seen, Outcome.SUCCEEDED, reason)
@@ -62,7 +67,7 @@ def roll_back(seen: Observed) -> Decision:
     if run.restored is not None:
         did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
     else:
-        did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}."
+        did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     message = f"{did} The migration had failed: {sentence(run.failure.message)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
     status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)
@@ -218,6 +223,16 @@ def _verified(run: Run) -> str:
             return f", but its schema is not the one before the upgrade: {items}"
         case _:
             assert_never(run.verified_by)
+
+
+def _emptied(run: Run, backup: str) -> str:
+    """What is there again in name only, and where its data is."""
+    if not run.emptied:
+        return ""
+    more = len(run.emptied) - _ITEMS_TOLD
+    items = ", ".join(run.emptied[:_ITEMS_TOLD]) + (f" and {more} more" if more > 0 else "")
+    where = f"in the backup {backup}" if backup else "in a backup from before that upgrade, if one is left"
+    return f" There again, but without the data that the upgrade had dropped: {items}; the data is {where}."
 
 
 def _lost(restored: Restored) -> str:

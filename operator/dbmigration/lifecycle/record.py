@@ -152,7 +152,8 @@ def migrated(status: Status, result: Result) -> Status:
     )
     told = result.migrate.applied
     if result.kind is StepKind.DOWNGRADE:
-        status = run_changed(status, undone_revisions=_joined(run.undone_revisions, told))
+        back = _joined(run.emptied, result.migrate.emptied)[:_REVISIONS_SHOWN]
+        status = run_changed(status, undone_revisions=_joined(run.undone_revisions, told), emptied=back)
     else:
         status = run_changed(status, applied_revisions=_joined(run.applied_revisions, told))
     return replace(status, metrics=metrics)

@@ -73,6 +73,7 @@ class Ledger:
     unclear: list[str] = field(default_factory=list)
     made: list[Drop] = field(default_factory=list)
     renamed: list[tuple[Drop, Drop]] = field(default_factory=list)
+    filled: list[Drop] = field(default_factory=list)  # it writes rows or values into this, as it is called then
     _names: Names = field(default_factory=Names)
     _touched: list[tuple[Drop, str]] = field(default_factory=list)  # columns, and what is done to their values
 
@@ -104,9 +105,15 @@ class Ledger:
         """It updates rows: what it puts into columns that it made itself overwrites nothing."""
         self.acts = True
         for column in columns or (None,):
+            self.fill(table, column)
             if table is None or HOLE in table or self._names.before(Drop(table, column)) is not None:
                 told = Drop(table or "a table", column)
                 self._touch(told, f"overwrites values of {told}")
+
+    def fill(self, table: str | None, column: str | None = None) -> None:
+        """It writes rows, or values of a column, and overwrites nothing by that."""
+        self.acts = True
+        self.filled.append(Drop(table or HOLE, column))
 
     def convert(self, table: str, column: str) -> None:
         """It gives a column a type that may not hold every value."""

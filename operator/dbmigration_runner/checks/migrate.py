@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
-from dbmigration_runner.checks import after, before, torn
+from dbmigration_runner.checks import after, before, emptied, torn
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
@@ -186,7 +186,13 @@ def _verified(step: Step, attempt: Attempt) -> Result:
         )
     failed = [check.name for check in checks if not check.passed]
     step.warnings += [f"{check.name}: {check.message}" for check in checks if check.passed and check.message]
-    report = MigrateReport(applied=attempt.applied, lock_waits=attempt.all_lock_waits, checks=checks)
+    planned = attempt.story.planned
+    report = MigrateReport(
+        applied=attempt.applied,
+        lock_waits=attempt.all_lock_waits,
+        checks=checks,
+        emptied=emptied.told(step.engine, planned.emptied) if planned is not None else (),
+    )
     did = "undone" if step.task.kind is StepKind.DOWNGRADE else "applied"
     outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were {did}."
     if failed:

@@ -50,12 +50,10 @@ def reversal(script: Script, dialect: str | None = None) -> Reversal:
     space = vars(script.module)
     if not callable(space.get("downgrade")):
         return Reversal(Reversible.MISSING)
-    down = _function(script, "downgrade")
-    if down is None:
-        return Reversal(Reversible.WORKS, unclear=("its source cannot be read",))
     ledger = Ledger()
-    flow = Reader(ledger, dialect).read(down)
-    ledger.close()
+    flow = enter(script, "downgrade", ledger, dialect)
+    if flow is None:
+        return Reversal(Reversible.WORKS, unclear=("its source cannot be read",))
     kind = Reversible.WORKS
     if flow is Flow.RAISED:
         kind = Reversible.RAISES
@@ -73,11 +71,19 @@ def taken_away(way: Iterable[tuple[str, Reversal]]) -> dict[str, tuple[Drop, ...
 
 
 def _acts(script: Script, dialect: str | None) -> bool:
-    up = _function(script, "upgrade")
     ledger = Ledger()
-    if up is not None:
-        Reader(ledger, dialect).read(up)
+    enter(script, "upgrade", ledger, dialect)
     return ledger.acts
+
+
+def enter(script: Script, name: str, ledger: Ledger, dialect: str | None) -> Flow | None:
+    """Enter what the module's function of that name would do; None where its text cannot be read."""
+    function = _function(script, name)
+    if function is None:
+        return None
+    flow = Reader(ledger, dialect).read(function)
+    ledger.close()
+    return flow
 
 
 def _function(script: Script, name: str) -> Function | None:

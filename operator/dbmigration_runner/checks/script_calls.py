@@ -153,6 +153,8 @@ class Calls:
                 self._ledger.empty(made.table, every_row=not made.limited)
             case "Update":
                 self._ledger.overwrite(made.table, made.columns)
+            case "Insert":
+                self._ledger.fill(made.table)
             case "DropTable":
                 self._ledger.drop(made.table)
             case "DropSchema":
@@ -191,7 +193,7 @@ class Calls:
                 return self._execute(Made(name.capitalize(), table, columns=_set(values, named), limited=owner.limited))
             case "delete" if values and table is None:
                 return self._ledger.say("deletes rows through an ORM session")
-            case "delete" | "update":
+            case "delete" | "update" | "insert" if name != "insert" or table is not None:  # a list has that too
                 return Made(name.capitalize(), table, columns=_set(values, named))
             case "where" | "filter" | "filter_by" | "whereclause" if kind:
                 return dataclasses.replace(owner, limited=True)
@@ -293,7 +295,7 @@ def _make(name: str, values: list[Any], named: dict[str, Any]) -> Any:
             return Made("Column", name=name_of(named.get("name", first)))
         case "text" | "DDL" | "TextClause":
             return Made("text", name=text_of(first if values else named.get("text", named.get("statement"))))
-        case "delete" | "Delete" | "update" | "Update":
+        case "delete" | "Delete" | "update" | "Update" | "insert" | "Insert":
             return Made(name.capitalize(), table_of(named.get("table", first)))
         case "DropTable" | "DropSchema":
             return Made(name, table_of(first))

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE, Drop
-from dbmigration_runner.checks.script_values import UNKNOWN, Made, kind_of, name_of, text_of
+from dbmigration_runner.checks.script_values import UNKNOWN, Made, kind_of, name_of, table_of, text_of
 
 if TYPE_CHECKING:
     from dbmigration_runner.checks.drops import Ledger
@@ -24,7 +24,7 @@ _LONGER_TEXTS = ("longtext", "mediumtext", "longblob", "mediumblob")  # MySQL's,
 _INTEGERS = ("smallint", "smallinteger", "int", "integer", "bigint", "biginteger")
 
 
-def operate(
+def operate(  # noqa: C901, PLR0912  # one case an operation
     ledger: Ledger,
     batch: Made | None,
     name: str,
@@ -63,6 +63,8 @@ def operate(
         case "add_column":
             column = name_of(_argument(given, named, 1, "column"))
             ledger.make(_table(batch, given, named, schema), column, surely=surely and "if_not_exists" not in named)
+        case "bulk_insert":
+            ledger.fill(table_of(_argument(given, named, 0, "table")))
         case _ if _DESTROYS.search(name) and not _HARMLESS.search(name):
             ledger.say(f"calls op.{name}(), which is none of Alembic's own operations")
         case _:

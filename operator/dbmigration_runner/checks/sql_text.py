@@ -127,9 +127,10 @@ def _read(words: _Words, ledger: Ledger) -> None:
             ledger.empty(words.name(), every_row=not words.holds("WHERE", "USING", "LIMIT", "JOIN"))
         case "UPDATE":
             _read_update(words, ledger)
-        case "INSERT" if words.holds("UPDATE"):
+        case "INSERT":
+            enters = ledger.overwrite if words.holds("UPDATE") else ledger.fill
             _ = words.take("INTO")
-            ledger.overwrite(words.name())
+            enters(words.name())
         case "REPLACE" | "MERGE":
             _ = words.take("INTO")
             ledger.overwrite(words.name())

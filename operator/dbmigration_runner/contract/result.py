@@ -111,7 +111,8 @@ class MigrateReport:
     """What this attempt did. `applied` holds the revisions of this attempt only, in order; a downgrade undid them.
 
     `torn` says that something of the failed revision is there, although it does not count as applied; `ran` are those of
-    its statements that are committed, in order and without values, as far as they went through SQLAlchemy.
+    its statements that are committed, in order and without values, as far as they went through SQLAlchemy. `emptied` are the
+    tables and columns that a downgrade made again and whose data went with the upgrade.
     """
 
     applied: tuple[str, ...] = ()
@@ -121,6 +122,7 @@ class MigrateReport:
     lock_waits: int = 0
     checks: tuple[CheckReport, ...] = ()
     ran: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,7 @@ def _cut(result: Result, share: int) -> Result:
             error=_short(migrate.error, width),
             checks=tuple(CheckReport(item.name[:80], item.passed, _short(item.message, width)) for item in checks),
             ran=tuple(_short(item, width) for item in migrate.ran[:share]),
+            emptied=tuple(_short(item, width) for item in migrate.emptied[:share]),
         )
     if backup is not None:
         backup = dataclasses.replace(

@@ -255,3 +255,17 @@ def test_a_restore_keeps_the_replaced_database_under_a_dated_name_for_all_of_its
     half_way.settle()
     assert half_way.status.phase is Phase.ROLLED_BACK
     assert half_way.workloads[web].replicas == 2
+
+
+def test_what_is_there_again_in_name_only_is_told_with_the_backup_that_has_its_data(half_way):
+    half_way.settle()
+    half_way.apply(half_way.tasks[half_way.running], 1)
+    ref = half_way.answer()
+    result = half_way.steps[ref].result
+    told = replace(result.migrate, emptied=("the column orders.note",))
+    half_way.steps[ref] = replace(half_way.steps[ref], result=replace(result, migrate=told))
+    finish(half_way)
+    run, message = half_way.status.run, half_way.status.conditions[0].message
+    assert (run.outcome, run.emptied) == (Outcome.ROLLED_BACK, ("the column orders.note",))
+    assert f"the column orders.note; the data is in the backup {run.backup}. The migration had failed" in message
+    assert message in [event.message for event in half_way.events]
