@@ -120,6 +120,9 @@ class Drain:
     ] = ()
     started_at: Annotated[Time, Field(description="When it began.")]
     drained_at: Annotated[Time | None, Field(description="When no Pod of them was left.")] = None
+    given_up: Annotated[
+        str, Field(max_length=1024, description="Why it did not come to its end in time; nothing is restored then.")
+    ] = ""
     resumed_at: Annotated[Time | None, Field(description="When all had their replicas again.")] = None
 
 

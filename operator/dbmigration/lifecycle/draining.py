@@ -6,6 +6,7 @@ replicas return on every way out, whoever dies in between. It must not know what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from dbmigration.api.conditions import Standing
@@ -15,6 +16,8 @@ from dbmigration.api.status import Drain, DrainedWorkload, Phase, Status
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
 from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
 from dbmigration.lifecycle.telling import news, standing
+
+_WORDS_KEPT = 1000
 
 
 def wanted(spec: MigrationSpec, status: Status) -> tuple[WorkloadRef, ...]:
@@ -34,7 +37,7 @@ def drain(seen: Observed) -> Observed | Decision:
         return announce(seen)
     if any(known.replicas is None for known in drained.workloads):
         return _begin(seen, drained)
-    if drained.drained_at is not None:
+    if drained.drained_at is not None or drained.given_up:
         return seen
     left = {
         ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and (view.replicas or view.pods)
@@ -42,7 +45,7 @@ def drain(seen: Observed) -> Observed | Decision:
     if not left:
         return replace(seen, status=replace(seen.status, drain=replace(drained, drained_at=seen.now)))
     if seen.now > drained.started_at + seen.pace.drain_patience:
-        return seen
+        return _give_up(seen, drained, left)
     pods = ", ".join(f"{view.pods} of {ref}" for ref, view in left.items() if view.pods)
     message = f"Pods are still there: {pods}." if pods else "Scaling to zero."
     decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, message)
@@ -100,18 +103,6 @@ def resumed(seen: Observed, decision: Decision) -> Decision:
     return replace(decision, status=status, actions=(*told, *decision.actions))
 
 
-def overdue(seen: Observed) -> str:
-    """Why a drain has to be given up; "" where it has not."""
-    drained = seen.status.drain
-    if drained is None or drained.drained_at is not None or seen.now <= drained.started_at + seen.pace.drain_patience:
-        return ""
-    return ", ".join(
-        f"{ref} has {view.pods} Pods and is scaled to {view.replicas}{f' by {view.scaled_by}' if view.scaled_by else ''}"
-        for ref, view in seen.workloads.items()
-        if ref in _named(drained) and (view.replicas or view.pods)
-    )
-
-
 def missing(seen: Observed) -> str:
     """What the spec would drain and nobody finds; "" where all is there, or nothing is to be done."""
     plan, wished = seen.status.plan, seen.spec.drain
@@ -146,6 +137,17 @@ def _begin(seen: Observed, drained: Drain) -> Decision:
     seen = replace(seen, status=replace(seen.status, drain=drained))
     decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, f"Scaling to zero: {names}.")
     return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))
+
+
+def _give_up(seen: Observed, drained: Drain, left: Mapping[WorkloadRef, WorkloadView]) -> Decision:
+    """It took too long. Why is written down first: once replicas are given back nobody could see it, nor think otherwise."""
+    why = ", ".join(
+        f"{ref} has {view.pods} Pods and is scaled to {view.replicas}{f' by {view.scaled_by}' if view.scaled_by else ''}"
+        for ref, view in left.items()
+    )
+    seen = replace(seen, status=replace(seen.status, drain=replace(drained, given_up=why[:_WORDS_KEPT])))
+    decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, f"The drain is given up: {why}.")
+    return replace(decision, wake_at=seen.now)
 
 
 def _held_down(seen: Observed, drained: Drain) -> tuple[Scale, ...]:

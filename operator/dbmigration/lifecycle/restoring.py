@@ -12,7 +12,7 @@ from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import StepState
 from dbmigration.api.units import duration
-from dbmigration.lifecycle import attempts, draining, ends, record
+from dbmigration.lifecycle import attempts, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
@@ -27,7 +27,7 @@ def restore(seen: Observed) -> Observed | Decision:
     """Restore, and believe it only when the heads were read back."""
     step = seen.latest(StepKind.RESTORE)
     if step is None:
-        if why := draining.overdue(seen):
+        if seen.status.drain is not None and (why := seen.status.drain.given_up):
             return ends.fail(seen, Reason.DRAIN_CONTESTED, f"The workloads could not be drained: {why}.")
         return attempts.start(seen, StepKind.RESTORE)
     match attempts.stand(seen, step):

@@ -38,7 +38,7 @@ OpenRig = Callable[[str], Rig]
 class OpenOperator(Protocol):
     """Starts an operator of this name on a stage; with a lease it shares that one with others, and with its own next starts."""
 
-    def __call__(self, name: str, stage: Stage, *, lease: str | None = None) -> Rig: ...
+    def __call__(self, name: str, stage: Stage, *, lease: str | None = None, drain_patience: int = 600) -> Rig: ...
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,10 +85,13 @@ def open_operator(cluster: Cluster, tools_image: str, tmp_path: Path) -> Iterato
     started: list[OperatorProcess] = []
     with ExitStack() as opened:
 
-        def start(name: str, stage: Stage, *, lease: str | None = None) -> Rig:
+        def start(name: str, stage: Stage, *, lease: str | None = None, drain_patience: int = 600) -> Rig:
             proxy = opened.enter_context(Proxy(cluster.kubeconfig))
             namespace = stage.namespace.name
-            operator = OperatorProcess(proxy.url, namespace, tools_image, tmp_path / name, lease=lease)
+            folder = tmp_path / name
+            operator = OperatorProcess(
+                proxy.url, namespace, tools_image, folder, lease=lease, drain_patience=drain_patience
+            )
             started.append(operator)
             return Rig(stage, proxy, opened.enter_context(operator))
 

@@ -21,11 +21,18 @@ class OperatorProcess:
     """One operator for one namespace, reached through a proxy.
 
     Each start takes a Lease of its own, so that nobody waits for a dead holder's to expire; with `lease` all starts share
-    that one, as in a cluster.
+    that one, as in a cluster. `drain_patience` is in seconds.
     """
 
     def __init__(
-        self, server: str, namespace: str, tools_image: str, folder: Path, *, lease: str | None = None
+        self,
+        server: str,
+        namespace: str,
+        tools_image: str,
+        folder: Path,
+        *,
+        lease: str | None = None,
+        drain_patience: int = 600,
     ) -> None:
         self._namespace = namespace
         self._lease = lease
@@ -48,6 +55,7 @@ class OperatorProcess:
             "DBMIGRATION_HTTP_PORT": "0",
             "DBMIGRATION_FIRST_RETRY": "1",
             "DBMIGRATION_LONGEST_RETRY": "4",
+            "DBMIGRATION_DRAIN_PATIENCE": str(drain_patience),
         }
 
     def __enter__(self) -> Self:

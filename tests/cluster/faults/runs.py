@@ -24,13 +24,18 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\d{8}T\d{6}Z|\d{8}_\d{6}")
 _LOOKS = {"look", "compare"}  # they only read, and are made as often as is wished
 # The first release, as its own run left it: its revision stands in the ledger.
 _FIRST_RELEASE = """
-SET ROLE {role};
 CREATE TABLE applied (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), revision text NOT NULL);
 INSERT INTO applied (revision) VALUES ('r1');
 CREATE TABLE orders (id integer PRIMARY KEY, note text);
 INSERT INTO orders SELECT number, 'order ' || number FROM generate_series(1, 500) AS number;
 CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('r1')
+"""
+_SLOW_INDEX = """
+CREATE FUNCTION public.slow(text) RETURNS text IMMUTABLE LANGUAGE sql AS $$ SELECT $1 $$;
+CREATE INDEX ix_slow ON orders (public.slow(note)) WHERE id = 1;
+CREATE OR REPLACE FUNCTION public.slow(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM pg_sleep(6); RETURN $1; END $$
 """
 
 
@@ -47,8 +52,8 @@ def _in_ledger(number: int) -> str:
 class History:
     """Revisions, and how a run of them ends.
 
-    `applied` is what the run applied, `left` what the ledger holds in the end. With `is_emergency` the first of them is there
-    before, and an application that is drained and comes back.
+    `applied` is what the run applied, `left` what the ledger holds in the end. With a `first_release`, as SQL, the first of them
+    is there before, and an application that is drained and comes back.
     """
 
     name: str
@@ -58,7 +63,11 @@ class History:
     applied: tuple[str, ...]
     left: tuple[str, ...]
     steps: tuple[str, ...] = ("plan", "backup", "migrate")
-    is_emergency: bool = False
+    first_release: str = ""
+
+    @property
+    def is_emergency(self) -> bool:
+        return bool(self.first_release)
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -97,11 +106,21 @@ def emergency() -> History:
         applied=("r2", "r3"),
         left=("r1",),
         steps=("plan", "backup", "migrate", "downgrade", "restore"),
-        is_emergency=True,
+        first_release=_FIRST_RELEASE,
     )
 
 
+def slow(quick: History) -> History:
+    """The same, whose downgrade of r3 takes its time, and after it the restore, by an index."""
+    revisions = tuple(
+        replace(revision, undo='op.execute("SELECT pg_sleep(8)")') if revision.id == "r3" else revision
+        for revision in quick.revisions
+    )
+    return replace(quick, revisions=revisions, first_release=f"{quick.first_release}; {_SLOW_INDEX}")
+
+
 EMERGENCY = emergency()
+SLOW_EMERGENCY = slow(EMERGENCY)
 
 
 @dataclass
@@ -112,6 +131,7 @@ class Run:
     name: str
     history: History
     database: str = ""  # where it is not the run's own
+    deaf_for: int = 0  # seconds for which its application ignores that it has to end
     stage: Stage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,14 +151,15 @@ class Run:
     def application(self) -> Idler:
         """What an emergency drains."""
         image = self.base.namespace.cluster.image(catalog.TOOLS)
-        return Idler(self.base.namespace, image, name=self.name, replicas=2)
+        patience = {"deaf": True, "grace_seconds": self.deaf_for} if self.deaf_for else {}
+        return Idler(self.base.namespace, image, name=self.name, replicas=2, **patience)
 
     def start(self) -> None:
         """Make what it needs, and apply the resource."""
         if not self.database:
             self.stage.server.psql(f"CREATE DATABASE {self.stage.database} OWNER {self.stage.role}")
         if self.history.is_emergency:
-            self.stage.psql(_FIRST_RELEASE.format(role=self.stage.role))
+            self.stage.psql(f"SET ROLE {self.stage.role}; {self.history.first_release}")
             self.application.start()
         self.stage.secret(name=self.name)
         self.stage.scripts(*self.history.revisions, name=self.name)
@@ -181,7 +202,7 @@ class Run:
         assert status["run"]["number"] == 1
         assert not document["metadata"].get("finalizers")
         self._check_backup(status)
-        self._check_databases(status)
+        self.check_databases(status)
         self._check_jobs()
         if self.history.is_emergency:
             self._check_application(status)
@@ -196,7 +217,7 @@ class Run:
             (dump,) = self.stage.backups.folder.rglob(f"{self.name}-*.dump")
             assert hashlib.sha256(dump.read_bytes()).hexdigest() == backup["sha256"]
 
-    def _check_databases(self, status: dict[str, Any]) -> None:
+    def check_databases(self, status: dict[str, Any]) -> None:
         """Open to everybody; the replaced one is kept, closed, and nothing else is left over."""
         restored = status["run"].get("restored", {})
         name = self.stage.database

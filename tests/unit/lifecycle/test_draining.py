@@ -156,6 +156,22 @@ def test_a_drain_that_somebody_contests_for_too_long_is_given_up(draining):
     assert (sizes(draining), draining.status.drain, draining.finalizer) == ((2, 1), None, False)
 
 
+def test_why_a_drain_was_given_up_is_still_known_when_all_are_back_and_it_stays_so(draining):
+    """Read afresh with the replicas back it would be another story; with the last Pod gone meanwhile, a restore beside the application."""
+    draining.workloads[WEB] = replace(draining.workloads[WEB], pods=1)
+    draining.workloads[STORE] = replace(draining.workloads[STORE], pods=0)
+    for _ in range(2):
+        tick(draining, 601)
+    assert draining.status.phase is Phase.RESUMING
+    for ref in (WEB, STORE):  # what was given back was lost, and the last Pod ended
+        draining.workloads[ref] = WorkloadView(0)
+    finish(draining)
+    assert (draining.status.phase, draining.status.conditions[0].reason) == (Phase.FAILED, "DrainContested")
+    assert "Deployment shop-web has 1 Pods and is scaled to 0." in draining.status.conditions[0].message
+    assert StepKind.RESTORE not in {ref.kind for ref in draining.started}
+    assert sizes(draining) == (2, 1)
+
+
 def test_an_autoscaler_that_wants_another_number_does_not_hold_up_the_end(restoring):
     restoring.answer()
     for _ in range(6):
