@@ -124,6 +124,15 @@ class Drain:
         str, Field(max_length=1024, description="Why it did not come to its end in time; nothing is restored then.")
     ] = ""
     resumed_at: Annotated[Time | None, Field(description="When all had their replicas again.")] = None
+    before_backup: Annotated[
+        bool, Field(description="Whether it is drained for the whole run, since before its backup was begun.")
+    ] = False
+    contested: Annotated[
+        bool,
+        Field(
+            description="Whether one of them was seen with replicas or Pods although it was drained: it may have written."
+        ),
+    ] = False
 
 
 @status_model
