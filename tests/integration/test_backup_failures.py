@@ -152,9 +152,10 @@ def test_a_role_without_the_right_to_make_databases_is_warned_of(shop):
     assert len(without.manifests) == 1
 
 
-def test_where_a_rollback_relies_on_a_restore_an_untried_one_is_refused(shop):
+def test_where_a_rollback_relies_on_a_restore_that_the_role_may_not_make_no_dump_is_written(shop):
     error = refused(Backups(shop.url, shop.directory), probe_required=True)
-    assert error.reason is RunnerReason.BACKUP_NOT_RESTORABLE
+    assert error.reason is RunnerReason.RESTORE_NOT_POSSIBLE
+    assert "give the role CREATEDB, or set adminUrlFrom" in error.message
 
 
 def test_a_schema_that_does_not_restore_is_refused_before_anything_changes(shop, database):

@@ -121,7 +121,8 @@ def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, call
 def test_a_role_that_could_not_restore_is_refused_before_anything_is_changed(shop, calls, database, around):
     said = shop.run("run", "--on-failure", "Restore", *around[:4])
     assert said.code == 3, said.err
-    assert shop.status()["conditions"][0]["reason"] == "BackupNotRestorable"
+    assert shop.status()["conditions"][0]["reason"] == "RestoreNotPossible"
     assert "CREATEDB" in said.out
+    assert [step["name"] for step in shop.status()["steps"]] == ["plan"], "no backup is waited for to be told"
     assert database.ask("SELECT version_num FROM alembic_version") == [("a1",)]
     assert not calls.exists()

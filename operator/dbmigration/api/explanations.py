@@ -341,7 +341,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RESTORE_NOT_POSSIBLE: Explanation(
         _D,
-        "Something forbids a restore, and was found before the database was touched: a right of the role, a replication slot, a subscription, a prepared transaction, a name that is taken.",
+        "Something forbids a restore, and was found before the database was touched, by the plan where `rollback.onFailure` relies on one: a right of the role, a replication slot, a subscription, a prepared transaction, a name that is taken.",
         "Mend what is named, or set adminUrlFrom to a role that owns the database and may create databases.",
     ),
     Reason.RESTORE_FAILED: Explanation(

@@ -87,7 +87,7 @@ def task(seen: Observed, step: Step) -> Task:
         ),
         before=_before(seen),
         after=_after(seen) if kind is StepKind.MIGRATE else ChecksAfter(),
-        policy=Policy(downgrade=_may_go_down(seen), plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW),
+        policy=_policy(seen),
         undo=kind is StepKind.DOWNGRADE and seen.is_rolling_back,
     )
 
@@ -97,6 +97,15 @@ def _access(seen: Observed, kind: StepKind) -> DatabaseAccess:
     places = seen.places
     admin = places.admin_url_file if kind in ADMINISTERED else None
     return DatabaseAccess(places.url_file, admin, places.tls_directory)
+
+
+def _policy(seen: Observed) -> Policy:
+    return Policy(
+        downgrade=_may_go_down(seen),
+        plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW,
+        needs_restore=seen.spec.rollback.on_failure.restores,
+        administered=seen.places.admin_url_file is not None,
+    )
 
 
 def _may_go_down(seen: Observed) -> bool:

@@ -34,13 +34,13 @@ from dbmigration_runner.checks.manifest import (
     write_manifest,
 )
 from dbmigration_runner.checks.replaced import forget
+from dbmigration_runner.checks.restorable import require_restorable
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.dump import dump_for
-from dbmigration_runner.engines.restore import is_restored
 from dbmigration_runner.errors import Refusal, RunnerError
 from dbmigration_runner.heartbeat import Heartbeat
 
@@ -132,7 +132,8 @@ def back_up(
     gone.
     """
     order, far = _order(task), far or BackupProgress()
-    _refuse_no_restore(order, engine)
+    if order.probe_required:
+        require_restorable(engine, admin)
     directory = Path(order.directory)
     with said_of(directory):
         _prepare(directory)
@@ -319,15 +320,6 @@ def _publish(partial: Path, directory: Path, manifest: Manifest) -> None:
             final.unlink()
         remove_left_overs(directory)
         raise
-
-
-def _refuse_no_restore(order: BackupOrder, engine: Engine) -> None:
-    if order.probe_required and not is_restored(engine):
-        raise RunnerError(
-            RunnerReason.BACKUP_NOT_RESTORABLE,
-            f"rollback.onFailure relies on a restore, and this release restores no {engine.name} database: "
-            "set it to Downgrade or None. Nothing was changed.",
-        )
 
 
 def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:

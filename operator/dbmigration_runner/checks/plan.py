@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner import application
 from dbmigration_runner.checks.drops import Drop
 from dbmigration_runner.checks.losses import losses
+from dbmigration_runner.checks.restorable import require_restorable
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
 from dbmigration_runner.errors import RunnerError
@@ -50,6 +51,10 @@ def plan(step: Step) -> Result:
         aim = story.aimed.target if story.aimed is not None else None
         facts = {"changed": left, "heads": after.heads, "catalog": after.catalog, "target": aim}
         return step.failed(error or _nothing_told(), **facts)
+    try:
+        _require_way_back(step, told)
+    except RunnerError as refusal:
+        return step.failed(refusal, changed=left, heads=after.heads, catalog=after.catalog, target=told.target)
     report = _report(story, told, _losses(step, told))
     if left:
         wrote = Finding("EnvironmentWrites", "env.py changed the schema while it was loaded, before any revision.")
@@ -70,6 +75,13 @@ def _error(story: Story) -> RunnerError | None:
     """All facts are told before rendering begins: a process that dies there costs the SQL only."""
     died_rendering = story.planned is not None and story.stopped is None and story.failed is None
     return None if died_rendering else story.error
+
+
+def _require_way_back(step: Step, told: Planned) -> None:
+    """Hours of backup need not be waited for to be told of a right that is missing."""
+    policy = step.task.policy
+    if told.revisions and policy.needs_restore:
+        require_restorable(step.engine, None, with_rights=not policy.administered)
 
 
 def _nothing_told() -> RunnerError:

@@ -215,10 +215,16 @@ class ChecksAfter:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the manifest allows that is refused otherwise."""
+    """What the manifest allows that is refused otherwise, and what it relies on.
+
+    `needs_restore`: a failure is to be answered by a restore, so what would forbid one is told by the plan; `administered`:
+    another URL is for that, which the plan is not given.
+    """
 
     downgrade: bool = False
     plan_writes: bool = False
+    needs_restore: bool = False
+    administered: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.messages import short
+from dbmigration_runner.engines.postgresql_blockers import MAY_NOT_CREATE
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.errors import RunnerError, StatementRefused
@@ -98,7 +99,7 @@ def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> 
         try:
             session.run(f"CREATE DATABASE {quoted(name)} {like(snapshot.surroundings)}")
         except StatementRefused as error:
-            remedy = ": give the role CREATEDB, or set adminUrlFrom" if error.code == INSUFFICIENT_PRIVILEGE else ""
+            remedy = f": {MAY_NOT_CREATE}" if error.code == INSUFFICIENT_PRIVILEGE else ""
             return Probe(
                 restorable=None, note=short(f"No database could be made to try a restore in: {error.message}{remedy}.")
             )

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines import postgresql_blockers as blockers
 from dbmigration_runner.engines import postgresql_fence as fences
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
@@ -36,7 +37,6 @@ REPLACED = "dbmigration/replaced/"  # how the comment of a database that was rep
 NAME_BYTES = 63
 POLL_SECONDS = 0.25
 _SHOWN = 5
-_OID = "SELECT oid FROM pg_catalog.pg_database WHERE datname = :name"
 
 
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> PostgreSQLRestore:
@@ -119,6 +119,7 @@ class PostgreSQLRestore:
             if self._wanted.is_compared:
                 self._foresee(alive)
             fences.shut(self._desk, self._name, self._token)
+            self._refuse_what_came()
             fences.expel(
                 *(self._desk, live.oid),
                 but=self._pids,
@@ -146,6 +147,7 @@ class PostgreSQLRestore:
         self._leave()
         lock.release()
         fences.expel(self._desk, live.oid, but=frozenset(), spared=(), everybody=True, alive=alive)
+        self._refuse_what_came()
         wanted = self._wanted.surroundings
         comment = wanted.comment if wanted is not None else live.comment
         limit = wanted.connection_limit if wanted is not None else -1
@@ -192,51 +194,25 @@ class PostgreSQLRestore:
             raise Refusal(RunnerReason.LOCK_HELD, "Another restore of this database is at work.")
 
     def _impossible(self) -> Iterator[str]:
-        superuser, creates, owns = self._desk.rows(
-            "SELECT r.rolsuper, r.rolsuper OR r.rolcreatedb, pg_catalog.pg_has_role(d.datdba, 'USAGE')"
-            " FROM pg_catalog.pg_roles r, pg_catalog.pg_database d WHERE r.rolname = current_user AND d.datname = :name",
-            name=self._name,
-        )[0]
-        if not creates:
-            yield "The role may not create or rename databases: give it CREATEDB, or set adminUrlFrom."
-        if not owns:
-            yield "The role does not own the database, and only an owner may rename it: set adminUrlFrom."
+        yield from blockers.rights(self._desk, self._name)
         wanted = self._wanted.surroundings
         if wanted is not None:
             known = {str(row[0]) for row in self._desk.rows("SELECT rolname::text FROM pg_catalog.pg_roles")}
             if missing := sorted(surroundings.roles(wanted) - known):
                 yield f"Roles of the backup are not there any more: {', '.join(missing[:_SHOWN])}. Make them again."
-            elif not superuser and not self._desk.value(
-                "SELECT pg_catalog.pg_has_role(:owner, 'MEMBER')", owner=wanted.owner
-            ):
+            elif not self._desk.value("SELECT pg_catalog.pg_has_role(:owner, 'MEMBER')", owner=wanted.owner):
                 yield f"The role is no member of the owner, {wanted.owner}, and may not give it a database: set adminUrlFrom."
         if len(self._kept.encode()) > NAME_BYTES or self._kept == self._name:
             yield f"The replaced database could not be called {self._kept}."
         elif fences.find(self._desk, self._kept) is not None:
             yield f"A database {self._kept} is there already: the replaced one could not be kept under that name."
-        yield from self._in_the_way()
+        yield from blockers.in_the_way(self._desk, self._name)
 
-    def _in_the_way(self) -> Iterator[str]:
-        """What would forbid the exchange of names, or be silently left with the replaced database."""
-        asked = (
-            (
-                "prepared transactions: commit or roll back",
-                "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = :name",
-            ),
-            (
-                "logical replication slots, which would stay with the replaced database: drop",
-                "SELECT slot_name::text FROM pg_catalog.pg_replication_slots WHERE database = :name",
-            ),
-            (
-                "subscriptions, which would go on writing into it: drop",
-                f"SELECT subname::text FROM pg_catalog.pg_subscription WHERE subdbid = ({_OID})",
-            ),
-        )
-        for what, question in asked:
-            found = [str(row[0]) for row in self._desk.rows(f"{question} ORDER BY 1", name=self._name)]
-            if found:
-                more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-                yield f"The database has {what} {', '.join(found[:_SHOWN])}{more}."
+    def _refuse_what_came(self) -> None:
+        """What was made while the copy was filled: nobody was kept from it."""
+        whys = tuple(blockers.in_the_way(self._desk, self._name))
+        if whys:
+            raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, f"{' '.join(whys)} Nothing was changed.")
 
     def _exchange(self, told: str, comment: str | None, limit: int) -> None:
         """The copy opens under the database's name, with this comment and limit; what was so called stays closed."""

@@ -119,6 +119,19 @@ def is_restored(engine: Engine) -> bool:
     return importlib.util.find_spec(f"dbmigration_runner.engines.{engine.name}_restore") is not None
 
 
+def blockers(engine: Engine, admin: Engine | None, *, with_rights: bool = True) -> tuple[str, ...]:
+    """What forbids a restore whatever the backup, as sentences that name the remedy; () where nothing is seen to.
+
+    `with_rights`: also what the role may not do; without, it is another's role, not at hand, who would restore. Of an engine
+    that has no `<name>_blockers.py` nothing is known in advance.
+    """
+    name = f"dbmigration_runner.engines.{engine.name}_blockers"
+    if importlib.util.find_spec(name) is None:
+        return ()
+    found: tuple[str, ...] = importlib.import_module(name).blockers(engine, admin, with_rights=with_rights)
+    return found
+
+
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> Restore:
     """The restore of an engine; `admin` is the same server by the URL of who may create and rename databases.
 
