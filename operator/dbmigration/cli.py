@@ -263,7 +263,7 @@ def _add_commands(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--drain-command",
         metavar="COMMAND",
-        help="stops what writes to the database, before a restore; called for each of drain.workloads, which it finds in DBMIGRATION_WORKLOAD",
+        help="stops what writes to the database, before a restore, or before the backup with drain.when Always; called for each of drain.workloads, which it finds in DBMIGRATION_WORKLOAD",
     )
     group.add_argument(
         "--resume-command",

@@ -371,7 +371,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.TIMED_OUT: Explanation(
         _D,
-        "The step took longer than spec.timeouts allows; its statement was cancelled on the server.",
+        "The step took longer than spec.timeouts allows; its statement was cancelled on the server. Or, with the application drained since before the backup, all its attempts together did.",
         "Raise the step's limit under spec.timeouts.",
     ),
     Reason.CANCELLED: Explanation(

@@ -315,7 +315,8 @@ class MigrationSpec(SpecModel):
         default_factory=Rollback, description="The way back when a migration fails, and what may be lost on it."
     )
     drain: Drain | None = Field(
-        default=None, description="What is scaled to zero while a backup is restored, and back afterwards."
+        default=None,
+        description="What is scaled to zero while a backup is restored, or with when: Always from before the backup on, and back afterwards.",
     )
     suspend: bool = Field(
         default=False, description="Start nothing new. A migration that has begun goes on to its end."

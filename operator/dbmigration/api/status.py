@@ -121,6 +121,15 @@ class Drain:
     started_at: Annotated[Time, Field(description="When it began.")]
     drained_at: Annotated[Time | None, Field(description="When no Pod of them was left.")] = None
     resumed_at: Annotated[Time | None, Field(description="When all had their replicas again.")] = None
+    before_backup: Annotated[
+        bool, Field(description="Whether it is drained for the whole run, since before its backup was begun.")
+    ] = False
+    contested: Annotated[
+        bool,
+        Field(
+            description="Whether one of them was seen with replicas or Pods although it was drained: it may have written."
+        ),
+    ] = False
 
 
 @status_model

@@ -66,9 +66,20 @@ class Workload(SpecModel):
     name: Name = Field(description="Its name, in the same namespace.")
 
 
+class DrainWhen(StrEnum):
+    """For what the workloads are scaled to zero."""
+
+    ON_RESTORE = "OnRestore"
+    ALWAYS = "Always"
+
+
 class Drain(SpecModel):
-    """What is scaled to zero while a backup is restored, and back afterwards, whatever comes of it."""
+    """What is scaled to zero while a backup is restored, or over the whole run, and back afterwards, whatever comes of it."""
 
     workloads: tuple[Workload, ...] = Field(
         min_length=1, max_length=32, description="Every Deployment and StatefulSet that writes to the database."
+    )
+    when: DrainWhen = Field(
+        default=DrainWhen.ON_RESTORE,
+        description="OnRestore drains only where a backup is restored. Always drains before the backup is taken, where something is pending, until the run has ended: the application stands still over the migration, and a restore by that run can lose nothing that was written since, so it needs neither a comparison nor acceptDataLoss.",
     )

@@ -13,7 +13,7 @@ from typing import assert_never
 from dbmigration.api.conditions import Standing
 from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Phase, Step, StepState
+from dbmigration.api.status import Phase, Procedure, Step, StepState
 from dbmigration.lifecycle import ends, record
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, StartStep, StopStep
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
@@ -162,6 +162,8 @@ def refused(seen: Observed, kind: StepKind, result: Result) -> Decision:
 
 def retry_later(seen: Observed, kind: StepKind, reason: Reason, message: str) -> Decision:
     """Say why, what to do and when; what is outside is mended meanwhile."""
+    if _holds_the_application_back(seen, kind):
+        return ends.fail(seen, Reason.TIMED_OUT, f"The {kind.value} step did not succeed in time: {message}")
     remedy = EXPLANATIONS[reason].remedy
     message = message if remedy in message else f"{sentence(message)} {remedy}"
     run = seen.open_run
@@ -174,6 +176,16 @@ def retry_later(seen: Observed, kind: StepKind, reason: Reason, message: str) ->
     before = failures[-2].reason if len(failures) > 1 else ""
     told = () if before == reason.value else news(seen, status, reason, message, warning=True)
     return Decision(status, told, at)
+
+
+def _holds_the_application_back(seen: Observed, kind: StepKind) -> bool:
+    """Drained before its backup, it stands still: what is outside is not waited for without an end while nothing is changed."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # steps belong to an open run
+    if seen.status.drain is None or run.procedure is not Procedure.MIGRATE or kind not in {StepKind.BACKUP, seen.work}:
+        return False
+    first = next(step for step in seen.status.steps if step.name == kind.value)
+    return seen.now > first.started_at + time_limit(seen, kind)
 
 
 def rest(seen: Observed, how: Standing, reason: Reason, message: str) -> Decision:

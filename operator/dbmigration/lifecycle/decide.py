@@ -36,6 +36,9 @@ def _decide(seen: Observed) -> Decision:
     decision = _answer(seen)
     if seen.open_run is None:
         return decision
+    if not _ends_the_run(seen, decision) and draining.is_given_back(seen):
+        # An end that was taken back: what was true while the application stood still is so no longer.
+        decision = _begin(ends.supersede(seen, Reason.RESUMING))
     if not _ends_the_run(seen, decision):
         return _held(seen, draining.hold_down(seen, decision))
     # Whatever the end is, what was drained for the run is back before it.
@@ -70,6 +73,8 @@ def _answer(seen: Observed) -> Decision:
         return _stop(seen, Reason.RESTORE_ORDERED)
     if run.identity != seen.identity and not seen.migration_is_in_flight:
         return _stop(seen, Reason.PENDING)
+    if seen.spec.suspend and seen.status.drain is not None and not seen.migration_is_in_flight:
+        return _stop(seen, Reason.SUSPENDED)  # nobody knows for how long: the application does not stand still for it
     return _go_on(seen)
 
 

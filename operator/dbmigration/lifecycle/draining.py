@@ -11,10 +11,12 @@ from dataclasses import replace
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Drain, DrainedWorkload, Phase, Status
+from dbmigration.api.status import Drain, DrainedWorkload, Phase, Procedure, Status
+from dbmigration.api.way_back import DrainWhen
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
 from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
 from dbmigration.lifecycle.telling import news, standing
+from dbmigration_runner.contract.task import StepKind
 
 
 def wanted(spec: MigrationSpec, status: Status) -> tuple[WorkloadRef, ...]:
@@ -36,9 +38,7 @@ def drain(seen: Observed) -> Observed | Decision:
         return _begin(seen, drained)
     if drained.drained_at is not None:
         return seen
-    left = {
-        ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and (view.replicas or view.pods)
-    }
+    left = _left(seen, drained)
     if not left:
         return replace(seen, status=replace(seen.status, drain=replace(drained, drained_at=seen.now)))
     if seen.now > drained.started_at + seen.pace.drain_patience:
@@ -49,6 +49,32 @@ def drain(seen: Observed) -> Observed | Decision:
     return replace(decision, actions=(*_contested(seen, drained), *decision.actions))
 
 
+def is_due_before_the_backup(seen: Observed) -> bool:
+    """It is wished for the whole run, and nothing was done yet for which it would come too late."""
+    wished, run, plan = seen.spec.drain, seen.open_run, seen.status.plan
+    if wished is None or wished.when is not DrainWhen.ALWAYS or run is None or run.procedure is not Procedure.MIGRATE:
+        return False
+    if plan is None or plan.count == 0:
+        return False
+    begun = run.backup or seen.latest(StepKind.BACKUP) is not None or seen.latest(seen.work) is not None
+    return not begun and not seen.spec.suspend
+
+
+def is_given_back(seen: Observed) -> bool:
+    """A run that had drained before its backup has begun to end: the application may write again."""
+    run = seen.open_run
+    is_before = run is not None and run.procedure is Procedure.MIGRATE
+    return is_before and seen.status.drain is not None and seen.status.phase is Phase.RESUMING
+
+
+def since_before_the_backup(seen: Observed) -> bool:
+    """Nothing that is drained can have written since the run's backup began: what a restore replaces holds nothing else."""
+    drained = seen.status.drain
+    if drained is None or not drained.before_backup:
+        return False
+    return drained.drained_at is not None and drained.resumed_at is None and not drained.contested
+
+
 def hold_down(seen: Observed, decision: Decision) -> Decision:
     """As long as something is drained, whoever scales it back is named and undone."""
     drained = seen.status.drain
@@ -56,7 +82,11 @@ def hold_down(seen: Observed, decision: Decision) -> Decision:
         return decision
     look = seen.now + seen.pace.look_at_workloads  # they are not watched
     wake = min(decision.wake_at or look, look)
-    return replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
+    decision = replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
+    known = decision.status.drain
+    if known is None or known.contested or not _left(seen, drained):
+        return decision
+    return replace(decision, status=replace(decision.status, drain=replace(known, contested=True)))
 
 
 def resume(seen: Observed) -> Decision | None:
@@ -125,7 +155,8 @@ def announce(seen: Observed) -> Decision:
     """Write down what is to be drained. It is looked at from now on, and scaled when it was seen."""
     wished = seen.spec.drain.workloads if seen.spec.drain is not None else ()
     named = tuple(DrainedWorkload(kind=workload.kind.value, name=workload.name) for workload in wished)
-    status = replace(seen.status, drain=Drain(workloads=named, started_at=seen.now))
+    is_first = is_due_before_the_backup(seen)
+    status = replace(seen.status, drain=Drain(workloads=named, started_at=seen.now, before_backup=is_first))
     decision = _rest(
         replace(seen, status=status),
         Phase.DRAINING,
@@ -146,6 +177,13 @@ def _begin(seen: Observed, drained: Drain) -> Decision:
     seen = replace(seen, status=replace(seen.status, drain=drained))
     decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, f"Scaling to zero: {names}.")
     return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))
+
+
+def _left(seen: Observed, drained: Drain) -> dict[WorkloadRef, WorkloadView]:
+    """Those that still have replicas or Pods, or have them again."""
+    return {
+        ref: view for ref, view in seen.workloads.items() if ref in _named(drained) and (view.replicas or view.pods)
+    }
 
 
 def _held_down(seen: Observed, drained: Drain) -> tuple[Scale, ...]:

@@ -1,4 +1,4 @@
-"""The stages of a run before anything is changed, in their order: plan, weigh, take the turn, back up.
+"""The stages of a run before anything is changed, in their order: plan, weigh, take the turn, drain where that is wished, back up.
 
 A stage returns the snapshot, with what it learnt, when the run may go on to the next one; else the decision. It must not
 know what follows it.
@@ -120,6 +120,17 @@ def waits_for_turn(seen: Observed) -> Decision:
     message = f"{seen.turn_held_by} is working on the same database; this run follows it."
     decision = attempts.rest(seen, Standing.WORKING, Reason.WAITING_FOR_TURN, message)
     return replace(decision, wake_at=seen.now + seen.pace.longest_retry)
+
+
+def drain_first(seen: Observed) -> Observed | Decision:
+    """Where the application is to stand still over the migration: nothing writes from before the backup on."""
+    if seen.status.drain is None and not draining.is_due_before_the_backup(seen):
+        return seen
+    answer = draining.drain(seen)
+    if isinstance(answer, Observed) and (why := draining.overdue(answer)):
+        message = f"The workloads could not be drained, so nothing was begun: {why}."
+        return ends.fail(answer, Reason.DRAIN_CONTESTED, message)
+    return answer
 
 
 def back_up(seen: Observed) -> Observed | Decision:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from dbmigration.api.spec import DowngradePolicy, MigrationSpec, PlanWritesPolicy
 from dbmigration.api.status import Step
 from dbmigration.api.units import duration, quantity
+from dbmigration.lifecycle.draining import since_before_the_backup
 from dbmigration.lifecycle.observed import Observed, StepRef
 from dbmigration.lifecycle.reference import reference_of
 from dbmigration.lifecycle.superseded_databases import to_drop, to_keep
@@ -181,6 +182,7 @@ def _restore(seen: Observed) -> RestoreOrder:
         # The same for all attempts of the run, and another one for a resource that is made anew and counts from 1.
         keep_as=f"before_restore_{run.started_at:%Y%m%d_%H%M%S}",
         accept_data_loss=order.accept_data_loss if order is not None else seen.spec.rollback.accept_data_loss,
+        nothing_written=order is None and since_before_the_backup(seen),
         by=OrderedBy(order.name, run.identity, seen.status.target_revisions) if order is not None else None,
     )
 

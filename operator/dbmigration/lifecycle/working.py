@@ -122,13 +122,17 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool) -> Dec
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
     told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
+    if draining.is_given_back(seen):
+        return ends.fail(
+            seen, reason, message
+        )  # it was ending so when the wish was changed, and the application is back
     may_undo = not plan.downgrade and not seen.is_rolling_back and not torn and seen.database_has_moved
     if wish.undoes and may_undo:
         back = replace(seen, status=record.rolling_back(seen.status, Procedure.ROLL_BACK, reason, message))
         decision = attempts.start(back, StepKind.DOWNGRADE)
     elif wish.restores and run.backup:
         back = replace(seen, status=record.rolling_back(seen.status, Procedure.RESTORE, reason, message))
-        decision = draining.announce(back)
+        decision = draining.announce(back) if back.status.drain is None else attempts.start(back, StepKind.RESTORE)
     else:
         return ends.fail(seen, reason, message)
     return replace(decision, actions=(told, *decision.actions))

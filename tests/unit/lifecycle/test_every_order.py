@@ -20,7 +20,7 @@ from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Outcome, Phase, Procedure, Run, Status, StepState
 from dbmigration.lifecycle.decide import decide
-from dbmigration.lifecycle.decision import Decision, StartStep
+from dbmigration.lifecycle.decision import Action, Decision, StartStep
 from dbmigration.lifecycle.observed import (
     Ended,
     Gone,
@@ -43,18 +43,27 @@ SPECS = (
     manifest(backup={"skip": {"reason": "scratch"}}),
     manifest(targetRevision="a1", policy={"downgrade": "Allow"}),
     manifest(rollback={"onFailure": "Downgrade"}),
-    manifest(
-        rollback={"onFailure": "DowngradeOrRestore"}, drain={"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
+    *(
+        manifest(
+            rollback={"onFailure": "DowngradeOrRestore"},
+            drain={"workloads": [{"kind": "Deployment", "name": "shop-web"}], "when": when},
+        )
+        for when in ("OnRestore", "Always")
     ),
 )
 ENDS = {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.RESTORED, Phase.FAILED, Phase.CANCELLED}
 ONLY_BACK = {Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.DRAINING, Phase.RESTORING, Phase.RESUMING}
-FORWARD, BACK, ORDERED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6)
+FORWARD, BACK, ORDERED, DRAINED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6), (7, 2, 6)
 PARSED = tuple(MigrationSpec.parse(spec) for spec in SPECS)
 
 
 class Explorer(Laboratory):
-    """The laboratory without the round trip through JSON, which other tests hold equal, and with a cheap copy."""
+    """The laboratory without the round trip through JSON, which other tests hold equal, and with a cheap copy.
+
+    `wrote`: a Pod of the application was there since the last backup began.
+    """
+
+    wrote = False
 
     def observe(self) -> Observed:
         steps = {**self.steps}
@@ -64,6 +73,15 @@ class Explorer(Laboratory):
 
     def open_orders(self) -> tuple[OrderView, ...]:
         return tuple(order for order in self.orders.values() if not order.status.has_ended)
+
+    def act(self, action: Action) -> None:
+        super().act(action)
+        if isinstance(action, StartStep) and action.ref.kind is StepKind.BACKUP:
+            self.wrote = any(view.pods for view in self.workloads.values())
+
+    def pods_follow(self) -> None:
+        super().pods_follow()
+        self.wrote = self.wrote or any(view.pods for view in self.workloads.values())
 
     def copy(self) -> Explorer:
         twin = copy.copy(self)
@@ -83,7 +101,7 @@ class Explorer(Laboratory):
             tuple((step.name, step.attempt, step.state, step.reason) for step in status.steps),
             tuple((ref, type(view)) for ref, view in self.steps.items()),
             self.heads, self.left, tuple(self.workloads.values()),
-            status.drain and (status.drain.drained_at is None, status.drain.resumed_at is None), self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
+            status.drain and (status.drain.drained_at is None, status.drain.resumed_at is None, status.drain.contested), self.wrote, self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
             tuple((order.name, order.status.phase) for order in self.orders.values()), tuple(self.swapped), tuple(self.records),
             self.generation - (run.generation if run else 0), status.next_retry_time is not None and status.next_retry_time > self.now,
         ))  # fmt: skip
@@ -260,6 +278,13 @@ def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run 
         assert all(StepKind(step.name) not in CHANGING for step in status.steps), (
             "a backup of what a migration left behind"
         )
+    if status.drain is not None and action.ref.kind in {StepKind.BACKUP, StepKind.MIGRATE, StepKind.DOWNGRADE}:
+        assert status.drain.drained_at is not None, "begun before it was seen that no Pod is left"
+        assert status.drain.resumed_at is None, "begun while the application returns"
+    if action.ref.kind is StepKind.BACKUP and lab.spec is SPECS[7] and run.generation == lab.generation:
+        assert status.drain is not None, "a backup while workloads write that were to stand still"
+    if action.ref.kind is StepKind.RESTORE and action.task.restore.nothing_written:
+        assert not lab.wrote, "what the application wrote would be thrown away without a word"
     if action.ref.kind is StepKind.RESTORE:
         assert status.drain is not None, "a restore while workloads write"
         assert status.drain.drained_at is not None, "a restore before it was seen that no Pod is left"
@@ -301,6 +326,7 @@ def _leads_out(lab: Explorer) -> bool:
         if (
             lab.spec is SPECS[2]
             and not lab.open_orders()
+            and lab.status.drain is None
             and lab.running is None
             and not any(isinstance(view, Stopping) for view in lab.steps.values())
         ):
@@ -327,7 +353,9 @@ def _answers(lab: Explorer) -> None:
 Explorer.retry_is_open = property(lambda lab: bool(lab.retry) and lab.retry != lab.status.last_handled_retry)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("group", [FORWARD, BACK, ORDERED], ids=["forward", "and back", "ordered"])
+@pytest.mark.parametrize(
+    "group", [FORWARD, BACK, ORDERED, DRAINED], ids=["forward", "and back", "ordered", "drained all along"]
+)
 def test_whatever_happens_in_whatever_order(group):
     """Of all wishes some; a run that was begun for one is met by edits to the others."""
     events = {
@@ -372,6 +400,6 @@ def test_whatever_happens_in_whatever_order(group):
         steps = [(step.name, step.attempt, step.state.value) for step in lab.status.steps[-6:]]
         assert _leads_out(lab), f"no way out of {lab.status.phase}: {steps}"
     assert any(tuple(lab.applied) == HISTORY for lab in frontier)
-    never = {FORWARD: {*ONLY_BACK, Phase.RESTORED}, BACK: {Phase.RESTORED}, ORDERED: set()}
+    never = {FORWARD: {*ONLY_BACK, Phase.RESTORED}, BACK: {Phase.RESTORED}, ORDERED: set(), DRAINED: {Phase.RESTORED}}
     assert phases == set(Phase) - never[group]
     assert any(step.state is StepState.LOST for lab in frontier for step in lab.status.steps)
