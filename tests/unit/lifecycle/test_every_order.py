@@ -58,12 +58,9 @@ PARSED = tuple(MigrationSpec.parse(spec) for spec in SPECS)
 
 
 class Explorer(Laboratory):
-    """The laboratory without the round trip through JSON, which other tests hold equal, and with a cheap copy.
+    """The laboratory without the round trip through JSON, which other tests hold equal, and with a cheap copy."""
 
-    `wrote`: a Pod of the application was there since the last backup began.
-    """
-
-    wrote = False
+    wrote = False  # a Pod of the application was there since the last backup began
 
     def observe(self) -> Observed:
         steps = {**self.steps}
@@ -269,8 +266,8 @@ def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run 
     status, run = decision.status, decision.status.run
     ordered = action.task.restore.by if action.task.restore is not None else None
     assert ordered is None or ordered.name not in lab.records, "an order was carried out twice"
-    is_administered = action.task.database.admin_url_file is not None
-    assert is_administered is (action.ref.kind in {StepKind.BACKUP, StepKind.RESTORE}), "who may drop databases"
+    is_ours = action.ref.kind in {StepKind.BACKUP, StepKind.RESTORE}
+    assert (action.task.database.admin_url_file is not None) is is_ours, "who may drop databases"
     if action.ref.kind is StepKind.PLAN and was is not None and was.order is not None and was.outcome is not None:
         rests = was.outcome is Outcome.SUCCEEDED and was.identity == lab.observe().identity
         assert not rests or lab.retry_is_open, "upgraded straight back"
@@ -283,9 +280,8 @@ def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run 
         assert status.drain.resumed_at is None, "begun while the application returns"
     if action.ref.kind is StepKind.BACKUP and lab.spec is SPECS[7] and run.generation == lab.generation:
         assert status.drain is not None, "a backup while workloads write that were to stand still"
-    if action.ref.kind is StepKind.RESTORE and action.task.restore.nothing_written:
-        assert not lab.wrote, "what the application wrote would be thrown away without a word"
     if action.ref.kind is StepKind.RESTORE:
+        assert not (lab.wrote and action.task.restore.nothing_written), "thrown away without a word"
         assert status.drain is not None, "a restore while workloads write"
         assert status.drain.drained_at is not None, "a restore before it was seen that no Pod is left"
         assert not status.drain.given_up, "a restore although the drain was given up"
@@ -354,9 +350,7 @@ def _answers(lab: Explorer) -> None:
 Explorer.retry_is_open = property(lambda lab: bool(lab.retry) and lab.retry != lab.status.last_handled_retry)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "group", [FORWARD, BACK, ORDERED, DRAINED], ids=["forward", "and back", "ordered", "drained all along"]
-)
+@pytest.mark.parametrize("group", [FORWARD, BACK, ORDERED, DRAINED], ids=["forward", "back", "ordered", "drained"])
 def test_whatever_happens_in_whatever_order(group):
     """Of all wishes some; a run that was begun for one is met by edits to the others."""
     events = {
