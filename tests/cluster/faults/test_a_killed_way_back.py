@@ -76,13 +76,11 @@ def sitting(run: Run) -> Iterator[Callable[[], None]]:
 @contextmanager
 def slow_to_connect(server: Server) -> Iterator[None]:
     """Whoever opens a session waits, so that a restore stands behind its exchange, where it looks at the database anew."""
-    server.psql("ALTER SYSTEM SET post_auth_delay = '10s'")
-    server.psql("SELECT pg_reload_conf()")
+    server.psql("ALTER SYSTEM SET post_auth_delay = '10s';\nSELECT pg_reload_conf()")
     try:
         yield
     finally:
-        server.psql("ALTER SYSTEM RESET post_auth_delay")
-        server.psql("SELECT pg_reload_conf()")
+        server.psql("ALTER SYSTEM RESET post_auth_delay;\nSELECT pg_reload_conf()")
 
 
 def kill_at(run: Run, place: str, murder: Murder) -> None:
