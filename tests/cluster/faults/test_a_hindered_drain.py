@@ -6,40 +6,17 @@ write to a database that is just being replaced.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.access import eventually
 from tests.cluster.faults.conftest import OpenOperator, Rig
 from tests.cluster.faults.runs import EMERGENCY, Run
-from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.stage import Stage
 
 WHO = "argocd-controller"
 PATIENCE_SECONDS = 8
-
-
-@contextmanager
-def scaled_back(application: Idler) -> Iterator[list[int]]:
-    """As a controller that heals what it calls a drift: each second, whatever it is; gives how often."""
-    over, counted = threading.Event(), [0]
-
-    def heal() -> None:
-        while not over.wait(1):
-            if application.size[0] != application.replicas:
-                application.scale(application.replicas, WHO)
-                counted[0] += 1
-
-    thread = threading.Thread(target=heal, name="heals")
-    thread.start()
-    try:
-        yield counted
-    finally:
-        over.set()
-        thread.join()
 
 
 def is_as_the_failure_left_it(run: Run, reason: str) -> dict[str, Any]:
@@ -63,7 +40,7 @@ def test_a_drain_that_is_contested_or_not_obeyed_is_given_up_and_all_replicas_re
     deaf = Run(rig.stage, "deaf", EMERGENCY, deaf_for=4 * PATIENCE_SECONDS)
     for run in (contested, deaf):
         run.start()
-    with scaled_back(contested.application) as counted:
+    with contested.application.healed(WHO) as counted:
         status = is_as_the_failure_left_it(contested, "DrainContested")
         assert "Deployment contested has" in status["conditions"][0]["message"]
         assert f"by {WHO}" in status["conditions"][0]["message"]

@@ -69,12 +69,13 @@ def test_killed_at_any_write_a_run_ends_as_if_nothing_had_happened(open_rig: Ope
         rig = free.get()
         began = time.monotonic()
         try:
-            return _disturbed(rig, case, references[case.history.name])
+            failure = _disturbed(rig, case, references[case.history.name])
+            print(f"{case.name}: {'went wrong' if failure else 'well'} after {time.monotonic() - began:.1f} s")
         finally:
             if not rig.proxy.struck:
                 missed.append(case)
-            print(f"{case.name}: {time.monotonic() - began:.1f} s")
             free.put(rig)
+        return failure
 
     with ThreadPoolExecutor(_RIGS) as pool:
         failures = [failure for failure in pool.map(play, cases) if failure is not None]

@@ -1,4 +1,4 @@
-"""Workloads for a drain that write nothing: Deployments and StatefulSets whose Pods sleep, and some that are slow to come or to go.
+"""Workloads for a drain: Deployments and StatefulSets whose Pods sleep, or do what a test gives them, and some that are slow to come or to go.
 
 Must not know the operator.
 """
@@ -6,6 +6,9 @@ Must not know the operator.
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.cluster.access import Namespace, eventually
@@ -16,7 +19,10 @@ _DEAF = "trap '' TERM; while true; do sleep 1; done"
 
 @dataclass(frozen=True, slots=True)
 class Idler:
-    """One of them. Deaf Pods ignore SIGTERM and stay for the whole grace period; late ones are ready after `ready_after` seconds."""
+    """One of them. Deaf Pods ignore SIGTERM and stay for the whole grace period; late ones are ready after `ready_after` seconds.
+
+    `command` is run instead of sleeping, with the claim, if any, at /data.
+    """
 
     namespace: Namespace
     image: str
@@ -26,6 +32,8 @@ class Idler:
     deaf: bool = False
     grace_seconds: int = 1
     ready_after: int = 0
+    command: tuple[str, ...] = ()
+    claim: str = ""
 
     @property
     def drain(self) -> dict[str, str]:
@@ -38,7 +46,8 @@ class Idler:
             "name": "idler",
             "image": self.image,
             "imagePullPolicy": "IfNotPresent",
-            "command": ["sh", "-c", _DEAF if self.deaf else _POLITE],
+            "command": list(self.command) or ["sh", "-c", _DEAF if self.deaf else _POLITE],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}] if self.claim else [],
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         }
         if self.ready_after:
@@ -57,10 +66,14 @@ class Idler:
                         "metadata": {"labels": {"app": self.name}},
                         "spec": {
                             "containers": [container],
+                            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": self.claim}}]
+                            if self.claim
+                            else [],
                             "terminationGracePeriodSeconds": self.grace_seconds,
                             "securityContext": {
                                 "runAsNonRoot": True,
                                 "runAsUser": 65532,
+                                "fsGroup": 65532,
                                 "seccompProfile": {"type": "RuntimeDefault"},
                             },
                         },
@@ -81,6 +94,25 @@ class Idler:
         patch = json.dumps({"spec": {"replicas": replicas}})
         given = (f"--field-manager={manager}", "--type=merge", "--patch", patch)
         self.namespace.kubectl("patch", self.kind, self.name, *given)
+
+    @contextmanager
+    def healed(self, manager: str) -> Iterator[list[int]]:
+        """Within, somebody gives it its replicas back each second, as a controller does of what it calls a drift; gives how often."""
+        over, counted = threading.Event(), [0]
+
+        def heal() -> None:
+            while not over.wait(1):
+                if self.size[0] != self.replicas:
+                    self.scale(self.replicas, manager)
+                    counted[0] += 1
+
+        thread = threading.Thread(target=heal, name="heals")
+        thread.start()
+        try:
+            yield counted
+        finally:
+            over.set()
+            thread.join()
 
     def delete(self) -> None:
         """Gone for good, with its Pods."""

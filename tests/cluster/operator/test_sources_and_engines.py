@@ -1,8 +1,6 @@
-"""Where scripts come from, and what runs them: old libraries, an asynchronous driver alone, somebody's package, a ConfigMap, SQLite on a claim."""
+"""Where scripts come from, and what runs them: old libraries, an asynchronous driver alone, somebody's package, a ConfigMap."""
 
 from __future__ import annotations
-
-import sqlite3
 
 import pytest
 
@@ -50,27 +48,3 @@ def test_scripts_of_a_config_map_run_in_the_tools_image(stage: Stage):
     assert status["run"]["appliedRevisions"] == ["r1", "r2", "r3"]
     assert status["plan"]["statements"] >= 3
     assert status["metrics"]["peakMemoryBytes"] > 0
-
-
-def test_sqlite_on_a_claim_goes_through_the_same_cycle(stage: Stage):
-    data = stage.namespace.volume("data")
-    stage.secret("sqlite:////data/shop.db")
-    stage.scripts(*chain(*GOOD))
-    database = stage.spec["database"] | {"persistentVolumeClaim": {"claimName": "data", "mountPath": "/data"}}
-    stage.apply(database=database, targetRevision="r1")
-    stage.succeeded()
-    assert data.folder is not None
-    file = data.folder / "shop.db"
-    with sqlite3.connect(file) as connection:
-        connection.executemany("INSERT INTO orders (note) VALUES (?)", [(f"order {number}",) for number in range(500)])
-    stage.apply(database=database, checks={"after": {"integrity": True}})
-    status = stage.succeeded()
-    assert status["run"]["appliedRevisions"] == ["r2", "r3"]
-    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
-        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (500,)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("r3",)]
-    (backup,) = (item for item in status["backups"] if item.get("revisions") == ["r1"])
-    assert stage.backups.folder is not None
-    (dump,) = (path for path in stage.backups.folder.rglob(f"{backup['name']}*") if not path.name.endswith(".json"))
-    with sqlite3.connect(f"file:{dump}?mode=ro&immutable=1", uri=True) as connection:
-        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (500,)

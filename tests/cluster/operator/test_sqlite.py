@@ -1,0 +1,114 @@
+"""SQLite on a claim, beside an application that has the file open and writes: a release, and a failed one that comes back.
+
+The file is free only when the application is drained; and the volume has no room for the restore until somebody makes some.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.access import Cluster, eventually
+from tests.cluster.embedded import catalog
+from tests.cluster.operator.history import FAIL, GOOD, Revision, chain
+from tests.cluster.operator.idlers import Idler
+from tests.cluster.operator.stage import Stage
+
+ORDERS = 500
+VOLUME_MIB = 24
+ROOM_LEFT = 1_500_000  # bytes: for a revision, and not for the restore of a database of two megabytes
+_WRITES = """
+import sqlite3, time
+connection = sqlite3.connect("/data/shop.db", timeout=60, isolation_level=None)
+connection.execute("PRAGMA journal_mode = WAL")
+while True:
+    connection.execute("INSERT INTO orders (note) VALUES ('written')")
+    time.sleep(0.1)
+"""
+GOOD_RELEASE = chain(*GOOD)
+CANNOT = Revision(
+    "r4", 'op.add_column("orders", sa.Column("paid", sa.Integer))', "r3", undo='raise RuntimeError("nobody wrote it")'
+)
+BROKEN = Revision("r5", FAIL.replace("1 / 0", "nothing FROM nowhere"), "r4")
+
+
+def rows(file: Path, question: str, *, at_rest: bool = False) -> list[tuple[Any, ...]]:
+    """What a query answers; nothing is made beside a file that is at rest."""
+    given = f"file:{file}?mode=ro&immutable=1" if at_rest else f"file:{file}"
+    with contextlib.closing(sqlite3.connect(given, uri=True, timeout=30)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def writes_on(file: Path) -> None:
+    """Wait until the application has written something more."""
+    counted = "SELECT count(*) FROM orders WHERE note = 'written'"
+    before = rows(file, counted)
+    eventually(lambda: rows(file, counted) > before, "More writes", timeout=60)
+
+
+@pytest.fixture
+def folder(stage: Stage) -> Path:
+    """The volume, which is in the spec from now on."""
+    data = stage.namespace.volume("data", size_mib=VOLUME_MIB)
+    stage.secret("sqlite:////data/shop.db")
+    stage.spec["database"] |= {"persistentVolumeClaim": {"claimName": "data", "mountPath": "/data"}}
+    assert data.folder is not None
+    return data.folder
+
+
+def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
+    stage: Stage, cluster: Cluster, folder: Path
+):
+    file = folder / "shop.db"
+    stage.scripts(*GOOD_RELEASE)
+    stage.apply(targetRevision="r1")
+    stage.succeeded()
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        notes = [(f"order {number} {'.' * 4000}",) for number in range(ORDERS)]
+        connection.executemany("INSERT INTO orders (note) VALUES (?)", notes)
+    web = Idler(
+        stage.namespace, cluster.image(catalog.TOOLS), name="web", command=("python3", "-c", _WRITES), claim="data"
+    )
+    web.start()
+    writes_on(file)
+
+    stage.apply(checks={"after": {"integrity": True}})
+    status = stage.succeeded()
+    assert status["run"]["appliedRevisions"] == ["r2", "r3"]
+    assert rows(file, "SELECT version_num FROM alembic_version") == [("r3",)]
+    (backup,) = (item for item in status["backups"] if item.get("revisions") == ["r1"])
+    assert stage.backups.folder is not None
+    (dump,) = (path for path in stage.backups.folder.rglob(f"{backup['name']}*") if not path.name.endswith(".json"))
+    assert rows(dump, "SELECT count(*) FROM orders WHERE note LIKE 'order %'", at_rest=True) == [(ORDERS,)]
+    writes_on(file)
+
+    room = os.statvfs(folder)
+    filler = folder / "filler"
+    filler.write_bytes(bytes(room.f_bavail * room.f_frsize - ROOM_LEFT))
+    stage.scripts(*GOOD_RELEASE, CANNOT, BROKEN, name="scripts-2")
+    source = {"source": {"configMap": {"name": "scripts-2"}}}
+    rollback = {"onFailure": "DowngradeOrRestore", "acceptDataLoss": True}
+    stage.apply(migrations=source, drain={"workloads": [web.drain]}, rollback=rollback)
+    waiting = stage.until("DiskSpaceLow", timeout=180)
+    assert (waiting["phase"], web.size[0]) == ("Restoring", 0)
+    assert "grow the volume" in stage.condition()["message"]
+    assert rows(file, "SELECT version_num FROM alembic_version") == [("r4",)]
+    filler.unlink()
+
+    status = stage.until("RolledBack", timeout=180)
+    assert (status["currentRevisions"], status.get("drain"), web.size[0]) == (["r3"], None, 1)
+    assert rows(file, "SELECT version_num FROM alembic_version") == [("r3",)]
+    assert rows(file, "PRAGMA integrity_check") == [("ok",)]
+    assert [column[1] for column in rows(file, "PRAGMA table_info(orders)")] == ["id", "note", "total"]
+    assert rows(file, "SELECT count(*) FROM orders WHERE note LIKE 'order %'") == [(ORDERS,)]
+    restored = status["run"]["restored"]
+    (listed,) = stage.backups.folder.rglob(restored["listFile"].rpartition("/")[2])
+    assert len(listed.read_text().splitlines()) == restored["lostRows"] > 0
+    kept = folder / restored["keptAs"]
+    assert rows(kept, "SELECT version_num FROM alembic_version", at_rest=True) == [("r4",)]
+    writes_on(file)
