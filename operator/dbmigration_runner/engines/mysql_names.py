@@ -66,6 +66,11 @@ def text_literal(text: str) -> str:
     return f"_utf8mb4 X'{text.encode().hex()}'" if text else "''"
 
 
+def plain_literal(text: str) -> str:
+    """A string where the grammar takes no other, as behind COMMENT; for a session without a sql_mode."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def parts(name: str) -> tuple[str | None, str]:
     """`[schema.]name` in two."""
     schema, _, last = name.rpartition(".")

@@ -38,13 +38,13 @@ LEFT_OVER_SECONDS = 24 * 3600
 CREATE_SECONDS = 120
 COMPLAINTS_BYTES = 65536
 _NOT_ALLOWED = ("1044", "1227")
-_RIGHTS = ("1044", "1045", "1142", "1143", "1227", "1370", "1419")
+RIGHTS = ("1044", "1045", "1142", "1143", "1227", "1370", "1419")
 # Of the way to the server, its resources and whom it lets in: nothing of it tells how the dump would restore at another time.
-_OF_TRYING = (
+OF_TRYING = (
     *("1021", "1040", "1041", "1053", "1114", "1203", "1205", "1213", "1226", "1290", "1317", "1836", "1927", "1969"),
     *("2002", "2003", "2005", "2006", "2013", "2026", "2055", "4031"),
 )
-_ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
+ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
 _PARTS = (archive.TABLES, archive.KEYS, archive.PROGRAMS)
 
 
@@ -77,11 +77,11 @@ def verdict(complaints: str) -> Probe | None:
 
     Only what is wrong with an object of the schema is a failed restore, which is final; all else is one not tried.
     """
-    errors = _ERROR.findall(complaints)
+    errors = ERROR.findall(complaints)
     told = "; ".join(f"{number} {words.strip()}" for number, words in errors)
-    if any(number in _OF_TRYING for number, _ in errors):
+    if any(number in OF_TRYING for number, _ in errors):
         return Probe(restorable=None, note=short(f"A restore could not be tried to its end: {told}"))
-    if any(number in _RIGHTS for number, _ in errors):
+    if any(number in RIGHTS for number, _ in errors):
         return Probe(
             restorable=None,
             note=short(
