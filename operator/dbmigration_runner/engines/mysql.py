@@ -79,7 +79,7 @@ class MySQL:
             lock_timeout_seconds=lock_timeout_seconds,
         )
         try:
-            if not self._passes_fences and mysql_record.exists(session):
+            if not self._passes_fences and mysql_record.stage(session) is not None:
                 with self.opened(read_only=False, statement_timeout_seconds=None) as lifting:
                     mysql_fence.lift_left_over(lifting)
         except BaseException:
@@ -236,8 +236,8 @@ class MySQL:
 
     def _refuse_fenced(self, session: Session) -> None:
         """A restore may have begun since the session was opened: then there is no such table for as long as it takes."""
-        if not self._passes_fences and mysql_record.exists(session):
-            raise Refusal(RunnerReason.FENCED, "A restore just began on this database, and lets nobody in.")
+        if mysql_record.stage(session) is not None:
+            raise Refusal(RunnerReason.FENCED, "A restore of this database is not at its end, and lets nobody in.")
 
     def _secure(self, directory: str | None) -> None:
         self._own_url = with_tls(self.url, directory)

@@ -1,8 +1,8 @@
 """The exchange of a fenced MariaDB database with its restored copy: a few steps, each of which may be gone through again.
 
     1. triggers go, the old ones (a lift makes them again) and the copy's    4. triggers, routines; views and events that differ go
-    2. forward; one RENAME: the old tables to the kept schema, the copy's    5. one RENAME to their own names: the instant
-       in under numbers                                                      6. views and events; the kept schema; the record goes
+    2. one RENAME: the old tables to the kept schema, the copy's in under    5. one RENAME to their own names: the instant
+       numbers                                                               6. views and events; the kept schema; the record goes
     3. defaults that name a sequence
 
 Up to 2 whoever finds the record goes back; from there on a restore goes to the end, this one or the next. The record holds
@@ -16,7 +16,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines import mysql_record as records
-from dbmigration_runner.engines.mysql_fence import is_beyond, rename
+from dbmigration_runner.engines.mysql_fence import lift, rename, strays
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -39,12 +39,13 @@ class Exchange:
         self._live = str(desk.value("SELECT DATABASE()"))
 
     def begin(self) -> None:
-        """Steps 1 and 2. Raises StatementRefused, and then the fence can be lifted, unless `is_beyond`."""
+        """Steps 1 and 2. Raises StatementRefused, and then the fence can be lifted."""
         desk, record = self._desk, self._record
+        if made := strays(desk, record):
+            raise StatementRefused("", f"tables were made meanwhile: {', '.join(made)}")
         desk.run(f"SET SESSION lock_wait_timeout = {PATIENCE_SECONDS:d}")
         self._drop_triggers(self._live)
         self._drop_triggers(record.fresh)
-        records.go_forward(desk)
         self._move()
 
     def end(self) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ class Exchange:
             name: new for number, name in enumerate(record.copies, 1) if (new := f"{records.NEW}{number}") in there
         }
         warnings: list[str] = []
-        if hidden or not record.copies:
+        if records.stage(desk) == records.MOVED:
             self._settle_defaults(self._live, record.fresh)
             self._settle_defaults(record.kept, self._live)
             self._program(hidden)
@@ -65,7 +66,7 @@ class Exchange:
         warnings += self._dress_kept()
         self._settle_schema()
         desk.run(f"ALTER DATABASE {quoted(record.kept)} COMMENT {plain_literal(record.comment)}")
-        records.drop(desk)
+        records.drop(desk, records.SHOWN)
         with contextlib.suppress(RunnerError):  # the next restore drops it
             desk.run(f"DROP DATABASE IF EXISTS {quoted(record.fresh)}")
         return tuple(warnings)
@@ -95,7 +96,7 @@ class Exchange:
             (f"{fresh}.{quoted(name)}", f"{live}.{quoted(f'{records.NEW}{number}')}")
             for number, name in enumerate(record.copies, 1)
         ]
-        rename(desk, pairs)
+        rename(desk, [*pairs, (quoted(records.FENCED), quoted(records.MOVED))])
 
     def _settle_defaults(self, schema: str, was: str) -> None:
         """A default goes on counting with the sequence of the schema that it was made in."""
@@ -134,7 +135,8 @@ class Exchange:
 
     def _show(self, hidden: dict[str, str]) -> None:
         """The instant."""
-        rename(self._desk, [(quoted(new), quoted(name)) for name, new in hidden.items()])
+        pairs = [(quoted(new), quoted(name)) for name, new in hidden.items()]
+        rename(self._desk, [*pairs, (quoted(records.MOVED), quoted(records.SHOWN))])
 
     def _finish_programs(self) -> list[str]:
         """Views cannot be made before their tables."""
@@ -180,9 +182,7 @@ class Exchange:
 
 def go_back_or_on(desk: Session, record: Record, exchange: Callable[[], Exchange]) -> tuple[str, ...]:
     """What an earlier restore left: the fence is lifted, or the exchange is ended; warnings."""
-    from dbmigration_runner.engines.mysql_fence import lift
-
-    if is_beyond(desk, record):
+    if record.is_beyond:
         return exchange().end()
     lift(desk, record)
     return ()

@@ -50,6 +50,13 @@ def shut(
         with contextlib.suppress(RunnerError):
             lift(desk, record)
         raise
+    if made := strays(desk, record):
+        with contextlib.suppress(RunnerError):
+            lift(desk, record)
+        raise RunnerError(
+            RunnerReason.SESSION_STAYS,
+            f"Somebody makes tables in the database while it is closed: {', '.join(made[:_SHOWN])}; nothing was changed.",
+        )
     # Who is only connected cannot do anything; but a session of a step that read before shall not read on.
     _end(desk, ours, spared)
 
@@ -75,7 +82,7 @@ def lift(desk: Session, record: Record) -> None:
     if whys := records.make(desk, missing):
         raise StatementRefused("", "; ".join(whys))
     rename(desk, [(quoted(old), quoted(name)) for name, old in hidden.items()])
-    records.drop(desk)
+    records.drop(desk, records.FENCED)
 
 
 def lift_left_over(session: Session) -> None:
@@ -94,7 +101,7 @@ def lift_left_over(session: Session) -> None:
     record = records.read(session)
     if record is None:
         return
-    if is_beyond(session, record):
+    if record.is_beyond:
         raise Refusal(
             RunnerReason.FENCED,
             f"A restore was lost between its two renames: the old tables stand in {record.kept}, the restored ones are not all in "
@@ -110,12 +117,10 @@ def lift_left_over(session: Session) -> None:
         ) from None
 
 
-def is_beyond(session: Session, record: Record) -> bool:
-    """Did it come further than may be undone?"""
-    if not record.forward:
-        return False
-    there = frozenset(records.tables_of(session, str(session.value("SELECT DATABASE()"))))
-    return not any(f"{records.OLD}{number}" in there for number in range(1, len(record.tables) + 1))
+def strays(desk: Session, record: Record) -> list[str]:
+    """Tables of the fenced schema that are not in the record: the fence keeps nobody from making one."""
+    hidden = {f"{records.OLD}{number}" for number in range(1, len(record.tables) + 1)}
+    return sorted(set(records.tables_of(desk, str(desk.value("SELECT DATABASE()")))) - hidden)
 
 
 def rename(desk: Session, pairs: list[tuple[str, str]]) -> None:

@@ -1,7 +1,8 @@
 """What a restore writes down in the database that it fences: whose it is, each table's number, and the text of every program.
 
 One table of ours, in the schema itself: so whoever finds it with nothing but the ordinary URL knows how to go back. It is there
-before anything is called otherwise, and goes when nothing is any more. Without a token it was still being written.
+before anything is called otherwise, and goes when nothing is any more. How far a restore came is the table's own name, which
+each of the two renames of an exchange changes in the same statement: so it is never told too early or too late.
 """
 # ruff: noqa: S608  # statements are made of numbers, quoted names and literals of our own
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from dbmigration_runner.engines.interface import Session
 
-TABLE = "dbmigration/restore"
+FENCED = "dbmigration/restore"  # the old tables are here, whatever they are called
+MOVED = "dbmigration/restore/moved"  # they are in the kept schema; the restored ones here, under numbers
+SHOWN = "dbmigration/restore/shown"  # the restored ones have their names
+_STAGES = (FENCED, MOVED, SHOWN)
 OLD, NEW = "dbmigration/old/", "dbmigration/new/"
 _TEXT = r"'(?:[^'\\]|\\.|'')*'"
 _NAME = r"(?:`(?:[^`]|``)*`|[^\s`.]+)"
@@ -54,7 +58,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Record:
-    """`tables` and `copies` are in the order of their numbers, from 1; `forward`: there is no way back any more but its end."""
+    """`tables` and `copies` are in the order of their numbers, from 1; `stage` is what it was called when it was read."""
 
     token: str = ""
     kept: str = ""
@@ -67,25 +71,31 @@ class Record:
     charset: str = ""  # of the backup, "" where it is not known
     collate: str = ""
     comment: str = ""  # of the kept schema in the end
-    forward: bool = field(default=False, compare=False)
+    stage: str = field(default=FENCED, compare=False)
+
+    @property
+    def is_beyond(self) -> bool:
+        """Is the only way on its end?"""
+        return self.stage != FENCED
 
 
-def exists(session: Session) -> bool:
-    """Is there one in the session's schema? Asked at every connect."""
-    return bool(
-        session.rows(
-            f"SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {text_literal(TABLE)}"
-        )
+def stage(session: Session) -> str | None:
+    """What the one of the session's schema is called; None where there is none. Asked at every connect."""
+    found = session.rows(
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+        f" AND TABLE_NAME IN ({', '.join(map(text_literal, _STAGES))})"
     )
+    return str(found[0][0]) if found else None
 
 
 def read(session: Session) -> Record | None:
     """The one of the session's schema."""
-    if not exists(session):
+    found = stage(session)
+    if found is None:
         return None
     parts: dict[str, list[tuple[str, ...]]] = {}
     for part, *facts in session.rows(
-        f"SELECT part, name, body, mode, collation, of_table FROM {quoted(TABLE)} ORDER BY part, number"
+        f"SELECT part, name, body, mode, collation, of_table FROM {quoted(found)} ORDER BY part, number"
     ):
         parts.setdefault(part, []).append(tuple(map(str, facts)))
 
@@ -109,14 +119,14 @@ def read(session: Session) -> Record | None:
         charset=said("charset"),
         collate=said("collate"),
         comment=said("comment"),
-        forward="forward" in parts,
+        stage=found,
     )
 
 
 def write(session: Session, record: Record) -> None:
     """The first statement makes it found, the last one valid."""
     session.run(
-        f"CREATE TABLE {quoted(TABLE)} (part varchar(32) NOT NULL, number int NOT NULL, name varchar(64) NOT NULL,"
+        f"CREATE TABLE {quoted(FENCED)} (part varchar(32) NOT NULL, number int NOT NULL, name varchar(64) NOT NULL,"
         " body longtext NOT NULL, mode text NOT NULL, collation varchar(64) NOT NULL, of_table varchar(64) NOT NULL,"
         " PRIMARY KEY (part, number)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         f" COMMENT {plain_literal('A restore keeps everybody out; whatever step comes next goes back or says what to do.')}"
@@ -134,19 +144,14 @@ def write(session: Session, record: Record) -> None:
     session.run("COMMIT")
 
 
-def go_forward(session: Session) -> None:
-    """From here on nobody goes back."""
-    session.run(f"REPLACE INTO {quoted(TABLE)} VALUES ('forward', 0, '', '', '', '', '')")
-
-
-def drop(session: Session) -> None:
-    """The fence is gone."""
-    session.run(f"DROP TABLE IF EXISTS {quoted(TABLE)}")
+def drop(session: Session, name: str) -> None:
+    """Nothing is called otherwise any more. By its name: one that went on meanwhile stays."""
+    session.run(f"DROP TABLE IF EXISTS {quoted(name)}")
 
 
 def _insert(session: Session, part: str, number: int, said: Program) -> None:
     values = ", ".join(text_literal(value) for value in (said.name, said.text, said.mode, said.collation, said.table))
-    session.run(f"INSERT INTO {quoted(TABLE)} VALUES ({text_literal(part)}, {number:d}, {values})")
+    session.run(f"INSERT INTO {quoted(FENCED)} VALUES ({text_literal(part)}, {number:d}, {values})")
 
 
 def tables_of(session: Session, schema: str) -> tuple[str, ...]:
@@ -164,7 +169,7 @@ def _names(session: Session, schema: str, kinds: str) -> tuple[str, ...]:
         f"SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {text_literal(schema)}"
         f" AND TABLE_TYPE IN ({kinds}) ORDER BY 1"
     )
-    return tuple(str(name) for (name,) in found if name != TABLE)
+    return tuple(str(name) for (name,) in found if name not in _STAGES)
 
 
 def programs_of(session: Session, schema: str, *, with_events: bool) -> tuple[Program, ...]:

@@ -87,6 +87,7 @@ class MySQLRestore:
         self._fresh = Fresh(engine, self._desk, wanted, self._token, self._tools)
         self._record = Record()
         self._inside: AskingSession | None = None
+        self._sums: dict[tuple[str, tuple[str, ...]], object] = {}
         self._lock: Lock | None = None
         self._warnings: tuple[str, ...] = ()
         self._exchanged = False
@@ -148,6 +149,8 @@ class MySQLRestore:
             comment=told,
         )
         try:
+            if self._wanted.is_compared:
+                self._rows(alive, is_fenced=False).foresee()
             fences.shut(desk, self._record, ours=frozenset(ours), spared=self._wanted.spared_users, alive=alive)
             yield
         finally:
@@ -157,6 +160,9 @@ class MySQLRestore:
 
     def compare(self, lost: Callable[[LostRow], None], alive: Callable[[], None]) -> tuple[TableLoss, ...]:
         """See restore.Restore."""
+        return tuple(compare(self._rows(alive, is_fenced=True), lost))
+
+    def _rows(self, alive: Callable[[], None], *, is_fenced: bool) -> Rows:
         inside = self._inside
         assert inside is not None  # noqa: S101  # within fence()
         number = int(inside.value("SELECT CONNECTION_ID()"))
@@ -168,7 +174,7 @@ class MySQLRestore:
         def at_once(work: Callable[[], None]) -> None:
             patiently(work, alive=alive, cancel=cancel)
 
-        return tuple(compare(Rows(inside, self._record, self._wanted.version_table, at_once), lost))
+        return Rows(inside, self._record, self._wanted.version_table, at_once, self._sums, is_fenced=is_fenced)
 
     def swap(self, lock: Lock, alive: Callable[[], None]) -> str:
         """See restore.Restore. The lock is kept: it is one of the server's, and of a name that does not change."""
@@ -195,13 +201,13 @@ class MySQLRestore:
         return self._warnings
 
     def discard(self) -> None:
-        """See restore.Restore."""
-        if not self._exchanged:
-            with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
+        """See restore.Restore. Nothing goes while a record is there: by it the next attempt goes back or on."""
+        if self._exchanged:
+            return
+        with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops them
+            if records.stage(self._desk) is None:
                 self._fresh.drop()
-            with contextlib.suppress(RunnerError):
-                if (comment_of(self._desk, self._kept) or "").startswith(REPLACING):
-                    self._desk.run(f"DROP DATABASE {quoted(self._kept)}")
+                self._drop_room()
 
     def close(self) -> None:
         """See restore.Restore."""
@@ -250,6 +256,12 @@ class MySQLRestore:
             f"CREATE DATABASE IF NOT EXISTS {quoted(self._kept)}{like} COMMENT {plain_literal(REPLACING + self._token)}"
         )
 
+    def _drop_room(self) -> None:
+        """What was made for replaced tables, unless there are some in it."""
+        is_ours = (comment_of(self._desk, self._kept) or "").startswith(REPLACING)
+        if is_ours and not records.tables_of(self._desk, self._kept):
+            self._desk.run(f"DROP DATABASE {quoted(self._kept)}")
+
     def _exchange(self, record: Record) -> Exchange:
         def load_events(text: bytes) -> None:
             import zstandard
@@ -266,9 +278,22 @@ class MySQLRestore:
 
     def _lift(self) -> None:
         """Let everybody in again; where that cannot be done now, the next step does it."""
-        with contextlib.suppress(StatementRefused):
-            if (left := records.read(self._desk)) is not None and not fences.is_beyond(self._desk, left):
-                fences.lift(self._desk, left)
+        try:
+            _lift(self._desk)
+        except StatementRefused:
+            return
+        except RunnerError:
+            self._desk.close()
+            with (
+                contextlib.suppress(RunnerError),
+                self.engine.connect(read_only=False, statement_timeout_seconds=None) as desk,
+            ):
+                _lift(desk)
+
+
+def _lift(desk: AskingSession) -> None:
+    if (left := records.read(desk)) is not None and not left.is_beyond:
+        fences.lift(desk, left)
 
 
 def _fenced(record: Record, error: StatementRefused) -> RunnerError:
