@@ -81,6 +81,10 @@ class Fresh:
         text = b"".join(pieces).decode()
         return text if "EVENT `" in text else ""
 
+    def spend(self) -> None:
+        """Say that it is no longer whole: an exchange begins by taking its triggers away."""
+        self._desk.run(f"ALTER DATABASE {quoted(self.name)} COMMENT {plain_literal(self._mark(whole=False))}")
+
     def drop(self) -> None:
         """Remove it."""
         self._desk.run(f"DROP DATABASE IF EXISTS {quoted(self.name)}")

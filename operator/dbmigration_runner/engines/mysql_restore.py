@@ -21,6 +21,7 @@ from dbmigration_runner.engines.mysql_exchange import Exchange, go_back_or_on
 from dbmigration_runner.engines.mysql_fresh import Fresh, comment_of
 from dbmigration_runner.engines.mysql_loading import Clients
 from dbmigration_runner.engines.mysql_names import SCHEMA, plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_probe import REFERRING, refers
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
 from dbmigration_runner.engines.mysql_tools import choose, installed, option_file, series_of
@@ -41,10 +42,6 @@ OLDEST = (10, 6)  # from there on a rename of several tables outlives the server
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 7 * 24 * 3600  # the desk is silent for as long as the copy is filled
 _SHOWN = 5
-_REFERRING = (
-    "SELECT DISTINCT concat(CONSTRAINT_SCHEMA, '.', TABLE_NAME) FROM information_schema.REFERENTIAL_CONSTRAINTS"
-    " WHERE UNIQUE_CONSTRAINT_SCHEMA = DATABASE() AND CONSTRAINT_SCHEMA <> DATABASE() ORDER BY 1"
-)
 
 
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> MySQLRestore:
@@ -184,6 +181,7 @@ class MySQLRestore:
         exchange = self._exchange(self._record)
         try:
             self._make_room()
+            self._fresh.spend()
             exchange.begin()
         except StatementRefused as error:
             raise RunnerError(
@@ -232,11 +230,8 @@ class MySQLRestore:
         desk = self._desk
         if self._series < OLDEST:
             yield f"The server is MariaDB {self._series[0]}.{self._series[1]}; only from 10.6 on a rename outlives its end."
-        if referring := [str(row[0]) for row in desk.rows(_REFERRING)]:
-            yield (
-                f"Foreign keys of other databases refer to this one: of {', '.join(referring[:_SHOWN])}. They would go on "
-                "referring to the replaced tables: drop them first."
-            )
+        if referring := [str(row[0]) for row in desk.rows(REFERRING.format(schema="DATABASE()"))]:
+            yield refers(referring) + "."
         comment = comment_of(desk, self._kept)
         if self._kept == self._name:
             yield f"The replaced database could not be called {self._kept}."
