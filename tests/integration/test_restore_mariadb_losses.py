@@ -58,7 +58,7 @@ def test_rare_tables_come_back_and_what_was_not_touched_is_not_told(rare, mariad
 def test_each_kind_of_loss_is_told_for_each_kind_of_table(rare, mariadb_database):
     for statement in (
         "INSERT INTO pairs VALUES (2, 'x', 'new')", "UPDATE pairs SET note = 'N' WHERE b = 'x' AND a = 1",
-        "DELETE FROM parted WHERE id = 20", "UPDATE my SET v = 16777216 WHERE id = 1",
+        "DELETE FROM parted WHERE id = 20", "UPDATE my SET v = 0.10000001 WHERE id = 2",
         "UPDATE past SET v = 2", "UPDATE past SET v = 1",
         "INSERT INTO counted VALUES (NULL)", "DELETE FROM counted WHERE id > 1", "SELECT NEXTVAL(tickets)",
     ):  # fmt: skip
