@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from dbmigration_runner.contract.result import Outcome
+from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines.restore import drop_replaced
 from tests.integration import mariadb_backups, mariadb_restores
+from tests.integration.mariadb_server import said
 
 
 @pytest.fixture
@@ -91,3 +94,62 @@ def test_every_kind_of_object_and_value_comes_back(mariadb_database, tmp_path):
         assert mariadb_backups.contents(server, name) == before[1]
     finally:
         mariadb_restores.forget(mariadb_database)
+
+
+@pytest.fixture
+def ordinary(mariadb_database, tmp_path):
+    """No administrator: the user `shop` may make databases of the names that a restore gives, and nothing else."""
+    patterns = [rf"`{mariadb_database.name}\_%`".replace("test_", r"test\_"), r"`dbmigration\_%`"]
+    with mariadb_database.server.superuser() as connection:
+        for pattern in patterns:
+            said(connection, f"GRANT ALL ON {pattern}.* TO shop")
+    with mariadb_database.server.session(mariadb_database.name) as connection:
+        said(connection, "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        said(connection, "INSERT INTO alembic_version VALUES ('a1')")
+        said(connection, "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, n int)")
+        said(connection, "INSERT INTO t (n) VALUES (1)")
+        said(connection, "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.n = NEW.n + 1")
+        said(connection, "CREATE VIEW v AS SELECT n FROM t")
+    backups = mariadb_backups.of(mariadb_database, tmp_path / "backups", admin=False)
+    yield mariadb_restores.Restores(backups, backups.take())
+    mariadb_restores.forget(mariadb_database)
+    with mariadb_database.server.superuser() as connection:
+        for pattern in patterns:
+            said(connection, f"REVOKE ALL ON {pattern}.* FROM shop")
+
+
+def test_a_role_with_rights_on_the_names_alone_restores_without_an_administrator(ordinary, mariadb_database):
+    assert ordinary.report.restorable is True, ordinary.report
+    mariadb_database.ask("INSERT INTO t (n) VALUES (7)")
+    mariadb_database.ask(f"ALTER DATABASE {mariadb_database.name} COMMENT 'changed since'")
+    ran = ordinary.run(accept_data_loss=True)
+    assert (ran.result.outcome, ran.result.warnings) == (Outcome.SUCCEEDED, ()), ran
+    assert mariadb_database.ask("SELECT n FROM v") == [(1,)]
+    mariadb_database.ask("INSERT INTO t (n) VALUES (1)")
+    assert mariadb_database.ask("SELECT n FROM v ORDER BY n") == [(1,), (2,)]
+    assert mariadb_database.ask(
+        "SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()"
+    ) == [("",)]
+
+
+def test_a_role_that_may_not_keep_what_is_replaced_is_told_at_the_backup(ordinary, mariadb_database):
+    """A probe in a database of its own name would have told nothing of the two others that a restore makes."""
+    pattern = rf"`{mariadb_database.name}\_%`".replace("test_", r"test\_")
+    with mariadb_database.server.superuser() as connection:
+        said(connection, f"REVOKE ALL ON {pattern}.* FROM shop")
+    try:
+        report = ordinary.backups.take("second")
+        assert (report.restorable, "adminUrlFrom" in report.restorable_note) == (None, True), report
+    finally:
+        with mariadb_database.server.superuser() as connection:
+            said(connection, f"GRANT ALL ON {pattern}.* TO shop")
+
+
+def test_only_what_a_restore_of_this_database_kept_is_dropped(shop, mariadb_database):
+    server, kept = mariadb_database.server, mariadb_restores.kept(mariadb_database)
+    foreign = f"{mariadb_database.name}_foreign"
+    assert shop.run().result.outcome is Outcome.SUCCEEDED
+    mariadb_database.ask(f"CREATE DATABASE {foreign} COMMENT 'nobody of ours'")
+    engine, admin = engine_for(mariadb_database.url), engine_for(server.url(mariadb_database.name, user="root"))
+    assert [drop_replaced(engine, admin, name) for name in (kept, foreign, "mysql", "nowhere")] == [True, *[False] * 3]
+    assert mariadb_restores.databases(mariadb_database) == {mariadb_database.name, foreign}

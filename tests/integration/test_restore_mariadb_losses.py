@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from typing import Self
 
 import pymysql
 import pytest
@@ -90,19 +91,19 @@ def test_a_new_column_counts_only_where_something_was_written_to_it(rare, mariad
 class Writers:
     """Two applications that know what the server has acknowledged, and come again whenever they are put out."""
 
-    def __init__(self, database, seed):
+    def __init__(self, database, seed) -> None:
         self.ledger: dict[int, str | None] = {}
         self.doubtful: set[int] = set()
         self._database = database
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(number, seed)) for number in range(2)]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
@@ -110,10 +111,9 @@ class Writers:
     def _work(self, number, seed):
         chance = random.Random(seed * 10 + number)
         while not self._over.is_set():
-            with contextlib.suppress(pymysql.Error):
-                with contextlib.closing(self._database.server.session(self._database.name)) as connection:
-                    while not self._over.is_set():
-                        self._write(connection, chance.randrange(1, 9000) * 3 + number, chance)
+            with contextlib.suppress(pymysql.Error), self._database.server.session(self._database.name) as connection:
+                while not self._over.is_set():
+                    self._write(connection, chance.randrange(1, 9000) * 3 + number, chance)
             time.sleep(0.02)
 
     def _write(self, connection, row, chance):

@@ -177,6 +177,7 @@ class Exchange:
         if self._record.charset:
             self._desk.run(
                 f"ALTER DATABASE {quoted(self._live)} CHARACTER SET {self._record.charset} COLLATE {self._record.collate}"
+                f" COMMENT {plain_literal(self._record.schema_comment)}"
             )
 
 

@@ -22,6 +22,7 @@ from dbmigration_runner.engines.mysql import MySQL
 from dbmigration_runner.engines.mysql_catalog import catalog
 from dbmigration_runner.engines.mysql_loading import load
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_probe import RESTORING as PREFIX
 from dbmigration_runner.engines.mysql_tools import option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.restore import Wanted
 
 MARK = "dbmigration/restoring/"  # how the comment of such a schema begins
-PREFIX = "dbmigration_restore_"
 _SHOWN = 5
 
 

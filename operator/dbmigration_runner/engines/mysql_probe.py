@@ -21,7 +21,7 @@ from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
-from dbmigration_runner.engines.mysql_names import quoted, text_literal
+from dbmigration_runner.engines.mysql_names import kept_name, quoted, text_literal
 from dbmigration_runner.engines.mysql_tools import environment, option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.mysql_tools import Tools
 
 PREFIX = "dbmigration_probe_"
+RESTORING = "dbmigration_restore_"  # how the databases are called that a restore fills
 LEFT_OVER_SECONDS = 24 * 3600
 CREATE_SECONDS = 120
 COMPLAINTS_BYTES = 65536
@@ -64,19 +65,35 @@ def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: C
         try:
             session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot)}")
         except StatementRefused as error:
-            remedy = (
-                f": GRANT ALL PRIVILEGES ON `{PREFIX.replace('_', chr(92) + '_')}%`.* to the role, or set adminUrlFrom"
-                if error.code in _NOT_ALLOWED
-                else ""
-            )
-            return Probe(
-                restorable=None, note=short(f"No database could be made to try a restore in: {error.message}{remedy}.")
-            )
+            return _not_made("No database could be made to try a restore in", source, error)
         with _dropped(session, name):
             if why := _no_way_back(session, source):
                 return Probe(restorable=False, note=short(why))
             complaints = _restore(source, tools, path, name, alive)
-            return verdict(complaints) or _compared(source, snapshot, name)
+            found = verdict(complaints) or _compared(source, snapshot, name)
+            return (_other_names(session, source, name) if found.restorable else None) or found
+
+
+def _not_made(what: str, source: Engine, error: StatementRefused) -> Probe:
+    remedy = ""
+    if error.code in _NOT_ALLOWED:
+        patterns = " and ".join(
+            quoted(begins.replace("_", r"\_") + "%") + ".*" for begins in ("dbmigration_", f"{source.url.database}_")
+        )
+        remedy = f": GRANT ALL PRIVILEGES ON {patterns} to the role, or set adminUrlFrom"
+    return Probe(restorable=None, note=short(f"{what}: {error.message}{remedy}."))
+
+
+def _other_names(session: Session, source: Engine, name: str) -> Probe | None:
+    """May the role make the two databases of a restore, which have other names than the probe's?"""
+    live, end = source.url.database or "", name.removeprefix(PREFIX)
+    for other in (kept_name(live, f"probe-{end}"), f"{RESTORING}probe_{end}"):
+        try:
+            session.run(f"CREATE DATABASE {quoted(other)}")
+            session.run(f"DROP DATABASE {quoted(other)}")
+        except StatementRefused as error:
+            return _not_made(f"A restore could not make the database {other}", source, error)
+    return None
 
 
 def _no_way_back(session: Session, source: Engine) -> str | None:

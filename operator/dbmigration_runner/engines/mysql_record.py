@@ -71,6 +71,7 @@ class Record:
     charset: str = ""  # of the backup, "" where it is not known
     collate: str = ""
     comment: str = ""  # of the kept schema in the end
+    schema_comment: str = ""  # of the live one, as it was at the backup
     stage: str = field(default=FENCED, compare=False)
 
     @property
@@ -119,6 +120,7 @@ def read(session: Session) -> Record | None:
         charset=said("charset"),
         collate=said("collate"),
         comment=said("comment"),
+        schema_comment=said("schema_comment"),
         stage=found,
     )
 
@@ -132,7 +134,7 @@ def write(session: Session, record: Record) -> None:
         f" COMMENT {plain_literal('A restore keeps everybody out; whatever step comes next goes back or says what to do.')}"
     )
     session.run("BEGIN")
-    for part in ("kept", "fresh", "events", "charset", "collate", "comment"):
+    for part in ("kept", "fresh", "events", "charset", "collate", "comment", "schema_comment"):
         _insert(session, part, 0, Program("", "", getattr(record, part)))
     for part, names in (("table", record.tables), ("copy", record.copies)):
         for number, name in enumerate(names, 1):

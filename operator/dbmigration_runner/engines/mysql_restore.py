@@ -20,7 +20,7 @@ from dbmigration_runner.engines.mysql import MySQL
 from dbmigration_runner.engines.mysql_exchange import Exchange, go_back_or_on
 from dbmigration_runner.engines.mysql_fresh import Fresh, comment_of
 from dbmigration_runner.engines.mysql_loading import Clients
-from dbmigration_runner.engines.mysql_names import SCHEMA, plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_names import SCHEMA, kept_name, plain_literal, quoted, text_literal
 from dbmigration_runner.engines.mysql_probe import REFERRING, refers
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 REPLACED = "dbmigration/replaced/"  # how the comment of a schema begins that holds replaced tables
 REPLACING = "dbmigration/replacing/"  # and of one that is to hold them
-NAME_LENGTH = 64
 OLDEST = (10, 6)  # from there on a rename of several tables outlives the server's end whole or not at all
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 7 * 24 * 3600  # the desk is silent for as long as the copy is filled
@@ -75,7 +74,7 @@ class MySQLRestore:
             self._desk.run(f"SET SESSION wait_timeout = {IDLE_SECONDS:d}")
             self._name = str(self._desk.value(f"SELECT {SCHEMA}"))
             self._token = f"{_digest(self._name)}/{wanted.token}"
-            self._kept = _kept_name(self._name, wanted.keep_as)
+            self._kept = kept_name(self._name, wanted.keep_as)
             self._series = series_of(str(self._desk.value("SELECT VERSION()")))
             self._tools = choose(installed(), self._series)
         except BaseException:
@@ -144,6 +143,7 @@ class MySQLRestore:
             charset=there.encoding if there is not None else "",
             collate=there.collate if there is not None else "",
             comment=told,
+            schema_comment=(there.comment or "") if there is not None else "",
         )
         try:
             if self._wanted.is_compared:
@@ -308,11 +308,6 @@ def _refuse_elsewhere(ordinary: Engine, lock: Lock) -> None:
             RunnerReason.WRONG_DATABASE,
             "adminUrlFrom leads to another server than urlFrom: the lock that is held by the one is not seen by the other.",
         )
-
-
-def _kept_name(database: str, keep_as: str) -> str:
-    """`<database>_<keep_as>`, of at most 64 characters: what tells it from others stands at the end."""
-    return database[: max(NAME_LENGTH - len(keep_as) - 1, 0)] + "_" + keep_as
 
 
 def _digest(database: str) -> str:
