@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from dbmigration_runner.contract.result import Outcome, RestoreStage
+from dbmigration_runner.engines.mysql_fence import restore_lock
+from dbmigration_runner.engines.mysql_names import text_literal
 from tests.integration import mariadb_backups, mariadb_restores
 from tests.integration.mariadb_server import quoted, said
 from tests.integration.restores import Restores, stopped
@@ -173,3 +175,16 @@ def plan(project, database):
     app.revision("a1", None)
     app.revision("a2", "a1")
     return app.run("plan")
+
+
+def test_the_session_that_renames_may_be_lost_and_the_tables_have_their_names_again(migrated, mariadb_database):
+    """Another session lifts the fence: nobody else comes for it where the order ends here."""
+    before = state(mariadb_database)
+    running = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        name = text_literal(restore_lock(mariadb_database.name))
+        ((number,),) = mariadb_database.ask(f"SELECT IS_USED_LOCK({name})")
+        mariadb_database.ask(f"KILL {number}")
+    ran = running.wait()
+    assert (ran.result.outcome, ran.result.changed) == (Outcome.FAILED, False), ran
+    assert state(mariadb_database) == before
