@@ -44,7 +44,7 @@ test-cluster: ## The operator, on a real Kubernetes with the real images.
 
 .PHONY: soak
 soak: ## The fault tests at every point, not only at a sample, and restores beside writers of 20 seeds; an hour or more.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/integration/test_restore_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/integration/test_restore_losses.py tests/integration/test_restore_mariadb_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal as signals
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +121,21 @@ class Restores:
     def run(self, **wanted: Any) -> Ran:
         """To its end."""
         return self.start(**wanted).wait()
+
+
+@contextlib.contextmanager
+def stopped(running: Running) -> Iterator[None]:
+    """Wait until it stopped by itself; afterwards it goes on."""
+    assert running.process.stdout is not None
+    for line in running.process.stdout:
+        if line == "failing\n":
+            break
+    else:
+        raise AssertionError(running.process.communicate()[1])
+    try:
+        yield
+    finally:
+        os.kill(running.process.pid, signals.SIGCONT)
 
 
 def shop(database: Database, directory: Path, *, as_shop: bool = False) -> Restores:

@@ -206,16 +206,20 @@ def test_a_role_without_the_right_to_make_databases_is_warned_of(shop, mariadb_d
     assert ran.result.reason == "Done"
     assert ran.result.backup is not None
     assert ran.result.backup.restorable is None
-    assert "GRANT ALL PRIVILEGES ON `dbmigration\\_probe\\_%`.*" in ran.result.backup.restorable_note
+    live = mariadb_database.name.replace("_", r"\_")
+    assert rf"GRANT ALL PRIVILEGES ON `dbmigration\_%`.* and `{live}\_%`.*" in ran.result.backup.restorable_note
     assert ran.result.backup.restorable_note in ran.result.warnings
 
 
 def test_the_right_that_the_warning_names_is_enough(shop, mariadb_database):
-    mariadb_database.ask(r"GRANT ALL PRIVILEGES ON `dbmigration\_probe\_%`.* TO shop")
+    patterns = [r"`dbmigration\_%`", f"`{mariadb_database.name}_%`".replace("_", r"\_")]
+    for pattern in patterns:
+        mariadb_database.ask(f"GRANT ALL PRIVILEGES ON {pattern}.* TO shop")
     try:
         assert Backups(shop.url, shop.directory).take().restorable is True
     finally:
-        mariadb_database.ask(r"REVOKE ALL PRIVILEGES ON `dbmigration\_probe\_%`.* FROM shop")
+        for pattern in patterns:
+            mariadb_database.ask(f"REVOKE ALL PRIVILEGES ON {pattern}.* FROM shop")
     assert backups.probes(mariadb_database.server) == []
 
 

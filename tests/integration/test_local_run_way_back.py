@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.integration import mariadb_restores
 from tests.integration.local_program import Program
 from tests.integration.projects import create
 
@@ -75,6 +76,38 @@ def test_a_backup_is_restored_where_the_downgrade_fails(shop, database, calls, a
     events = [event["reason"] for event in shop.resource()["events"]]
     wanted = ["MigrationFailed", "RollingBack", "RollbackFailed", "Draining", "Restoring", "Resuming", "RolledBack"]
     assert [reason for reason in events if reason in wanted][-len(wanted) :] == wanted
+
+
+def test_a_torn_revision_of_mariadb_is_told_and_then_put_back(project, mariadb_database, tmp_path, calls):
+    """What a statement of MariaDB did stays when the next one fails: no transaction and no downgrade undoes it."""
+    database = mariadb_database
+    shop = project("url_in_the_ini", database.url)
+    shop.revision("a1", None, create("t1"), down='op.drop_table("t1")')
+    program = Program(shop, tmp_path)
+    program.spec["backup"] = STORAGE
+    try:
+        assert program.run().code == 0
+        database.ask("INSERT INTO t1 VALUES (1)")
+        shop.revision("a2", "a1", create("t2"), down='op.drop_table("t2")')
+        shop.revision("a3", "a2", create("half"), BROKEN, down="pass")
+        program.spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
+        (tmp_path / "admin-url").write_text(database.server.url(database.name, user="root"))
+        said = program.run(
+            *("run", "--on-failure", "DowngradeOrRestore", "--admin-url-file", str(tmp_path / "admin-url")),
+            *("--drain-command", str(tmp_path / "drain"), "--resume-command", str(tmp_path / "resume")),
+        )
+        assert said.code == 8, said.out + said.err
+        assert "CREATE TABLE half" in said.out
+        assert database.ask("SELECT version_num FROM alembic_version") == [("a1",)]
+        assert database.ask("SELECT id FROM t1") == [(1,)]
+        assert database.tables() == {"alembic_version", "t1"}
+        assert calls.read_text().splitlines() == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
+        status = program.status()
+        assert (status["phase"], status["currentRevisions"]) == ("RolledBack", ["a1"])
+        assert status["run"]["restored"]["compared"] is True
+    finally:
+        program.end()
+        mariadb_restores.forget(database)
 
 
 def test_a_manifest_that_drains_is_refused_where_nobody_said_how(shop):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from pathlib import Path
 
 import psycopg
@@ -13,6 +11,7 @@ import pytest
 from dbmigration_runner.contract.result import Outcome, RestoreStage
 from tests.integration import restores
 from tests.integration.backups import contents
+from tests.integration.restores import stopped
 
 ORDERS = "sales.orders"
 OLD = "the shop as it was migrated"
@@ -126,21 +125,6 @@ def test_what_a_living_restore_closed_stays_closed_while_the_names_are_exchanged
         assert is_fenced(database)
         running.process.kill()
     running.process.communicate()
-
-
-@contextlib.contextmanager
-def stopped(running):
-    """Wait until it stopped by itself; afterwards it goes on."""
-    assert running.process.stdout is not None
-    for line in running.process.stdout:
-        if line == "failing\n":
-            break
-    else:
-        raise AssertionError(running.process.stderr.read())
-    try:
-        yield
-    finally:
-        os.kill(running.process.pid, signal.SIGCONT)
 
 
 def test_an_attempt_that_comes_back_late_changes_nothing_more(migrated, database):

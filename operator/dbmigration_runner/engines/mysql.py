@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
-from dbmigration_runner.engines import mysql_checks, mysql_row_counts
+from dbmigration_runner.engines import mysql_checks, mysql_fence, mysql_record, mysql_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.mysql_drivers import (
     ASYNCHRONOUS,
@@ -53,8 +53,10 @@ class MySQL:
 
     name = "mysql"
 
-    def __init__(self, url: URL, application_name: str) -> None:
+    def __init__(self, url: URL, application_name: str, *, passes_fences: bool = False) -> None:
+        """`passes_fences`: for the restore itself, which sets them."""
         self.url = url
+        self._passes_fences = passes_fences
         self._own_url = url
         self._secure(os.environ.get(TLS_VARIABLE))
         self._application_name = application_name
@@ -69,7 +71,31 @@ class MySQL:
         statement_timeout_seconds: float | None = 60,
         lock_timeout_seconds: float | None = None,
     ) -> AlchemySession:
-        """See interface.Engine. A lock is waited for in whole seconds, rounded down: for less than one not at all."""
+        """See interface.Engine. The fence of a restore that is gone is lifted first: behind it a database looks empty."""
+        session = self.opened(
+            read_only=read_only,
+            pinned=pinned,
+            statement_timeout_seconds=statement_timeout_seconds,
+            lock_timeout_seconds=lock_timeout_seconds,
+        )
+        try:
+            if not self._passes_fences and mysql_record.stage(session) is not None:
+                with self.opened(read_only=False, statement_timeout_seconds=None) as lifting:
+                    mysql_fence.lift_left_over(lifting)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def opened(
+        self,
+        *,
+        read_only: bool = True,
+        pinned: bool = True,
+        statement_timeout_seconds: float | None = 60,
+        lock_timeout_seconds: float | None = None,
+    ) -> AlchemySession:
+        """One that does not look for a fence. A lock is waited for in whole seconds, rounded down: for less than one not at all."""
         settings = [f"wait_timeout = {_IDLE_SECONDS:d}"]
         if pinned:
             settings.append("sql_mode = ''")
@@ -128,6 +154,7 @@ class MySQL:
             found = session.rows(f"SELECT version_num FROM {table}")
         except StatementRefused as error:
             if error.code in _NO_SUCH_TABLE:
+                self._refuse_fenced(session)
                 return ()
             raise
         return tuple(sorted(str(row[0]) for row in found))
@@ -206,6 +233,11 @@ class MySQL:
     def lock_timeout_of(self, locks: LockBudget) -> int | None:
         """The servers know whole seconds only: rounded up, for 0 would mean not to wait at all, and never get through."""
         return max(-(-locks.timeout_milliseconds // 1000), 1) * 1000
+
+    def _refuse_fenced(self, session: Session) -> None:
+        """A restore may have begun since the session was opened: then there is no such table for as long as it takes."""
+        if mysql_record.stage(session) is not None:
+            raise Refusal(RunnerReason.FENCED, "A restore of this database is not at its end, and lets nobody in.")
 
     def _secure(self, directory: str | None) -> None:
         self._own_url = with_tls(self.url, directory)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 LONGEST_LOCK_NAME = 64
+LONGEST_NAME = 64
 PLACES = 64  # connections of one env.py at a time
 SYSTEM_SCHEMAS = ("information_schema", "mysql", "performance_schema", "sys")
 
@@ -64,6 +65,16 @@ def quoted(name: str) -> str:
 def text_literal(text: str) -> str:
     """A string in hexadecimal digits: what a backslash or a quote means depends on the session's sql_mode."""
     return f"_utf8mb4 X'{text.encode().hex()}'" if text else "''"
+
+
+def kept_name(database: str, keep_as: str) -> str:
+    """`<database>_<keep_as>`, of at most 64 characters: what tells it from others stands at the end."""
+    return database[: max(LONGEST_NAME - len(keep_as) - 1, 0)] + "_" + keep_as
+
+
+def plain_literal(text: str) -> str:
+    """A string where the grammar takes no other, as behind COMMENT; for a session without a sql_mode."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def parts(name: str) -> tuple[str | None, str]:

@@ -21,7 +21,7 @@ from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
-from dbmigration_runner.engines.mysql_names import quoted
+from dbmigration_runner.engines.mysql_names import kept_name, quoted, text_literal
 from dbmigration_runner.engines.mysql_tools import environment, option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -34,17 +34,23 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.mysql_tools import Tools
 
 PREFIX = "dbmigration_probe_"
+RESTORING = "dbmigration_restore_"  # how the databases are called that a restore fills
 LEFT_OVER_SECONDS = 24 * 3600
 CREATE_SECONDS = 120
 COMPLAINTS_BYTES = 65536
 _NOT_ALLOWED = ("1044", "1227")
-_RIGHTS = ("1044", "1045", "1142", "1143", "1227", "1370", "1419")
+RIGHTS = ("1044", "1045", "1142", "1143", "1227", "1370", "1419")
 # Of the way to the server, its resources and whom it lets in: nothing of it tells how the dump would restore at another time.
-_OF_TRYING = (
+OF_TRYING = (
     *("1021", "1040", "1041", "1053", "1114", "1203", "1205", "1213", "1226", "1290", "1317", "1836", "1927", "1969"),
     *("2002", "2003", "2005", "2006", "2013", "2026", "2055", "4031"),
 )
-_ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
+ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
+_SHOWN = 5
+REFERRING = (
+    "SELECT DISTINCT concat(CONSTRAINT_SCHEMA, '.', TABLE_NAME) FROM information_schema.REFERENTIAL_CONSTRAINTS"
+    " WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} AND CONSTRAINT_SCHEMA <> {schema} ORDER BY 1"
+)
 _PARTS = (archive.TABLES, archive.KEYS, archive.PROGRAMS)
 
 
@@ -59,17 +65,51 @@ def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: C
         try:
             session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot)}")
         except StatementRefused as error:
-            remedy = (
-                f": GRANT ALL PRIVILEGES ON `{PREFIX.replace('_', chr(92) + '_')}%`.* to the role, or set adminUrlFrom"
-                if error.code in _NOT_ALLOWED
-                else ""
-            )
-            return Probe(
-                restorable=None, note=short(f"No database could be made to try a restore in: {error.message}{remedy}.")
-            )
+            return _not_made("No database could be made to try a restore in", source, error)
         with _dropped(session, name):
+            if why := _no_way_back(session, source):
+                return Probe(restorable=False, note=short(why))
             complaints = _restore(source, tools, path, name, alive)
-            return verdict(complaints) or _compared(source, snapshot, name)
+            found = verdict(complaints) or _compared(source, snapshot, name)
+            return (_other_names(session, source, name) if found.restorable else None) or found
+
+
+def _not_made(what: str, source: Engine, error: StatementRefused) -> Probe:
+    remedy = ""
+    if error.code in _NOT_ALLOWED:
+        patterns = " and ".join(
+            quoted(begins.replace("_", r"\_") + "%") + ".*" for begins in ("dbmigration_", f"{source.url.database}_")
+        )
+        remedy = f": GRANT ALL PRIVILEGES ON {patterns} to the role, or set adminUrlFrom"
+    return Probe(restorable=None, note=short(f"{what}: {error.message}{remedy}."))
+
+
+def _other_names(session: Session, source: Engine, name: str) -> Probe | None:
+    """May the role make the two databases of a restore, which have other names than the probe's?"""
+    live, end = source.url.database or "", name.removeprefix(PREFIX)
+    for other in (kept_name(live, f"probe-{end}"), f"{RESTORING}probe_{end}"):
+        try:
+            session.run(f"CREATE DATABASE {quoted(other)}")
+            session.run(f"DROP DATABASE {quoted(other)}")
+        except StatementRefused as error:
+            return _not_made(f"A restore could not make the database {other}", source, error)
+    return None
+
+
+def _no_way_back(session: Session, source: Engine) -> str | None:
+    """What would forbid the exchange of this database, however well its dump restores."""
+    schema = text_literal(source.url.database or "")
+    found = [str(row[0]) for row in session.rows(REFERRING.format(schema=schema))]
+    return refers(found) if found else None
+
+
+def refers(tables: list[str]) -> str:
+    """Tables of other databases have foreign keys to this one."""
+    more = ", …" if len(tables) > _SHOWN else ""
+    return (
+        f"Foreign keys of other databases refer to this one: of {', '.join(tables[:_SHOWN])}{more}. A restore would leave them at "
+        "the tables that it replaces, so this backup is no way back. Drop those keys"
+    )
 
 
 def verdict(complaints: str) -> Probe | None:
@@ -77,11 +117,11 @@ def verdict(complaints: str) -> Probe | None:
 
     Only what is wrong with an object of the schema is a failed restore, which is final; all else is one not tried.
     """
-    errors = _ERROR.findall(complaints)
+    errors = ERROR.findall(complaints)
     told = "; ".join(f"{number} {words.strip()}" for number, words in errors)
-    if any(number in _OF_TRYING for number, _ in errors):
+    if any(number in OF_TRYING for number, _ in errors):
         return Probe(restorable=None, note=short(f"A restore could not be tried to its end: {told}"))
-    if any(number in _RIGHTS for number, _ in errors):
+    if any(number in RIGHTS for number, _ in errors):
         return Probe(
             restorable=None,
             note=short(

@@ -1,0 +1,190 @@
+"""A restore of MariaDB that is killed leaves the old database or a record of what is to be done; whoever comes next does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbmigration_runner.contract.result import Outcome, RestoreStage
+from dbmigration_runner.engines.mysql_fence import restore_lock
+from dbmigration_runner.engines.mysql_names import text_literal
+from tests.integration import mariadb_backups, mariadb_restores
+from tests.integration.mariadb_server import quoted, said
+from tests.integration.restores import Restores, stopped
+
+EXCHANGE = "engines.mysql_exchange:Exchange"
+BEFORE_THE_EXCHANGE = (
+    "engines.mysql_fresh:Fresh._create",
+    "engines.mysql_fresh:Fresh._verify",
+    "stage:restored",
+    "engines.mysql_fence:_rename_patiently",
+    "stage:fenced",
+    "stage:compared",
+    f"{EXCHANGE}.begin",
+    f"{EXCHANGE}._move",
+)
+BETWEEN = (
+    f"{EXCHANGE}.end",
+    f"{EXCHANGE}._settle_defaults",
+    f"{EXCHANGE}._program",
+    f"{EXCHANGE}._show",
+)
+AFTER_THE_INSTANT = (
+    f"{EXCHANGE}._finish_programs",
+    f"{EXCHANGE}._dress_kept",
+    f"{EXCHANGE}._settle_schema",
+    "engines.mysql_record:drop",
+    f"stage:{RestoreStage.SWAPPED.value}",
+    f"stage:{RestoreStage.LOOKED.value}",
+)
+
+
+@dataclass(frozen=True)
+class Migrated(Restores):
+    """A shop that was migrated since; `before` is what it was at the backup."""
+
+    before: Any
+
+
+@pytest.fixture
+def migrated(mariadb_database, tmp_path):
+    """With one row written since the backup."""
+    shop = mariadb_restores.shop(mariadb_database, tmp_path)
+    before = state(mariadb_database)
+    mariadb_restores.migrate(mariadb_database)
+    yield Migrated(shop.backups, shop.report, before)
+    mariadb_restores.forget(mariadb_database)
+
+
+def state(database):
+    return mariadb_backups.schema(database.server, database.name), mariadb_backups.contents(
+        database.server, database.name
+    )
+
+
+@pytest.mark.parametrize("point", [*BEFORE_THE_EXCHANGE, *BETWEEN, *AFTER_THE_INSTANT])
+def test_a_second_attempt_ends_it_wherever_the_first_was_killed(migrated, mariadb_database, point):
+    """Without the record it would take what stands there under numbers, or nothing at all, for the database."""
+    replaced = state(mariadb_database)
+    migrated.lose(point, accept_data_loss=True)
+    ran = migrated.run(attempt=2, accept_data_loss=True)
+    assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran.result
+    assert state(mariadb_database) == migrated.before
+    kept = mariadb_restores.kept(mariadb_database)
+    assert mariadb_backups.contents(mariadb_database.server, kept) == replaced[1]
+    assert mariadb_restores.databases(mariadb_database) == {mariadb_database.name, kept}
+    report = ran.result.restore
+    assert report is not None
+    assert (report.swapped, report.kept_as, report.compared) == (True, kept, True)
+    listed = Path(migrated.backups.directory, report.list_file).read_text(encoding="utf-8")
+    assert listed == '{"table": "orders", "kind": "inserted", "key": {"id": "9000"}}\n'
+
+
+@pytest.mark.parametrize("point", ["stage:fenced", f"{EXCHANGE}._move"])
+def test_a_plan_with_the_ordinary_url_names_the_tables_back(migrated, mariadb_database, project, point):
+    """It has the ordinary URL and nothing else; without it a plan would begin at the first revision of an empty database."""
+    # The ordinary role may make no trigger of root's: that is told by the next test.
+    mariadb_database.ask("DROP TRIGGER marked")
+    before = state(mariadb_database)
+    migrated.lose(point, accept_data_loss=True)
+    assert mariadb_restores.is_fenced(mariadb_database)
+    ran = plan(project, mariadb_database)
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    assert ran.result.heads == ("a2",)
+    assert state(mariadb_database) == before
+
+
+def test_a_plan_that_may_not_make_a_trigger_of_another_definer_says_who_may(migrated, mariadb_database, project):
+    before = state(mariadb_database)
+    migrated.lose(f"{EXCHANGE}._move", accept_data_loss=True)
+    ran = plan(project, mariadb_database)
+    assert (ran.result.reason, "next attempt" in ran.result.message) == ("Fenced", True), ran
+    assert migrated.run(attempt=2).result.reason == "RestoreNeedsAcknowledgement"
+    assert state(mariadb_database) == before
+
+
+@pytest.mark.parametrize("point", [f"{EXCHANGE}._show", f"{EXCHANGE}._finish_programs"])
+def test_a_plan_in_the_midst_of_an_exchange_is_refused(migrated, mariadb_database, project, point):
+    migrated.lose(point, accept_data_loss=True)
+    ran = plan(project, mariadb_database)
+    assert (ran.result.reason, ran.result.changed) == ("Fenced", False), ran
+    assert migrated.run(attempt=2, accept_data_loss=True).result.outcome is Outcome.SUCCEEDED
+
+
+def test_what_a_living_restore_closed_stays_closed(migrated, mariadb_database, project):
+    running = migrated.start(fails_at="stage:fenced", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        assert plan(project, mariadb_database).result.reason == "Fenced"
+        assert mariadb_restores.is_fenced(mariadb_database)
+    assert running.wait().result.outcome is Outcome.SUCCEEDED
+
+
+def test_an_attempt_that_comes_back_late_changes_nothing_more(migrated, mariadb_database):
+    """Its node was thought lost and was not: its sessions were ended, and what it does then must fail."""
+    first = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(first):
+        ran = migrated.run(attempt=2, accept_data_loss=True)
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        first.target.unlink(missing_ok=True)
+    late = first.wait()
+    assert late.result.outcome is Outcome.FAILED, late
+    assert state(mariadb_database) == migrated.before
+    assert mariadb_restores.databases(mariadb_database) == {
+        mariadb_database.name,
+        mariadb_restores.kept(mariadb_database),
+    }
+
+
+def test_a_restore_that_is_told_to_stop_gives_the_tables_their_names_back(migrated, mariadb_database):
+    before = state(mariadb_database)
+    ran = migrated.start(fails_at="stage:fenced", signal="SIGTERM", accept_data_loss=True).wait()
+    assert (ran.result.reason, ran.result.changed) == ("Cancelled", False), ran
+    assert state(mariadb_database) == before
+    assert mariadb_restores.databases(mariadb_database) == {mariadb_database.name}
+
+
+def test_a_table_that_is_made_behind_the_fence_is_not_lost(migrated, mariadb_database):
+    """An application that starts and finds no tables may make its own: they are nobody's of the comparison."""
+    running = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        mariadb_database.ask("CREATE TABLE newcomer AS SELECT 1 AS one")
+    ran = running.wait()
+    assert (ran.result.reason, ran.result.changed) == ("SessionStays", False), ran
+    assert "newcomer" in ran.result.message
+    assert mariadb_database.ask("SELECT one FROM newcomer") == [(1,)]
+    assert not mariadb_restores.is_fenced(mariadb_database)
+
+
+def test_a_database_whose_tables_are_all_gone_comes_back_after_a_kill(migrated, mariadb_database):
+    """Nothing is there to be called otherwise, so nothing but the record tells how far it came."""
+    with mariadb_database.server.superuser(mariadb_database.name) as connection:
+        said(connection, "SET foreign_key_checks = 0")
+        for name in mariadb_database.tables() - {"numbers", "others"}:
+            said(connection, f"DROP TABLE {quoted(name)}")
+    migrated.lose(f"{EXCHANGE}._move", accept_data_loss=True)
+    ran = migrated.run(attempt=2, accept_data_loss=True)
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    assert state(mariadb_database) == migrated.before
+
+
+def plan(project, database):
+    app = project("url_in_the_ini", database.url)
+    app.revision("a1", None)
+    app.revision("a2", "a1")
+    return app.run("plan")
+
+
+def test_the_session_that_renames_may_be_lost_and_the_tables_have_their_names_again(migrated, mariadb_database):
+    """Another session lifts the fence: nobody else comes for it where the order ends here."""
+    before = state(mariadb_database)
+    running = migrated.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        name = text_literal(restore_lock(mariadb_database.name))
+        ((number,),) = mariadb_database.ask(f"SELECT IS_USED_LOCK({name})")
+        mariadb_database.ask(f"KILL {number}")
+    ran = running.wait()
+    assert (ran.result.outcome, ran.result.changed) == (Outcome.FAILED, False), ran
+    assert state(mariadb_database) == before

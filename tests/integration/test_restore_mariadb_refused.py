@@ -1,0 +1,107 @@
+"""A restore of MariaDB that cannot be done says why, and leaves the database, its writers and the server as they were."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from dbmigration_runner.checks.manifest import SUFFIX
+from dbmigration_runner.contract.result import Outcome
+from tests.integration import mariadb_backups, mariadb_restores
+from tests.integration.mariadb_server import fresh_database, said
+from tests.integration.restores import Restores
+
+
+@pytest.fixture
+def shop(mariadb_database, tmp_path):
+    yield mariadb_restores.shop(mariadb_database, tmp_path)
+    mariadb_restores.forget(mariadb_database)
+
+
+def state(database):
+    return mariadb_backups.schema(database.server, database.name), mariadb_backups.contents(
+        database.server, database.name
+    )
+
+
+def assert_alone(database):
+    assert not mariadb_restores.is_fenced(database)
+    assert mariadb_restores.databases(database) == {database.name}
+
+
+def test_a_damaged_dump_is_refused_before_anything_is_made(shop, mariadb_database):
+    (dump,) = [path for path in shop.backups.directory.iterdir() if not path.name.endswith(SUFFIX)]
+    data = bytearray(dump.read_bytes())
+    data[len(data) // 2] ^= 1
+    dump.write_bytes(data)
+    ran = shop.run(accept_data_loss=True)
+    assert (ran.result.reason, ran.result.changed) == ("BackupCorrupt", False), ran
+    assert not ran.events_called("restore-stage")
+    assert_alone(mariadb_database)
+
+
+def test_a_role_that_may_not_make_databases_is_told_at_the_backup_and_before_a_restore(mariadb_database, tmp_path):
+    mariadb_backups.load(mariadb_database, b"CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    backups = mariadb_backups.of(mariadb_database, tmp_path / "backups", admin=False)
+    report = backups.take()
+    assert (report.restorable, "adminUrlFrom" in report.restorable_note) == (None, True), report
+    ran = Restores(backups, report).run()
+    assert (ran.result.reason, "adminUrlFrom" in ran.result.message) == ("RestoreNotPossible", True), ran
+    assert_alone(mariadb_database)
+
+
+def test_foreign_keys_of_other_databases_are_refused_at_the_backup_and_before_a_restore(shop, mariadb_database):
+    """A rename carries them along: they would hold rows of the replaced tables for ever."""
+    server = mariadb_database.server
+    with fresh_database(server, f"{mariadb_database.name}x") as other:
+        other.ask(
+            f"CREATE TABLE debts (customer int, FOREIGN KEY (customer) REFERENCES {mariadb_database.name}.customers (id))"
+        )
+        before = state(mariadb_database)
+        ran = shop.run(accept_data_loss=True)
+        assert (ran.result.reason, f"{other.name}.debts" in ran.result.message) == ("RestoreNotPossible", True), ran
+        taken = shop.backups.start("second").wait()
+        assert (taken.result.reason, f"{other.name}.debts" in taken.result.message) == ("BackupNotRestorable", True), (
+            taken
+        )
+        assert state(mariadb_database) == before
+        assert_alone(mariadb_database)
+
+
+def test_a_name_that_is_taken_is_told_before(shop, mariadb_database):
+    with mariadb_database.server.superuser() as connection:
+        said(connection, f"CREATE DATABASE `{mariadb_restores.kept(mariadb_database)}`")
+    ran = shop.run(accept_data_loss=True)
+    assert (ran.result.reason, "is there already" in ran.result.message) == ("RestoreNotPossible", True), ran
+    assert not mariadb_restores.is_fenced(mariadb_database)
+
+
+def test_who_holds_a_table_is_ended_and_his_transaction_with_him(shop, mariadb_database):
+    with contextlib.closing(mariadb_database.server.session(mariadb_database.name)) as holder:
+        said(holder, "BEGIN")
+        said(holder, "INSERT INTO log VALUES ('never committed')")
+        ran = shop.run()
+        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert ran.result.restore is not None
+        assert ran.result.restore.lost_rows == 0
+    kept = mariadb_restores.kept(mariadb_database)
+    with mariadb_database.server.superuser(kept) as connection:
+        assert said(connection, "SELECT count(*) FROM log") == [(2,)]
+
+
+def test_a_prepared_transaction_that_nobody_can_end_leaves_everything_as_it_was(shop, mariadb_database):
+    """It holds its tables without a session: there is nobody to put out."""
+    with mariadb_database.server.superuser(mariadb_database.name) as connection:
+        said(connection, "XA START 'half a sale'")
+        said(connection, "INSERT INTO customers VALUES (9, 'prepared')")
+        said(connection, "XA END 'half a sale'")
+        said(connection, "XA PREPARE 'half a sale'")
+    try:
+        ran = shop.run(accept_data_loss=True)
+        assert (ran.result.reason, "XA RECOVER" in ran.result.message) == ("SessionStays", True), ran
+        assert_alone(mariadb_database)
+    finally:
+        with mariadb_database.server.superuser() as connection:
+            said(connection, "XA ROLLBACK 'half a sale'")
+    assert shop.run(accept_data_loss=True).result.outcome is Outcome.SUCCEEDED

@@ -1,0 +1,62 @@
+"""What a restore of MariaDB writes down of programs, and the words of a client that loads a dump."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmigration_runner.engines.mysql_loading import failed
+from dbmigration_runner.engines.mysql_names import kept_name, plain_literal
+from dbmigration_runner.engines.mysql_record import Program
+
+
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [
+        (
+            "CREATE DEFINER=`root`@`%` TRIGGER t1 BEFORE INSERT ON orders FOR EACH ROW SET NEW.a = 'ON orders FOR EACH ROW'",
+            (
+                "CREATE OR REPLACE DEFINER=`root`@`%` TRIGGER t1 BEFORE INSERT ON `dbmigration/new/1` FOR EACH ROW"
+                " SET NEW.a = 'ON orders FOR EACH ROW'"
+            ),
+        ),
+        (
+            "CREATE TRIGGER `on``e` after  update\n on `shop`.`or``ders`\nfor each row BEGIN END",
+            "CREATE OR REPLACE TRIGGER `on``e` after  update\n on `dbmigration/new/1`\nfor each row BEGIN END",
+        ),
+        (
+            "CREATE OR REPLACE TRIGGER shop.t AFTER DELETE ON t FOR EACH ROW FOLLOWS other SET @a = 1",
+            "CREATE OR REPLACE TRIGGER shop.t AFTER DELETE ON `dbmigration/new/1` FOR EACH ROW FOLLOWS other SET @a = 1",
+        ),
+    ],
+)
+def test_a_trigger_is_put_on_another_table_and_nothing_else_of_it_changes(text, moved):
+    assert Program("trigger", "t", text, table="orders").statement("dbmigration/new/1") == moved
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("ERROR 1114 (HY000) at line 7: The table 'orders' is full", "DiskSpaceLow"),
+        ("ERROR 1021 (HY000) at line 7: Disk full (/tmp/x)", "DiskSpaceLow"),
+        ("ERROR 2013 (HY000) at line 7: Lost connection to server during query", "ConnectionLost"),
+        ("", "ConnectionLost"),
+        ("ERROR 1227 (42000) at line 7: Access denied; you need SET USER", "RestoreNotPossible"),
+        ("ERROR 1064 (42000) at line 7: You have an error in your SQL syntax", "RestoreFailed"),
+    ],
+)
+def test_what_a_client_complains_of_is_a_reason(said, reason):
+    assert failed(said, 1).reason == reason
+
+
+def test_no_value_of_a_row_is_told():
+    told = failed("ERROR 1062 (23000) at line 7: Duplicate entry 'Grace Hopper' for key 'PRIMARY'", 1).message
+    assert "Grace" not in told
+
+
+def test_the_name_of_a_replaced_database_keeps_what_tells_it_from_others():
+    assert kept_name("shop", "before-7") == "shop_before-7"
+    assert kept_name("s" * 64, "before-7") == "s" * 55 + "_before-7"
+
+
+def test_a_plain_string_ends_where_it_should():
+    assert plain_literal("it's \\ done: 5 %s") == "'it''s \\\\ done: 5 %s'"
