@@ -148,8 +148,10 @@ class PostgreSQL:
         oid, name = session.rows(
             "SELECT oid, datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
         )[0]
+        server = ""
         try:
             cluster = str(session.value("SELECT system_identifier FROM pg_catalog.pg_control_system()"))
+            server = hashlib.sha256(f"postgresql\0{cluster}".encode()).hexdigest()[:32]
         except RunnerError:  # some managed services take the right away; the address is the next best
             cluster = f"{self.url.host}:{self.url.port}"
         digest = hashlib.sha256(f"postgresql\0{cluster}\0{oid}\0{name}".encode()).hexdigest()
@@ -158,6 +160,7 @@ class PostgreSQL:
             engine=self.name,
             flavour="postgresql",
             server_version=str(session.value("SHOW server_version")).split(" ")[0],
+            server=server,
         )
 
     def heads(self, session: Session, version_table: str) -> tuple[str, ...]:
