@@ -42,7 +42,7 @@ class Terminal:
 
 
 def play(cluster: Cluster) -> None:
-    """Install, release 1.0, release 1.1, release 1.2."""
+    """Install, release 1.0, release 1.1, and release 1.2, which fails and comes back by itself."""
     terminal = Terminal(cluster)
     say("The operator is installed by its chart; a PostgreSQL server and a shop's database are there.")
     install(cluster)
@@ -57,14 +57,19 @@ def play(cluster: Cluster) -> None:
     for release in ("1.0", "1.1", "1.2"):
         image = {"reference": cluster.image(catalog.shop(release))}
         stage.spec["migrations"] = {"source": {"image": image}, "urlTo": {"env": {"DATABASE_URL": "url"}}}
-        say(f"Release {release}: the image in the spec is {image['reference']}.")
+        broken = release == "1.2"
+        if broken:
+            stage.spec["rollback"] = {"onFailure": "Downgrade"}
+        say(
+            f"Release {release}: the image in the spec is {image['reference']}"
+            + (", its second revision fails on every database, and rollback.onFailure is Downgrade." if broken else ".")
+        )
         if release == "1.0":
             print(yaml.safe_dump({"spec": stage.spec}, sort_keys=False, default_flow_style=None, width=120))
         stage.apply()
-        broken = release == "1.2"
-        terminal.kubectl("wait", "dbm/shop", f"--for=condition={'Stalled' if broken else 'Ready'}", "--timeout=3m")
+        terminal.kubectl("wait", "dbm/shop", f"--for=condition={'RolledBack' if broken else 'Ready'}", "--timeout=3m")
         terminal.kubectl("get", "dbm")
-    say("The broken release: the resource says where the database really is.")
+    say("The broken release came back by itself: the database is where 1.1 left it, and the resource says why.")
     terminal.kubectl("describe", "dbm", "shop")
     terminal.kubectl("get", "jobs")
 

@@ -165,3 +165,35 @@ def test_killed_before_the_exchange_it_is_carried_out_by_whoever_asks_again(on_p
     result = shop.run(by=BACK, accept_data_loss=True, **ANEW).result
     assert (result.outcome, result.heads) == (Outcome.SUCCEEDED, ("a1",))
     assert len(restores.databases(database)) == 2
+
+
+def test_a_database_of_the_same_name_on_another_server_is_told_and_not_refused(on_postgresql, database):
+    shop = on_postgresql
+    assert shop.backups.start("second").wait().result.outcome is Outcome.SUCCEEDED
+    found = shop.find("back", "second").result
+    assert (found.outcome, found.warnings) == (Outcome.SUCCEEDED, ()), found
+    path = shop.backups.directory / "second.manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    assert manifest["server"] == found.database.server != ""
+    path.write_text(json.dumps({**manifest, "server": "of production"}), encoding="utf-8")
+    elsewhere = shop.find("back", "second").result
+    assert elsewhere.outcome is Outcome.SUCCEEDED
+    (warning,) = elsewhere.warnings
+    assert "on another server" in warning
+
+
+def test_a_database_that_was_dropped_comes_back_where_an_empty_one_of_its_name_is_made(on_postgresql, database):
+    """A restore takes the place of a database: the message must say so, for at that hour nobody reads a manual."""
+    shop = on_postgresql
+    with database.server.superuser() as connection:
+        connection.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+    found = shop.find("back").result
+    assert found.reason == "DatabaseNotFound"
+    assert "create an empty one of that name, with the same owner" in found.message
+    with database.server.superuser() as connection:
+        connection.execute(f"CREATE DATABASE {database.name} OWNER shop")
+    assert shop.find("back").result.outcome is Outcome.SUCCEEDED
+    assert shop.run(by=BACK).result.reason == "RestoreNeedsAcknowledgement"
+    result = shop.run(by=BACK, accept_data_loss=True).result
+    assert (result.outcome, result.heads) == (Outcome.SUCCEEDED, ("a1",)), result
+    assert database.ask("SELECT count(*) FROM sales.orders") == [(5000,)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import socketserver
 import subprocess
+import threading
 
 import pytest
 from psycopg import sql
@@ -102,3 +105,75 @@ def test_an_interpreter_without_the_libraries_is_told(project, tmp_path):
     shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db", python=str(bare / "bin/python"))
     result = shop.run("plan").result
     assert (result.reason, "SQLAlchemy" in result.message) == ("InterpreterUnsuitable", True)
+
+
+DRIVERS = ("postgresql+psycopg", "postgresql+psycopg2", "postgresql+asyncpg")
+# The packages of the server that is tested with hold no translations; equally long words leave its packets whole.
+GERMAN = (
+    (b"is not currently accepting connections", "lässt gerade keine Verbindungen zu   ".encode()),
+    (b"does not exist", b"gibt es nicht."),
+)
+
+
+@pytest.fixture
+def german_port(database):
+    """The server, as one that speaks German."""
+
+    class Translator(socketserver.BaseRequestHandler):
+        def handle(self):
+            with socket.create_connection(("127.0.0.1", database.server.port)) as server:
+                back = threading.Thread(target=self.hand_on, args=(server, self.request, GERMAN))
+                back.start()
+                self.hand_on(self.request, server, ())
+                back.join()
+
+        def hand_on(self, source, target, words):
+            with contextlib.suppress(OSError):
+                while data := source.recv(1 << 16):
+                    for english, german in words:
+                        assert len(english) == len(german)
+                        data = data.replace(english, german)
+                    target.sendall(data)
+            with contextlib.suppress(OSError):
+                target.shutdown(socket.SHUT_WR)
+
+    class Relay(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Relay(("127.0.0.1", 0), Translator) as relay:
+        serving = threading.Thread(target=relay.serve_forever)
+        serving.start()
+        yield relay.server_address[1]
+        relay.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_closed_door_is_known_by_the_servers_catalog_and_not_by_its_words(project, database, driver, german_port):
+    """Libpq gives no code, the words are in the server's language, and an invalid database has the fence's code."""
+    url = make_url(database.server.url(database.name, driver=driver)).set(port=german_port)
+    environment = "asynchronous" if driver.endswith("asyncpg") else "url_in_the_ini"
+    shop = project(environment, url.render_as_string(hide_password=False))
+    shop.three_revisions()
+    with database.server.superuser() as connection:
+
+        def say(text, name=database.name):
+            connection.execute(sql.SQL(text).format(sql.Identifier(name)))
+
+        say("COMMENT ON DATABASE {} IS 'dbmigration/fence/1 A restore that is gone.'")
+        say("ALTER DATABASE {} ALLOW_CONNECTIONS false")
+        lifted = shop.run("plan").result
+        assert (lifted.reason, lifted.plan.count) == ("Done", 3), lifted.message
+
+        say("ALTER DATABASE {} ALLOW_CONNECTIONS false")
+        shut = shop.run("plan").result
+        assert (shut.reason, "not by a restore" in shut.message) == ("DatabaseUnreachable", True), shut
+
+        say("ALTER DATABASE {} ALLOW_CONNECTIONS true")
+        connection.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s", [database.name])
+        invalid = shop.run("plan").result
+        assert (invalid.reason, "not by a restore" in invalid.message) == ("DatabaseUnreachable", False), invalid
+        connection.execute("UPDATE pg_database SET datconnlimit = -1 WHERE datname = %s", [database.name])
+
+    shop.url = url.set(database="nosuch").render_as_string(hide_password=False)
+    assert shop.run("plan").result.reason == "DatabaseNotFound"

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dbmigration.settings import Settings
 from tests.packaging.conftest import CHART, PROJECT
 from tests.packaging.rendered import Documents, of_kind, one, rights
 from tests.pod_security import restricted_violations
@@ -186,6 +188,13 @@ def test_what_selects_the_operators_pods_matches_them(chart: Render) -> None:
     assert labels["team"] == "a"
 
 
+def test_patience_with_a_drain_is_handed_to_the_operator_as_it_reads_it(chart: Render) -> None:
+    for given, seconds in (((), 600), (("drainPatienceSeconds=90",), 90)):
+        (container,) = one(chart(*given), "Deployment")["spec"]["template"]["spec"]["containers"]
+        environment = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+        assert Settings.from_environment(environment).pace.drain_patience == timedelta(seconds=seconds)
+
+
 def test_argo_cd_gets_the_health_check_under_the_key_that_it_reads(chart: Render) -> None:
     settings = one(chart("argocd.healthCheck=true"), "ConfigMap")["data"]
     script = (CHART / "files" / "argocd" / "health.lua").read_text()
@@ -202,6 +211,7 @@ def test_argo_cd_gets_the_health_check_under_the_key_that_it_reads(chart: Render
         "watch.scope=Listed",
         "watch.namespaces={shop}",
         "maxRuns=0",
+        "drainPatienceSeconds=0",
         "image.digest=latest",
         "image.pullPolicy=Sometimes",
         "no.such=value",

@@ -346,6 +346,12 @@ class Status:
         tuple[Replaced, ...],
         Field(max_length=50, description="Databases that restores replaced and that are kept still, newest first."),
     ] = ()
+    replaced_untold: Annotated[
+        int,
+        Field(
+            description="How many older ones that list has had no room for: the operator does not drop those any more."
+        ),
+    ] = 0
     drain: Annotated[Drain | None, Field(description="What is scaled to zero at the moment.")] = None
     steps: Annotated[
         tuple[Step, ...], Field(max_length=100, description="Attempts of the current run's steps, or the last one's.")

@@ -65,7 +65,7 @@ def roll_back(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.failure is not None  # noqa: S101  # why it rolled back
     if run.restored is not None:
-        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     message = f"{did} The migration had failed: {sentence(run.failure.message)}"
@@ -81,6 +81,7 @@ def carry_out(seen: Observed) -> Decision:
     assert run.restored is not None  # noqa: S101  # the last stage
     message = (
         f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+        f"{_untold(seen.status)}"
     )
     return _end_order(seen, Outcome.SUCCEEDED, Reason.RESTORED, message)
 
@@ -246,6 +247,16 @@ def _lost(restored: Restored) -> str:
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
     return f"Written since the backup and lost: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+
+
+def _untold(status: Status) -> str:
+    """A list that is cut says so; what it does not name is a person's to drop."""
+    if not status.replaced_untold:
+        return ""
+    return (
+        f" status.replaced names {len(status.replaced)} replaced databases; {status.replaced_untold} older one(s) had no room in it "
+        "and are not dropped by the operator any more: drop them by hand."
+    )
 
 
 def _counted(loss: TableLoss) -> str:

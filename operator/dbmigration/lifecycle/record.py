@@ -197,7 +197,9 @@ def restored(status: Status, report: RestoreReport, now: datetime) -> Status:
     assert status.run is not None  # noqa: S101  # callers are inside an open run
     if report.kept_as and all(known.name != report.kept_as for known in status.replaced):
         kept = Replaced(name=report.kept_as, replaced_at=now, run=status.run.number)
-        status = replace(status, replaced=(kept, *status.replaced)[:_REPLACED_KEPT])
+        known = (kept, *status.replaced)
+        untold = status.replaced_untold + len(known[_REPLACED_KEPT:])
+        status = replace(status, replaced=known[:_REPLACED_KEPT], replaced_untold=untold)
     return run_changed(status, restored=told_of(report))
 
 

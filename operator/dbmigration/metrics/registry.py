@@ -22,7 +22,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import ConditionStatus, Run, Status, Step, StepState
+from dbmigration.api.status import ConditionStatus, HistoryEntry, Procedure, Run, Status, Step, StepState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STEP_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, float("inf"))
@@ -40,7 +40,12 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(_Gauges(statuses, queue_depth, is_leader))
-        self._runs = Counter("dbmigration_runs", "Runs that ended.", ("outcome", "reason"), registry=self._registry)
+        self._runs = Counter(
+            "dbmigration_runs",
+            "Runs that ended; `procedure` is Order for a DatabaseRestore's, else what the run ended in.",
+            ("outcome", "reason", "procedure"),
+            registry=self._registry,
+        )
         self._steps = Histogram(
             "dbmigration_step_duration_seconds",
             "From a step's start to its end, its Pod's start-up included.",
@@ -73,7 +78,7 @@ class Metrics:
                 self._steps.labels(step.name, step.state.value).observe(_took(step) or 0)
         for entry in after.history:
             if entry.number > max((known.number for known in before.history), default=0):
-                self._runs.labels(entry.outcome.value, _reason(entry.reason)).inc()
+                self._runs.labels(entry.outcome.value, _reason(entry.reason), _procedure(entry)).inc()
         if _same_run(before.run, after.run):
             waits = (after.metrics.lock_waits if after.metrics else 0) - (
                 before.metrics.lock_waits if before.metrics else 0
@@ -153,6 +158,11 @@ def _took(step: Step) -> float | None:
 
 def _same_run(before: Run | None, after: Run | None) -> bool:
     return before is not None and after is not None and before.number == after.number
+
+
+def _procedure(entry: HistoryEntry) -> str:
+    """What a person ordered is no answer to a failure, although both end in a restore."""
+    return (Procedure.ORDER if entry.order else entry.procedure).value
 
 
 def _reason(word: str) -> str:

@@ -86,7 +86,8 @@ def backup(step: Step) -> Result:
                 heartbeat.check()
 
             far = BackupProgress(step.log.say)
-            report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin, far=far)
+            server = step.facts.server if step.facts is not None else ""
+            report = back_up(step.task, step.engine, lock=lock, alive=alive, admin=admin, far=far, server=server)
         report, told = forget(_order(step.task), report, step.engine, admin)
         step.warnings += told
         lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
@@ -121,11 +122,13 @@ def back_up(
     alive: Callable[[], None],
     admin: Engine | None = None,
     far: BackupProgress | None = None,
+    server: str = "",
 ) -> BackupReport:
     """Take and verify the task's backup; the caller holds `lock` until this returns.
 
     `alive` is called at least twice a second, and raises Stopped where the step is to end or the lock is lost. `admin` is
-    the same database by a URL that leads past a pooler and may create databases. `far` is told how far it is.
+    the same database by a URL that leads past a pooler and may create databases. `far` is told how far it is. `server` is
+    as in DatabaseFacts.
 
     Raises RunnerError: DatabaseMoved, BackupFailed, BackupCorrupt, BackupVolumeFull, BackupNotRestorable,
     ClientToolsTooOld and what an engine's sessions raise. Then there is no new backup, and no old one within retention is
@@ -144,7 +147,8 @@ def back_up(
         try:
             decoded = verify_dump(dump, written, alive, far)
             probe = dump.probe(written.path, written.snapshot, alive)
-            manifest = _manifest(task, dump, written, decoded, probe, plain_name(engine.url.database))
+            manifest = _manifest(task, dump, written, decoded, probe)
+            manifest = replace(manifest, database=plain_name(engine.url.database), server=server)
             _publish(written.path, directory, manifest)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -272,9 +276,7 @@ def _refuse_small_volume(directory: Path, snapshot: Snapshot) -> None:
         )
 
 
-def _manifest(  # noqa: PLR0917  # all that is known of it
-    task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe, database: str
-) -> Manifest:
+def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe: Probe) -> Manifest:
     order, run, snapshot = _order(task), task.run, written.snapshot
     return Manifest(
         name=order.name,
@@ -299,7 +301,6 @@ def _manifest(  # noqa: PLR0917  # all that is known of it
         restorable=probe.restorable,
         restorable_note=probe.note,
         image=task.migrations.image if task.migrations is not None else "",
-        database=database,
         plan_hash=task.expected.hash if task.expected is not None else "",
         surroundings=snapshot.surroundings,
         notes=decoded.notes,

@@ -15,10 +15,11 @@ from dbmigration_runner.checks.orders import carried_out
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import FindReport, Outcome, Result
-from dbmigration_runner.errors import Refusal
+from dbmigration_runner.errors import Refusal, SessionNotOpened
 
 if TYPE_CHECKING:
     from dbmigration_runner.contract.task import FindOrder
+    from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.step import Step
 
 _SHOWN = 8
@@ -36,8 +37,18 @@ def find(step: Step) -> Result:
     manifest = next((known for known in there if known.name == order.backup and NAME.fullmatch(known.name)), None)
     if before is None:
         manifest = _fitting(step, order, manifest, there)
-    with step.first_session() as session:
+    with _of_database(step) as session:
         step.recognise(session)
+    if (
+        manifest is not None
+        and manifest.server
+        and step.facts is not None
+        and step.facts.server not in {"", manifest.server}
+    ):
+        step.warnings.append(
+            f"The backup {order.backup} was taken of a database of that name on another server than the one that the URL leads to "
+            "now. That is right after a move of the database, and wrong where the URL names another environment."
+        )
     version_table = manifest.version_table if manifest is not None else step.version_table
     # Whoever locks tables there must not hold the order up: what cannot be read within a moment is not known.
     seen = step.quick_look(version_table)
@@ -49,6 +60,19 @@ def find(step: Step) -> Result:
         catalog=seen.catalog if seen is not None else None,
         find=FindReport(report_of(directory, manifest) if manifest is not None else None, version_table, before),
     )
+
+
+def _of_database(step: Step) -> Session:
+    try:
+        return step.first_session()
+    except SessionNotOpened as error:
+        if error.reason is not RunnerReason.DATABASE_NOT_FOUND:
+            raise
+        raise SessionNotOpened(
+            error.reason,
+            f"{error.message} A restore takes the place of a database that is there: create an empty one of that name, with the same "
+            "owner; the order goes on by itself. It needs acceptDataLoss, for the backup's rows count as deleted since.",
+        ) from None
 
 
 def _fitting(step: Step, order: FindOrder, manifest: Manifest | None, there: tuple[Manifest, ...]) -> Manifest:

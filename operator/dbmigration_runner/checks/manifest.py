@@ -51,6 +51,7 @@ class Manifest:
     restorable_note: str = ""
     image: str = ""
     database: str = ""  # its name, without the path where it is a file
+    server: str = ""  # a hash of what tells two servers apart; "" where nothing does
     plan_hash: str = ""
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()

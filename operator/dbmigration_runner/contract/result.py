@@ -30,12 +30,16 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class DatabaseFacts:
-    """Which database this was. `fingerprint` is equal for equal databases, however they were reached, and says nothing secret."""
+    """Which database this was. `fingerprint` is equal for equal databases, however they were reached, and says nothing secret.
+
+    `server` is the same for all databases of one server; "" where the engine does not tell.
+    """
 
     fingerprint: str
     engine: str
     flavour: str
     server_version: str
+    server: str = ""
 
 
 @dataclass(frozen=True)

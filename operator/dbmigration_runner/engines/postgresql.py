@@ -18,7 +18,14 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CheckReport, DatabaseFacts
 from dbmigration_runner.engines import postgresql_checks, postgresql_fence, postgresql_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
-from dbmigration_runner.engines.postgresql_drivers import ASYNCHRONOUS, for_driver, importable_driver, not_opened
+from dbmigration_runner.engines.postgresql_drivers import (
+    ASYNCHRONOUS,
+    CONNECT_SECONDS,
+    UNTOLD,
+    for_driver,
+    importable_driver,
+    not_opened,
+)
 from dbmigration_runner.engines.postgresql_names import (
     ADVISORY,
     RUN_KEY,
@@ -29,7 +36,7 @@ from dbmigration_runner.engines.postgresql_names import (
     text_literal,
 )
 from dbmigration_runner.engines.session import AlchemySession, sessions
-from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
+from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +62,10 @@ class PostgreSQL:
 
     name = "postgresql"
 
-    def __init__(self, url: URL, application_name: str) -> None:
+    def __init__(self, url: URL, application_name: str, *, looks_from_outside: bool = True) -> None:
+        """`looks_from_outside`: why it is not let in is looked for from another database of the server."""
         self.url = url
+        self._looks_from_outside = looks_from_outside
         self._application_name = application_name[:63]
         self._driver = importable_driver(url)
         self._pools: dict[str, SQLAlchemyEngine] = {}
@@ -106,14 +115,22 @@ class PostgreSQL:
 
     def _open(self, pool: SQLAlchemyEngine) -> AlchemySession:
         """Open one; where the fence of a restore that is gone keeps us out, lift it first."""
+        began = time.monotonic()
         try:
             return AlchemySession(pool, asynchronous=self._driver == ASYNCHRONOUS)
         except Exception as error:
-            if not_opened(error).reason is not RunnerReason.FENCED or not postgresql_fence.lift_left_over(
-                self.url, self._application_name
-            ):
+            refused = not_opened(error)
+            answered = refused.reason in UNTOLD and time.monotonic() - began < CONNECT_SECONDS / 2
+            if not self._looks_from_outside or not answered:
                 raise
-        return AlchemySession(pool, asynchronous=self._driver == ASYNCHRONOUS)
+        postgresql_fence.admit(self.url, self._application_name, refused)
+        try:
+            return AlchemySession(pool, asynchronous=self._driver == ASYNCHRONOUS)
+        except Exception as error:
+            again = not_opened(error)
+            if again.reason is not RunnerReason.FENCED:
+                raise
+            raise SessionNotOpened(RunnerReason.DATABASE_UNREACHABLE, again.message) from None
 
     def tls(self, directory: str) -> dict[str, str]:
         """See interface.Engine."""
@@ -131,8 +148,10 @@ class PostgreSQL:
         oid, name = session.rows(
             "SELECT oid, datname FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
         )[0]
+        server = ""
         try:
             cluster = str(session.value("SELECT system_identifier FROM pg_catalog.pg_control_system()"))
+            server = hashlib.sha256(f"postgresql\0{cluster}".encode()).hexdigest()[:32]
         except RunnerError:  # some managed services take the right away; the address is the next best
             cluster = f"{self.url.host}:{self.url.port}"
         digest = hashlib.sha256(f"postgresql\0{cluster}\0{oid}\0{name}".encode()).hexdigest()
@@ -141,6 +160,7 @@ class PostgreSQL:
             engine=self.name,
             flavour="postgresql",
             server_version=str(session.value("SHOW server_version")).split(" ")[0],
+            server=server,
         )
 
     def heads(self, session: Session, version_table: str) -> tuple[str, ...]:

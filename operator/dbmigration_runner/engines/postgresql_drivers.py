@@ -91,6 +91,9 @@ _CONNECT_FAILURES = (
     (RunnerReason.DATABASE_NOT_FOUND, ("3D000",), ()),
     (RunnerReason.INSUFFICIENT_PRIVILEGE, ("42501",), ("permission denied for database",)),
 )
+# Libpq gives no SQLSTATE of a refused session, and the server's words may be in any language. A server that an invalid
+# database is left on gives the fence's code for it. So what these two mean is seen in the server's own catalog.
+UNTOLD = (RunnerReason.FENCED, RunnerReason.DATABASE_UNREACHABLE)
 
 
 def not_opened(error: BaseException) -> SessionNotOpened:

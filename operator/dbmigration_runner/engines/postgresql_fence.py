@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.postgresql_names import RUN_KEY, quoted, restore_key, text_literal
-from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
+from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, StatementRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,17 +105,48 @@ def _open(desk: Session, name: str, found: Database) -> None:
     desk.run(f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true")
 
 
-def lift_left_over(url: URL, application_name: str) -> bool:
+class Door(Enum):
+    """What a database that lets nobody in is, seen from outside."""
+
+    OPEN = "Open"  # or it is by now
+    SHUT = "Shut"  # and not by a restore of ours
+    ABSENT = "Absent"
+
+
+def admit(url: URL, application_name: str, refused: SessionNotOpened) -> None:
+    """Find out why a session was not let in, whatever the server's language; back where it is worth trying again.
+
+    Raises Refusal (Fenced), SessionNotOpened in better words, or `refused` where nothing can be seen from outside.
+    """
+    try:
+        door = lift_left_over(url, application_name)
+    except Refusal:
+        raise
+    except RunnerError:
+        raise refused from None
+    name = quoted(url.database or url.username or "")
+    if door is Door.ABSENT:
+        raise SessionNotOpened(RunnerReason.DATABASE_NOT_FOUND, f"The server has no database {name}.")
+    if door is Door.SHUT:
+        raise SessionNotOpened(
+            RunnerReason.DATABASE_UNREACHABLE,
+            f"The database is closed, and not by a restore. When it may be opened: ALTER DATABASE {name} ALLOW_CONNECTIONS true",
+        )
+
+
+def lift_left_over(url: URL, application_name: str) -> Door:
     """Lift the fence of a restore that is gone, from outside, with whatever rights this URL has.
 
-    False where there is none of ours. Raises Refusal (Fenced) where its owner lives, or this role may not.
+    Raises Refusal (Fenced) where its owner lives, or this role may not.
     """
     name = url.database or url.username or ""
     with contextlib.ExitStack() as opened:
         desk = opened.enter_context(desk_for(url, name, application_name))
         found = find(desk, name)
-        if found is None or not found.fence or found.is_open:
-            return found is not None and found.is_open
+        if found is None:
+            return Door.ABSENT
+        if not found.fence or found.is_open:
+            return Door.OPEN if found.is_open else Door.SHUT
         try:
             desk.run("BEGIN")
             _open(desk, name, found)  # from here on nobody else can set one
@@ -133,7 +165,7 @@ def lift_left_over(url: URL, application_name: str) -> bool:
                 f"A restore that is gone left this database closed, and this role may not open it ({error.message}). Its owner "
                 f"may: ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true",
             ) from None
-    return True
+    return Door.OPEN
 
 
 def _owners(desk: Session, oid: int, name: str) -> list[str]:
@@ -225,9 +257,8 @@ def desk_for(url: URL, database: str, application_name: str) -> Session:
     candidates = [name for name in dict.fromkeys((url.database, *MAINTENANCE)) if name and name != database]
     for number, name in enumerate(candidates, 1):
         try:
-            return PostgreSQL(url.set(database=name), application_name).connect(
-                read_only=False, statement_timeout_seconds=600
-            )
+            outside = PostgreSQL(url.set(database=name), application_name, looks_from_outside=False)
+            return outside.connect(read_only=False, statement_timeout_seconds=600)
         except RunnerError:
             if number == len(candidates):
                 raise

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dbmigration.api.reasons import Reason
+from dbmigration.api.restored import Replaced
 from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport
@@ -67,6 +68,24 @@ def test_it_is_named_with_the_time_and_the_run(restored):
     (kept,) = restored.status.replaced
     assert (kept.run, kept.outlived_by) == (1, None)
     assert restored.status.run.started_at <= kept.replaced_at <= restored.now
+
+
+def test_a_list_that_is_full_says_how_many_older_ones_it_does_not_name(lab):
+    older = [Replaced(name=f"shop_{n}", replaced_at=lab.now - n * WEEK, run=1) for n in range(1, 51)]
+    lab.status = replace(lab.status, replaced=tuple(older))
+    lab.spec = spec("shop:1")
+    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    lab.apply(lab.tasks[lab.running], 1)
+    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
+    finish(lab)
+    names = [known.name for known in lab.status.replaced]
+    assert (names[0], names[-1], len(names)) == (lab.status.run.restored.kept_as, "shop_49", 50)
+    assert lab.status.replaced_untold == 1
+    assert "names 50 replaced databases; 1 older one(s)" in lab.status.conditions[0].message
 
 
 def test_the_backup_of_the_run_that_follows_the_disaster_drops_nothing_however_old_it_is(restored):
