@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,3 +190,36 @@ def test_the_session_that_renames_may_be_lost_and_the_tables_have_their_names_ag
     ran = running.wait()
     assert (ran.result.outcome, ran.result.changed) == (Outcome.FAILED, False), ran
     assert state(mariadb_database) == before
+
+
+def test_tables_that_an_application_makes_under_their_names_do_not_keep_the_old_ones_out(migrated, mariadb_database):
+    """One that finds no tables at its start makes its own."""
+    running = migrated.start(fails_at="stage:fenced", signal="SIGSTOP", accept_data_loss=True)
+    with stopped(running):
+        make_strangers(mariadb_database)
+        os.kill(running.process.pid, signal.SIGTERM)
+    assert running.wait().result.reason == "Cancelled"
+    assert taken_away(mariadb_database) == [("z9",)]
+    assert not mariadb_restores.is_fenced(mariadb_database)
+    assert mariadb_database.ask("SELECT version_num FROM alembic_version") == [("a2",)]
+
+
+def test_nor_the_restored_ones(migrated, mariadb_database):
+    migrated.lose(f"{EXCHANGE}._show", accept_data_loss=True)
+    make_strangers(mariadb_database)
+    assert migrated.run(attempt=2, accept_data_loss=True).result.heads == ("a1",)
+    assert taken_away(mariadb_database) == [("z9",)]
+    assert mariadb_database.ask("SELECT name FROM customers") == [("Zoe",)]
+
+
+def make_strangers(database):
+    database.ask("CREATE TABLE customers (id int)")
+    database.ask("CREATE TABLE alembic_version (version_num varchar(32))")
+    database.ask("INSERT INTO alembic_version VALUES ('z9')")
+
+
+def taken_away(database):
+    """What was put aside of them, as the only one: an empty one is not kept."""
+    told = database.ask("SELECT * FROM `dbmigration/stranger/1`")
+    database.ask("DROP TABLE `dbmigration/stranger/1`")
+    return told

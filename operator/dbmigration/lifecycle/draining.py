@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dbmigration.api.conditions import Standing
+from dbmigration.api.drained import Drain, DrainedWorkload
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Drain, DrainedWorkload, Phase, Procedure, Status
+from dbmigration.api.status import Phase, Procedure, Status
 from dbmigration.api.way_back import DrainWhen
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
 from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView

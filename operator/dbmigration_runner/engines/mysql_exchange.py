@@ -16,7 +16,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines import mysql_record as records
-from dbmigration_runner.engines.mysql_fence import lift, rename, strays
+from dbmigration_runner.engines.mysql_fence import lift, put_aside, rename, strays
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -135,8 +135,11 @@ class Exchange:
 
     def _show(self, hidden: dict[str, str]) -> None:
         """The instant."""
+        there = frozenset(records.tables_of(self._desk, self._live))
         pairs = [(quoted(new), quoted(name)) for name, new in hidden.items()]
-        rename(self._desk, [*pairs, (quoted(records.MOVED), quoted(records.SHOWN))])
+        rename(
+            self._desk, [*put_aside(self._desk, hidden, there), *pairs, (quoted(records.MOVED), quoted(records.SHOWN))]
+        )
 
     def _finish_programs(self) -> list[str]:
         """Views cannot be made before their tables."""

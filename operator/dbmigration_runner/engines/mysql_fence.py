@@ -18,7 +18,7 @@ from dbmigration_runner.engines.mysql_names import SCHEMA, lock_name, quoted, ru
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.engines.mysql_record import Record
@@ -81,7 +81,7 @@ def lift(desk: Session, record: Record) -> None:
     ]
     if whys := records.make(desk, missing):
         raise StatementRefused("", "; ".join(whys))
-    rename(desk, [(quoted(old), quoted(name)) for name, old in hidden.items()])
+    rename(desk, [*put_aside(desk, hidden, there), *((quoted(old), quoted(name)) for name, old in hidden.items())])
     records.drop(desk, records.FENCED)
 
 
@@ -121,6 +121,23 @@ def strays(desk: Session, record: Record) -> list[str]:
     """Tables of the fenced schema that are not in the record: the fence keeps nobody from making one."""
     hidden = {f"{records.OLD}{number}" for number in range(1, len(record.tables) + 1)}
     return sorted(set(records.tables_of(desk, str(desk.value("SELECT DATABASE()")))) - hidden)
+
+
+def put_aside(desk: Session, names: Iterable[str], there: frozenset[str]) -> list[tuple[str, str]]:
+    """What to rename first: tables that somebody made under names that are to be given back.
+
+    An application that finds no tables at its start makes its own; they must keep neither the old ones out nor the restored. An
+    empty one is dropped.
+    """
+    aside: list[tuple[str, str]] = []
+    for name in sorted(there.intersection(names)):
+        if desk.value(f"SELECT EXISTS (SELECT 1 FROM {quoted(name)})".replace(":", "\\:")):
+            aside.append((quoted(name), quoted(f"{records.STRANGER}{len(aside) + 1}")))
+        else:
+            desk.run("SET SESSION foreign_key_checks = 0")
+            desk.run(f"DROP TABLE {quoted(name)}")
+            desk.run("SET SESSION foreign_key_checks = 1")
+    return aside
 
 
 def rename(desk: Session, pairs: list[tuple[str, str]]) -> None:

@@ -21,7 +21,7 @@ from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
-from dbmigration_runner.engines.mysql_names import kept_name, quoted, text_literal
+from dbmigration_runner.engines.mysql_names import kept_name, quoted
 from dbmigration_runner.engines.mysql_tools import environment, option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -46,11 +46,6 @@ OF_TRYING = (
     *("2002", "2003", "2005", "2006", "2013", "2026", "2055", "4031"),
 )
 ERROR = re.compile(r"^ERROR (\d{4,5})(?: \(\w+\))?(?: at line \d+)?: (.*)$", re.MULTILINE)
-_SHOWN = 5
-REFERRING = (
-    "SELECT DISTINCT concat(CONSTRAINT_SCHEMA, '.', TABLE_NAME) FROM information_schema.REFERENTIAL_CONSTRAINTS"
-    " WHERE UNIQUE_CONSTRAINT_SCHEMA = {schema} AND CONSTRAINT_SCHEMA <> {schema} ORDER BY 1"
-)
 _PARTS = (archive.TABLES, archive.KEYS, archive.PROGRAMS)
 
 
@@ -67,8 +62,6 @@ def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: C
         except StatementRefused as error:
             return _not_made("No database could be made to try a restore in", source, error)
         with _dropped(session, name):
-            if why := _no_way_back(session, source):
-                return Probe(restorable=False, note=short(why))
             complaints = _restore(source, tools, path, name, alive)
             found = verdict(complaints) or _compared(source, snapshot, name)
             return (_other_names(session, source, name) if found.restorable else None) or found
@@ -94,22 +87,6 @@ def _other_names(session: Session, source: Engine, name: str) -> Probe | None:
         except StatementRefused as error:
             return _not_made(f"A restore could not make the database {other}", source, error)
     return None
-
-
-def _no_way_back(session: Session, source: Engine) -> str | None:
-    """What would forbid the exchange of this database, however well its dump restores."""
-    schema = text_literal(source.url.database or "")
-    found = [str(row[0]) for row in session.rows(REFERRING.format(schema=schema))]
-    return refers(found) if found else None
-
-
-def refers(tables: list[str]) -> str:
-    """Tables of other databases have foreign keys to this one."""
-    more = ", …" if len(tables) > _SHOWN else ""
-    return (
-        f"Foreign keys of other databases refer to this one: of {', '.join(tables[:_SHOWN])}{more}. A restore would leave them at "
-        "the tables that it replaces, so this backup is no way back. Drop those keys"
-    )
 
 
 def verdict(complaints: str) -> Probe | None:

@@ -26,6 +26,7 @@ MOVED = "dbmigration/restore/moved"  # they are in the kept schema; the restored
 SHOWN = "dbmigration/restore/shown"  # the restored ones have their names
 _STAGES = (FENCED, MOVED, SHOWN)
 OLD, NEW = "dbmigration/old/", "dbmigration/new/"
+STRANGER = "dbmigration/stranger/"  # a table that somebody else made behind the fence
 _TEXT = r"'(?:[^'\\]|\\.|'')*'"
 _NAME = r"(?:`(?:[^`]|``)*`|[^\s`.]+)"
 _TRIGGER = re.compile(

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines import mysql_blockers as blockers
 from dbmigration_runner.engines import mysql_fence as fences
 from dbmigration_runner.engines import mysql_record as records
 from dbmigration_runner.engines.long_work import patiently
@@ -21,7 +22,6 @@ from dbmigration_runner.engines.mysql_exchange import Exchange, go_back_or_on
 from dbmigration_runner.engines.mysql_fresh import Fresh, comment_of
 from dbmigration_runner.engines.mysql_loading import Clients
 from dbmigration_runner.engines.mysql_names import SCHEMA, kept_name, plain_literal, quoted, text_literal
-from dbmigration_runner.engines.mysql_probe import REFERRING, refers
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
 from dbmigration_runner.engines.mysql_tools import choose, installed, option_file, series_of
@@ -37,16 +37,14 @@ if TYPE_CHECKING:
 
 REPLACED = "dbmigration/replaced/"  # how the comment of a schema begins that holds replaced tables
 REPLACING = "dbmigration/replacing/"  # and of one that is to hold them
-OLDEST = (10, 6)  # from there on a rename of several tables outlives the server's end whole or not at all
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 7 * 24 * 3600  # the desk is silent for as long as the copy is filled
-_SHOWN = 5
 
 
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> MySQLRestore:
     """See engines.restore.restore_for."""
     url = engine.url if admin is None else admin.url.set(database=engine.url.database)
-    return MySQLRestore(engine, MySQL(url, wanted.application_name, passes_fences=True), admin, wanted)
+    return MySQLRestore(engine, MySQL(url, wanted.application_name), admin, wanted)
 
 
 def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
@@ -67,9 +65,10 @@ class MySQLRestore:
 
     def __init__(self, ordinary: Engine, engine: MySQL, admin: Engine | None, wanted: Wanted) -> None:
         self.engine = engine
+        self._through = MySQL(engine.url, wanted.application_name, passes_fences=True)
         self._ordinary = ordinary if admin is not None else None
         self._wanted = wanted
-        self._desk = engine.connect(read_only=False, statement_timeout_seconds=None)
+        self._desk = self._through.connect(read_only=False, statement_timeout_seconds=None)
         try:
             self._desk.run(f"SET SESSION wait_timeout = {IDLE_SECONDS:d}")
             self._name = str(self._desk.value(f"SELECT {SCHEMA}"))
@@ -90,7 +89,7 @@ class MySQLRestore:
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
-        lock = self.engine.lock(exclusive=True, should_stop=should_stop, wait_seconds=self._wanted.grace_seconds)
+        lock = self._through.lock(exclusive=True, should_stop=should_stop, wait_seconds=self._wanted.grace_seconds)
         try:
             if self._ordinary is not None:
                 _refuse_elsewhere(self._ordinary, lock)
@@ -126,7 +125,7 @@ class MySQLRestore:
     def fence(self, alive: Callable[[], None]) -> Iterator[None]:
         """See restore.Restore."""
         desk, there = self._desk, self._wanted.surroundings
-        self._inside = self.engine.connect(read_only=False, statement_timeout_seconds=None)
+        self._inside = self._through.connect(read_only=False, statement_timeout_seconds=None)
         ours = {int(session.value("SELECT CONNECTION_ID()")) for session in (desk, self._inside)}
         assert self._lock is not None  # noqa: S101  # nobody fences without it
         ours.add(int(self._lock.proof["session"]))
@@ -228,10 +227,7 @@ class MySQLRestore:
 
     def _impossible(self) -> Iterator[str]:
         desk = self._desk
-        if self._series < OLDEST:
-            yield f"The server is MariaDB {self._series[0]}.{self._series[1]}; only from 10.6 on a rename outlives its end."
-        if referring := [str(row[0]) for row in desk.rows(REFERRING.format(schema="DATABASE()"))]:
-            yield refers(referring) + "."
+        yield from blockers.in_the_way(desk)
         comment = comment_of(desk, self._kept)
         if self._kept == self._name:
             yield f"The replaced database could not be called {self._kept}."
@@ -281,7 +277,7 @@ class MySQLRestore:
             self._desk.close()
             with (
                 contextlib.suppress(RunnerError),
-                self.engine.connect(read_only=False, statement_timeout_seconds=None) as desk,
+                self._through.connect(read_only=False, statement_timeout_seconds=None) as desk,
             ):
                 _lift(desk)
 
