@@ -99,6 +99,35 @@ def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop):
     assert shop.kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_database_whose_pages_got_another_size_is_put_back_too(shop):
+    """In WAL mode SQLite refuses such a copy; nobody comes in while it is in another mode for it."""
+    before, (mode,) = everything(shop.path), ask(shop.path, "PRAGMA journal_mode")
+    shop.migrate()
+    shop.say(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = {mode[0]}")
+    replaced = everything(shop.path)
+    ran = shop.restores.run(accept_data_loss=True)
+    assert (ran.result.reason, ran.result.heads) == ("Done", ("a1",)), ran
+    assert everything(shop.path) == before
+    assert everything(shop.kept) == replaced
+    assert ask(shop.path, "PRAGMA journal_mode") == [mode]
+
+
+def test_a_file_that_is_reached_by_a_link_is_kept_beside_the_file(shop, tmp_path):
+    """There its log is and its room is measured, and who comes by the other name meets the same lock."""
+    shop.migrate()
+    link = tmp_path / "link.db"
+    link.symlink_to(shop.path)
+    by_link = Restores(Backups(f"sqlite:///{link}", shop.restores.backups.directory), shop.restores.report)
+    lock = engine_for(f"sqlite:///{shop.path}").lock(exclusive=True, should_stop=lambda: None, wait_seconds=1)
+    try:
+        assert by_link.run(nothing_written=True).result.reason == "LockHeld"
+    finally:
+        lock.release()
+    result = by_link.run(attempt=2, nothing_written=True).result
+    assert (result.reason, result.heads) == ("Done", ("a1",)), result
+    assert (link.is_symlink(), shop.kept.exists()) == (True, True)
+
+
 def test_every_kind_of_loss_is_counted_and_listed_exactly(shop):
     """NOCASE would call two notes equal, and an affinity 1 and '1': what is stored counts."""
     shop.migrate()

@@ -316,4 +316,4 @@ def _path(url: URL) -> Path:
         database = "/" + database.lstrip("/") if database.startswith("//") else database
     if database in {"", ":memory:"} or url.query.get("mode") == "memory":
         raise Refusal(RunnerReason.URL_INVALID, "The URL names a database in memory: there is nothing to migrate.")
-    return Path.cwd() / database
+    return Path(os.path.realpath(database))  # as SQLite follows links: its log lies there, and one file has one lock

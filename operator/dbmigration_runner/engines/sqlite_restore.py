@@ -225,10 +225,19 @@ class SQLiteRestore:
         _sync(self._kept.parent)
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
+        """In WAL mode SQLite copies only what has pages of the same size: another one takes the other journal meanwhile."""
         source = sqlite3.connect(uri(self._wanted.path, "mode=ro&immutable=1"), uri=True)
         with contextlib.closing(source):
             connection.execute("PRAGMA synchronous = FULL")
-            source.backup(connection, pages=STEP_PAGES, sleep=0)
+            mode = _asked(connection, "main.journal_mode")
+            leaves_wal = mode == "wal" and _asked(connection, "main.page_size") != _asked(source, "page_size")
+            if leaves_wal:
+                _asked(connection, "main.journal_mode = DELETE")
+            try:
+                source.backup(connection, pages=STEP_PAGES, sleep=0)
+            finally:
+                if leaves_wal:
+                    _asked(connection, f"main.journal_mode = {mode}")
 
     def _leave(self) -> None:
         if self._connection is not None:
@@ -259,6 +268,10 @@ def _said(alive: Callable[[], None]) -> Iterator[Callable[[], int]]:
 
 def _attach(connection: sqlite3.Connection, dump: Path) -> None:
     connection.execute(f"ATTACH ? AS {BEFORE}", (uri(dump, "mode=ro&immutable=1"),))
+
+
+def _asked(connection: sqlite3.Connection, pragma: str) -> object:
+    return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
 
 
 def _opened(path: Path) -> sqlite3.Connection:
