@@ -10,7 +10,7 @@ from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.operator.stage import QUOTED_PASSWORD, ROLE_PASSWORD_SQL, Stage, served
 
 CLIENT = ("mariadb", "--no-defaults", "--user=mysql", "--socket=/tmp/mariadb.sock", "--batch", "--raw")
-PROBES = r"`dbmigration\_probe\_%`"  # where a backup's schema is tried out
+ASIDE = r"`dbmigration\_%`"  # where a backup is tried out, and restored
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,18 @@ class MariaDBStage(Stage):
         pattern = self.database.replace("_", r"\_")
         self.maria.told(
             f"CREATE USER {self.role} IDENTIFIED BY '{ROLE_PASSWORD_SQL}'; CREATE DATABASE {self.database};"
-            f"GRANT ALL ON `{pattern}`.* TO {self.role}; GRANT ALL ON {PROBES}.* TO {self.role}"
+            f"GRANT ALL ON `{pattern}`.* TO {self.role}; GRANT ALL ON {ASIDE}.* TO {self.role};"
+            rf"GRANT ALL ON `{pattern}\_%`.* TO {self.role}"
         )
 
     def remove(self) -> None:
-        self.maria.told(f"DROP DATABASE IF EXISTS {self.database}; DROP USER IF EXISTS {self.role}")
+        for name in (self.database, *self.kept()):
+            self.maria.told(f"DROP DATABASE IF EXISTS `{name}`")
+        self.maria.told(f"DROP USER IF EXISTS {self.role}")
+
+    def kept(self) -> list[str]:
+        """The databases that restores replaced."""
+        return [name for name in self.maria.told("SHOW DATABASES").splitlines() if name.startswith(f"{self.database}_")]
 
     @property
     def url(self) -> str:

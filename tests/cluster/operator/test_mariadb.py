@@ -6,15 +6,17 @@ import hashlib
 
 import pytest
 
-from tests.cluster.access import Namespace
+from tests.cluster.access import Namespace, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.inmates import kill
 from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, chain
+from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.mariadb import MariaDBStage
 from tests.cluster.operator.stage import PASSWORD
 
 PARTS = {"DB_USER": "user", "DB_PASSWORD": "password", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "database"}
 FIRST = CREATE_ORDERS.replace("orders", "first")
+NEXT = {"migrations": {"source": {"configMap": {"name": "next"}}}}
 RUNNER = b"/opt/dbmigration/inject"
 # As the text beside every backup says, in the image that has all of it.
 RESTORE = r"""
@@ -134,15 +136,55 @@ def test_scripts_of_a_config_map_run_in_the_tools_image(mariadb_stage: MariaDBSt
     assert status["backups"][0]["restorable"] is True
 
 
-def test_with_its_pod_killed_in_mid_revision_the_database_is_looked_at_and_what_stays_is_told(at_first: MariaDBStage):
+def test_a_half_applied_revision_is_told_statement_by_statement_and_restored(
+    at_first: MariaDBStage, application: Idler
+):
+    """Nothing could undo it: every change of a schema is committed at once."""
+    at_first.sql("INSERT INTO first (id, note) VALUES (1, 'before')")
+    at_first.scripts(*chain(FIRST, CREATE_ORDERS + '\nop.execute("SELECT * FROM nowhere")'), name="next")
+    at_first.apply(**NEXT, **emergency(application))
+    status = came_back(at_first, application)
+    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "restore"]
+    assert "CREATE TABLE orders" in at_first.condition()["message"]
+
+
+def test_with_its_pod_killed_in_mid_revision_the_database_is_looked_at_and_restored(
+    at_first: MariaDBStage, application: Idler
+):
     """A server that commits every change of a schema keeps the half of it: run again, the revision would meet its own table."""
+    at_first.sql("INSERT INTO first (id, note) VALUES (1, 'before')")
+    at_first.spec |= emergency(application)
     second_release(at_first, CREATE_ORDERS + '\nop.execute("DO SLEEP(60)")')
-    status = at_first.until("MigrationFailed")
-    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look"]
-    assert (status["currentRevisions"], at_first.heads()) == (["r1"], ["r1"])
+    status = came_back(at_first, application)
+    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look", "restore"]
     assert "a revision is half applied" in at_first.condition()["message"]
-    assert "orders" in at_first.tables()
     assert at_first.asleep() == "0"
+
+
+@pytest.fixture
+def application(mariadb_stage: MariaDBStage) -> Idler:
+    """What is drained for a restore."""
+    image = mariadb_stage.namespace.cluster.image(catalog.TOOLS)
+    idler = Idler(mariadb_stage.namespace, image, replicas=2)
+    idler.start()
+    return idler
+
+
+def emergency(application: Idler) -> dict:
+    """A failure is answered by a restore."""
+    return {"rollback": {"onFailure": "Restore"}, "drain": {"workloads": [application.drain]}}
+
+
+def came_back(stage: MariaDBStage, application: Idler) -> dict:
+    """The schema and the rows are those of before, what was replaced is kept, and the application is back; gives the status."""
+    status = stage.until("RolledBack", timeout=120)
+    assert (status["currentRevisions"], stage.heads()) == (["r1"], ["r1"])
+    assert (stage.tables(), stage.sql("SELECT note FROM first")) == ({"alembic_version", "first"}, "before")
+    assert stage.kept() == [status["run"]["restored"]["keptAs"]]
+    assert "orders" in stage.maria.told("SHOW TABLES", stage.kept()[0]).split()
+    assert status.get("drain") is None
+    eventually(lambda: application.size == (2, 2), "All replicas", timeout=30)
+    return status
 
 
 def test_killed_before_it_changed_anything_each_revision_is_applied_once_in_the_end(at_first: MariaDBStage):
@@ -165,8 +207,7 @@ def at_first(mariadb_stage: MariaDBStage) -> MariaDBStage:
 def second_release(stage: MariaDBStage, slow: str) -> None:
     """Give it, and kill its migration's program while it sleeps."""
     stage.scripts(*chain(FIRST, slow), name="next")
-    stage.spec["migrations"] = {"source": {"configMap": {"name": "next"}}}
-    stage.apply()
+    stage.apply(**NEXT)
     stage.falls_asleep()
     kill_the_runner(stage.namespace)
 
