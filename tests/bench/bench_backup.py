@@ -11,11 +11,9 @@ Then the same of MariaDB, see mariadb_backup.py.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,7 @@ from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
 from tests.bench import mariadb_backup
 from tests.bench.goals import at_least, at_most
+from tests.bench.sides import Seconds, in_turns, tell
 from tests.integration.postgresql_server import running_server
 
 ROUNDS = 5
@@ -57,11 +56,16 @@ def main() -> None:
             connection.execute("VACUUM ANALYZE")
             size = connection.execute("SELECT pg_database_size('bench') / 1000000").fetchone()
         print(f"a database of {size[0] if size else '?'} MB, {rounds} rounds")
-        report(run(postgres.url("bench"), Path(folder), rounds))
+        tell(
+            run(postgres.url("bench"), Path(folder), rounds),
+            ("ours", "bare", partial(at_most, 1.03)),
+            ("default", "ours", partial(at_least, 6)),
+            ("verify", "ours", partial(at_most, 0.25)),
+        )
     mariadb_backup.measure(rounds)
 
 
-def run(url: str, folder: Path, rounds: int) -> dict[str, list[float]]:
+def run(url: str, folder: Path, rounds: int) -> Seconds:
     """Seconds of each side in each round."""
     engine = engine_for(url)
     tools = choose(installed(), 18, encrypted=False)
@@ -69,9 +73,9 @@ def run(url: str, folder: Path, rounds: int) -> dict[str, list[float]]:
         StepKind.BACKUP, "bench", RunIdentity("bench", "bench", "0", 1, 1), DatabaseAccess(""), 3600,
         backup=BackupOrder(str(folder), "ours"),
     )  # fmt: skip
-    ours = folder / "ours.partial"
     lock = engine.lock(exclusive=True, should_stop=lambda: None, wait_seconds=1)
     dump = dump_for(engine, None, lock)
+    ours = folder / f"ours{dump.suffix}.partial"  # the name tells how it is compressed
     assert isinstance(dump, PostgreSQLDump)
     kept: dict[str, Any] = {}
 
@@ -87,15 +91,7 @@ def run(url: str, folder: Path, rounds: int) -> dict[str, list[float]]:
             "default": lambda: synced([tools.pg_dump, "--format=custom"], environment, folder / "default"),
             "verify": lambda: verify_dump(dump, kept["written"], lambda: None),
         }
-        seconds: dict[str, list[float]] = {side: [] for side in sides}
-        for number in range(rounds + 1):
-            for side, act in sides.items():
-                if side == "default" and number > 2:  # seven times as long, and known well enough after two
-                    continue
-                started = time.perf_counter()
-                act()
-                if number > 0:  # the first round warms the server's memory
-                    seconds[side].append(time.perf_counter() - started)
+        seconds = in_turns(sides, rounds, seldom=("default",))
     lock.release()
     print(
         f"stored: ours {ours.stat().st_size / 1e6:.0f} MB, default {(folder / 'default').stat().st_size / 1e6:.0f} MB"
@@ -122,21 +118,6 @@ def synced(command: list[str], environment: dict[str, str], target: Path) -> Non
     with target.open("wb") as file:
         subprocess.run(command, env=environment, stdout=file, check=True)
         os.fsync(file.fileno())
-
-
-def report(seconds: dict[str, list[float]]) -> None:
-    """Medians and their spread, and what they are to each other."""
-    medians = {side: statistics.median(times) for side, times in seconds.items()}
-    for side, times in seconds.items():
-        print(f"{side:8} median {medians[side]:6.2f} s   from {min(times):.2f} to {max(times):.2f}")
-    best = {side: min(times) for side, times in seconds.items()}  # where others use the machine, the least disturbed
-    for one, other, goal in (
-        ("ours", "bare", partial(at_most, 1.03)),
-        ("default", "ours", partial(at_least, 6)),
-        ("verify", "ours", partial(at_most, 0.25)),
-    ):
-        ratio = medians[one] / medians[other]
-        print(f"{one:>8} / {other:8} {ratio:6.3f}   of the best {best[one] / best[other]:6.3f}   {goal(ratio)}")
 
 
 if __name__ == "__main__":

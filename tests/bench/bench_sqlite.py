@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
@@ -24,6 +23,7 @@ from dbmigration_runner.contract.task import BackupOrder, DatabaseAccess, RunIde
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.dump import dump_for
 from tests.bench.goals import at_most
+from tests.bench.sides import Seconds, in_turns, tell
 
 ROUNDS = 5
 ROWS = """
@@ -44,10 +44,11 @@ def main() -> None:
             connection.executescript(ROWS)
         connection.close()
         print(f"an SQLite database of {source.stat().st_size / 1e6:.0f} MB, {rounds} rounds")
-        report(run(source, rounds))
+        goal = partial(at_most, 1.4)
+        tell(run(source, rounds), ("ours", "bare", goal), ("ours", "checked", goal))
 
 
-def run(source: Path, rounds: int) -> dict[str, list[float]]:
+def run(source: Path, rounds: int) -> Seconds:
     """Seconds of each side in each round."""
     engine = engine_for(f"sqlite:///{source}")
     order = BackupOrder(str(source.parent), "ours")
@@ -67,13 +68,7 @@ def run(source: Path, rounds: int) -> dict[str, list[float]]:
         "bare": lambda: copied(source, copy),
         "checked": lambda: (copied(source, copy), checked(copy)),
     }
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(rounds + 1):
-        for side, act in sides.items():
-            started = time.perf_counter()
-            act()
-            if number > 0:  # the first round warms the machine's memory
-                seconds[side].append(time.perf_counter() - started)
+    seconds = in_turns(sides, rounds)
     lock.release()
     return seconds
 
@@ -90,16 +85,6 @@ def checked(copy: Path) -> None:
     connection = sqlite3.connect(copy)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
-
-
-def report(seconds: dict[str, list[float]]) -> None:
-    """Medians and their spread, and what they are to each other."""
-    medians = {side: statistics.median(times) for side, times in seconds.items()}
-    for side, times in seconds.items():
-        print(f"{side:8} median {medians[side]:6.2f} s   from {min(times):.2f} to {max(times):.2f}")
-    for other in ("bare", "checked"):
-        ratio, best = medians["ours"] / medians[other], min(seconds["ours"]) / min(seconds[other])
-        print(f"    ours / {other:8} {ratio:6.3f}   of the best {best:6.3f}   {at_most(1.4, ratio)}")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ verify    reading ours back: SHA-256, decoding, counting rows
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.dump import dump_for
 from dbmigration_runner.engines.mysql_tools import option_file
 from tests.bench.goals import at_least, at_most
+from tests.bench.sides import Seconds, in_turns, tell
 from tests.integration.mariadb_server import MariaDatabase, fresh_database, running_mariadb
 
 SETTINGS = {"innodb-buffer-pool-size": "768M", "innodb-log-file-size": "256M"}
@@ -49,10 +48,15 @@ def measure(rounds: int) -> None:
             database.ask(statement)
         asked = "SELECT sum(DATA_LENGTH) / 1000000 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'bench'"
         print(f"a MariaDB database of {database.ask(asked)[0][0]:.0f} MB, {rounds} rounds")
-        report(run(database, Path(folder), rounds))
+        tell(
+            run(database, Path(folder), rounds),
+            ("gzip", "ours", partial(at_least, 8)),
+            ("zstd", "ours", partial(at_least, 1)),
+            ("verify", "ours", partial(at_most, 0.5)),
+        )
 
 
-def run(database: MariaDatabase, folder: Path, rounds: int) -> dict[str, list[float]]:
+def run(database: MariaDatabase, folder: Path, rounds: int) -> Seconds:
     """Seconds of each side in each round."""
     engine = engine_for(database.url)
     order = BackupOrder(str(folder), "ours")
@@ -75,13 +79,7 @@ def run(database: MariaDatabase, folder: Path, rounds: int) -> dict[str, list[fl
             "zstd": lambda: piped(options, ["zstd", "-1", "-T2", "-q", "-c"], folder / "zstd"),
             "verify": lambda: verify_dump(dump, kept["written"], lambda: None),
         }
-        seconds: dict[str, list[float]] = {side: [] for side in sides}
-        for number in range(rounds + 1):
-            for side, act in sides.items():
-                started = time.perf_counter()
-                act()
-                if number > 0:  # the first round warms the server's memory
-                    seconds[side].append(time.perf_counter() - started)
+        seconds = in_turns(sides, rounds)
     lock.release()
     sizes = (f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in (ours, folder / "gzip", folder / "zstd"))
     print(f"stored: {', '.join(sizes)}")
@@ -96,18 +94,3 @@ def piped(options: str, compressor: list[str], target: Path) -> None:
         subprocess.run(compressor, stdin=dumping.stdout, stdout=file, check=True)
         os.fsync(file.fileno())
     assert dumping.wait() == 0
-
-
-def report(seconds: dict[str, list[float]]) -> None:
-    """Medians and their spread, and what they are to each other."""
-    medians = {side: statistics.median(times) for side, times in seconds.items()}
-    best = {side: min(times) for side, times in seconds.items()}  # where others use the machine, the least disturbed
-    for side, times in seconds.items():
-        print(f"{side:8} median {medians[side]:6.2f} s   from {min(times):.2f} to {max(times):.2f}")
-    for one, other, goal in (
-        ("gzip", "ours", partial(at_least, 8)),
-        ("zstd", "ours", partial(at_least, 1)),
-        ("verify", "ours", partial(at_most, 0.5)),
-    ):
-        ratio = medians[one] / medians[other]
-        print(f"{one:>8} / {other:8} {ratio:6.3f}   of the best {best[one] / best[other]:6.3f}   {goal(ratio)}")
