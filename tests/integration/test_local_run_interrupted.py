@@ -85,7 +85,9 @@ def test_a_killed_program_leaves_the_step_at_work_and_the_next_start_adopts_it(p
     runner = program.runner()
     assert is_alive(runner)
     second = program.start()
-    wait_for(lambda: (next(program.state.iterdir()) / "lock").read_text(encoding="ascii") == str(second.process.pid))
+    wait_for(
+        lambda: (next(program.state.iterdir()) / "lock").read_text(encoding="ascii").strip() == str(second.process.pid)
+    )
     gate.touch()
     said = second.wait()
     assert said.code == 0, said.err
