@@ -120,3 +120,8 @@ def _said(facts: Any) -> str:
 def _hash(body: str | None) -> str:
     """A body is long and may be anything."""
     return hashlib.sha256((body or "").strip().encode()).hexdigest()
+
+
+def without_events(found: Catalog) -> Catalog:
+    """What is loaded where a backup is tried or restored: events are not, for the server would run them."""
+    return Catalog(tuple(item for item in found.items if not item.startswith("event ")))

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import mysql_archive as archive
 from dbmigration_runner.engines import mysql_record as records
-from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.long_work import patiently
-from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql import MySQL
-from dbmigration_runner.engines.mysql_catalog import catalog
+from dbmigration_runner.engines.mysql_catalog import catalog, without_events
 from dbmigration_runner.engines.mysql_loading import load
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
 from dbmigration_runner.engines.mysql_probe import RESTORING as PREFIX
 from dbmigration_runner.engines.mysql_tools import option_file
+from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class Fresh:
 
     def _compared(self, session: AskingSession) -> tuple[str, ...]:
         if self.engine.heads(session, self._wanted.version_table) != tuple(sorted(self._wanted.revisions)):
-            raise _another("its revisions are others")
+            raise another("its revisions are others")
         versioned = {str(name) for (name,) in session.rows("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SYSTEM VERSIONED'")}  # fmt: skip
         there = frozenset(records.tables_of(session, self.name))
         wrong = []
@@ -149,13 +148,8 @@ class Fresh:
             if found != expected:
                 wrong.append(f"{name} has {found} rows instead of {expected}")
         if wrong:
-            raise _another("; ".join(wrong[:_SHOWN]))
-        if self._wanted.catalog is None:
-            return ("The restored schema was not compared: the backup's manifest is of another release.",)
-        difference = _without_events(self._wanted.catalog).difference(_without_events(catalog(session)))
-        if difference and not difference.is_of_wording:
-            raise _another(str(difference))
-        return (f"The restored schema is spelled in another way: {difference}",) if difference else ()
+            raise another("; ".join(wrong[:_SHOWN]))
+        return same_schema(self._wanted.catalog, catalog(session), without_events)
 
 
 def comment_of(desk: Session, schema: str) -> str | None:
@@ -164,11 +158,3 @@ def comment_of(desk: Session, schema: str) -> str | None:
         f"SELECT SCHEMA_COMMENT FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {text_literal(schema)}"
     )
     return str(found[0][0] or "") if found else None
-
-
-def _without_events(found: Catalog) -> Catalog:
-    return Catalog(tuple(item for item in found.items if not item.startswith("event ")))
-
-
-def _another(why: str) -> RunnerError:
-    return RunnerError(RunnerReason.RESTORE_FAILED, short(f"What was restored is not what was backed up: {why}"))

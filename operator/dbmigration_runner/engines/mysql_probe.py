@@ -16,11 +16,10 @@ import time
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines import mysql_archive as archive
-from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
-from dbmigration_runner.engines.mysql_catalog import catalog
+from dbmigration_runner.engines.mysql_catalog import catalog, without_events
 from dbmigration_runner.engines.mysql_names import kept_name, quoted
 from dbmigration_runner.engines.mysql_tools import environment, option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
@@ -163,11 +162,7 @@ def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
             found = catalog(session)
     except RunnerError as error:
         return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
-    return compared(_without_events(snapshot.catalog), _without_events(found))
-
-
-def _without_events(found: Catalog) -> Catalog:
-    return Catalog(tuple(item for item in found.items if not item.startswith("event ")))
+    return compared(without_events(snapshot.catalog), without_events(found))
 
 
 def _like(snapshot: Snapshot) -> str:

@@ -24,6 +24,7 @@ from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_probe import OF_TRYING, RIGHTS, drop, errors_in, like
 from dbmigration_runner.engines.postgresql_tools import asks_for_tls, choose, installed, libpq
+from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Fresh:
     def _compared(self, session: AskingSession) -> tuple[str, ...]:
         heads = self.engine.heads(session, self._wanted.version_table)
         if heads != tuple(sorted(self._wanted.revisions)):
-            raise _another("its revisions are others")
+            raise another("its revisions are others")
         wanted = dict(self._wanted.rows)
         wrong = []
         for schema, table, kind in session.rows(_TABLES):
@@ -191,17 +192,8 @@ class Fresh:
             if found != expected and not (kind == "p" and found > expected):
                 wrong.append(f"{qualified(schema, table)} has {found} rows instead of {expected}")
         if wrong:
-            raise _another("; ".join(wrong[:_SHOWN]))
-        if self._wanted.catalog is None:
-            return ("The restored schema was not compared: the backup's manifest is of another release.",)
-        difference = dumped(self._wanted.catalog).difference(dumped(catalog(session)))
-        if difference and not difference.is_of_wording:
-            raise _another(str(difference))
-        return (f"The restored schema is spelled in another way: {difference}",) if difference else ()
-
-
-def _another(why: str) -> RunnerError:
-    return RunnerError(RunnerReason.RESTORE_FAILED, short(f"What was restored is not what was backed up: {why}"))
+            raise another("; ".join(wrong[:_SHOWN]))
+        return same_schema(self._wanted.catalog, catalog(session), dumped)
 
 
 def _no_room(told: str) -> Refusal:

@@ -11,6 +11,10 @@ import importlib.util
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.messages import short
+from dbmigration_runner.errors import RunnerError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
@@ -147,3 +151,18 @@ def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
     module = importlib.import_module(f"dbmigration_runner.engines.{engine.name}_restore")
     found: bool = module.drop_replaced(engine, admin, name)
     return found
+
+
+def same_schema(wanted: Catalog | None, found: Catalog, part: Callable[[Catalog], Catalog]) -> tuple[str, ...]:
+    """Is a restored copy's schema the backup's, in the `part` that a dump carries? Warnings; raises RunnerError where it is another."""
+    if wanted is None:
+        return ("The restored schema was not compared: the backup's manifest is of another release.",)
+    difference = part(wanted).difference(part(found))
+    if difference and not difference.is_of_wording:
+        raise another(str(difference))
+    return (f"The restored schema is spelled in another way: {difference}",) if difference else ()
+
+
+def another(why: str) -> RunnerError:
+    """What stands in the copy is not what the manifest says."""
+    return RunnerError(RunnerReason.RESTORE_FAILED, short(f"What was restored is not what was backed up: {why}"))
