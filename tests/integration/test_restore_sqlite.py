@@ -18,7 +18,7 @@ from dbmigration_runner.contract.result import Outcome, RestoreStage, TableLoss
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.restore import drop_replaced
 from tests.integration.backups import Backups
-from tests.integration.restores import KEPT, SEEDS, Restores
+from tests.integration.restores import KEPT, SEEDS, Restores, stopped
 
 POINTS = (
     *(f"stage:{stage.value}" for stage in RestoreStage),
@@ -243,7 +243,7 @@ def test_every_acknowledged_write_is_in_the_database_or_in_the_list(shop, seed):
             writer.start()
         while not ledger:
             time.sleep(0.05)
-        result = shop.restores.run(accept_data_loss=True).result
+        result = shop.restores.run(accept_data_loss=True, grace=30).result
         time.sleep(0.2)
         over.set()
         for writer in writers:
@@ -257,6 +257,22 @@ def test_every_acknowledged_write_is_in_the_database_or_in_the_list(shop, seed):
     assert not lost & now
     kept = {row[0] for row in ask(shop.kept, "SELECT id FROM orders WHERE id > 10000")}
     assert lost == kept
+
+
+def test_who_is_about_to_commit_can_while_the_restore_waits(shop):
+    """A try that fails must keep nothing: with a reader's lock of ours, his commit would wait for us as we for him."""
+    shop.migrate()
+    with contextlib.closing(sqlite3.connect(shop.path, timeout=5, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("INSERT INTO orders (id, note) VALUES (10000, 'written')")
+        running = shop.restores.start(fails_at="stage:restored", signal="SIGSTOP", grace=30, accept_data_loss=True)
+        with stopped(running):
+            pass  # it fences next
+        time.sleep(0.5)  # for many tries
+        writer.execute("COMMIT")
+    result = running.wait().result
+    assert result.outcome is Outcome.SUCCEEDED, result
+    assert {"table": "orders", "kind": "inserted", "key": {"id": "10000"}} in shop.listed(result.restore)
 
 
 def test_who_has_the_file_in_use_is_waited_for_and_then_told(shop):

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 KEPT = ".replaced-"  # between the file's name and what it is kept as
 PARTIAL = ".partial"
-BUSY_SECONDS = 10  # how long somebody's transaction is waited for; who keeps the file open in WAL mode never ends
+BUSY_SECONDS = 10  # how long somebody's transaction is waited for, where nothing else is said
+ASK_SECONDS = 0.002  # between two tries to be alone; SQLite's own waits of up to 0.1 s lose against busy writers
 _SHOWN = 5
 
 
@@ -126,20 +128,9 @@ class SQLiteRestore:
         if self._kept.exists() and not self._is_as(self._kept):
             self._kept = self._another_name()
         with _said(alive) as heard:
-            connection = _opened(self._live)
-            connection.set_progress_handler(heard, STEP_INSTRUCTIONS)
-            self._connection = connection
+            self._connection = _opened_alone(self._live, self._wanted.grace_seconds, alive)
+            self._connection.set_progress_handler(heard, STEP_INSTRUCTIONS)
             try:
-                try:
-                    connection.execute("PRAGMA main.locking_mode = EXCLUSIVE")
-                    connection.execute("BEGIN EXCLUSIVE")
-                    connection.execute("COMMIT")  # in this mode the lock stays
-                except sqlite3.OperationalError as error:
-                    raise RunnerError(
-                        RunnerReason.SESSION_STAYS,
-                        f"The database file is in use ({describe(error)}): whoever has it open must close it first, in WAL mode "
-                        "also who only reads. Nothing was changed.",
-                    ) from None
                 yield
             finally:
                 self._leave()
@@ -264,6 +255,34 @@ def _said(alive: Callable[[], None]) -> Iterator[Callable[[], int]]:
             raise orders[0] from None
         reason = RunnerReason.DISK_SPACE_LOW if "disk is full" in str(error) else RunnerReason.RESTORE_FAILED
         raise RunnerError(reason, f"SQLite refused the restore, and nothing was changed: {describe(error)}") from None
+
+
+def _opened_alone(path: Path, seconds: int, alive: Callable[[], None]) -> sqlite3.Connection:
+    """Hold the lock that nobody else can be beside; who is in the middle of a transaction ends it first.
+
+    A connection for each try: in this mode SQLite keeps what a failed try got, a reader's lock, and whoever is about to
+    commit would wait for us as we for them.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        connection = _opened(path)
+        try:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA main.locking_mode = EXCLUSIVE")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("COMMIT")  # in this mode the lock stays
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if time.monotonic() >= until:
+                raise RunnerError(
+                    RunnerReason.SESSION_STAYS,
+                    f"The database file is in use ({describe(error)}): whoever has it open must close it first, in WAL "
+                    "mode also who only reads. Nothing was changed.",
+                ) from None
+        else:
+            return connection
+        alive()
+        time.sleep(ASK_SECONDS)
 
 
 def _attach(connection: sqlite3.Connection, dump: Path) -> None:
