@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.contract.task import (
     DatabaseAccess,
@@ -25,7 +27,7 @@ from dbmigration_runner.contract.task import (
 )
 from tests.integration.backups import Backups, drop
 from tests.integration.postgresql_server import Database
-from tests.integration.projects import RUNNER, Ran, Running
+from tests.integration.projects import RUNNER, Ran, Running, wait_for
 
 KEPT = "before-7"
 SEEDS = range(1, 21 if os.environ.get("DBMIGRATION_SOAK") == "1" else 4)  # of applications that write during a restore
@@ -132,6 +134,7 @@ def stopped(running: Running) -> Iterator[None]:
             break
     else:
         raise AssertionError(running.process.communicate()[1])
+    wait_for(lambda: psutil.Process(running.process.pid).status() == psutil.STATUS_STOPPED)  # else SIGCONT could come first
     try:
         yield
     finally:
