@@ -134,7 +134,8 @@ def stopped(running: Running) -> Iterator[None]:
             break
     else:
         raise AssertionError(running.process.communicate()[1])
-    wait_for(lambda: psutil.Process(running.process.pid).status() == psutil.STATUS_STOPPED)  # else SIGCONT could come first
+    process = psutil.Process(running.process.pid)
+    wait_for(lambda: process.status() == psutil.STATUS_STOPPED)  # else SIGCONT could come first
     try:
         yield
     finally:
