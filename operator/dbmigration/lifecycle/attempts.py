@@ -126,9 +126,15 @@ def words(seen: Observed, kind: StepKind) -> tuple[Phase, Reason, str]:
     return Phase.ROLLING_BACK, Reason.ROLLING_BACK if kind is StepKind.DOWNGRADE else reason, why
 
 
-def only_decision(answer: Decision | Lost) -> Decision:
-    """For a step that changes nothing, and so cannot be lost."""
-    assert isinstance(answer, Decision), position(answer.seen.status)  # noqa: S101
+def asked(seen: Observed, kind: StepKind) -> Answer | Decision:
+    """What a step that changes nothing answered just now; until then it is started, waited for, or made again."""
+    step = seen.latest(kind)
+    if step is None:
+        return start(seen, kind)
+    if step.state is not StepState.STARTED:
+        return again(seen, kind)
+    answer = follow(seen, step)
+    assert not isinstance(answer, Lost), position(answer.seen.status)  # noqa: S101  # what changes nothing is not lost
     return answer
 
 

@@ -13,7 +13,6 @@ from dbmigration.api.restored import Order
 from dbmigration.api.status import Outcome as RunOutcome
 from dbmigration.api.status import Phase, Procedure, Run, StepState
 from dbmigration.lifecycle import attempts, draining, ends, record
-from dbmigration.lifecycle.attempts import Answer, only_decision
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed, OrderView
 from dbmigration.lifecycle.stages import plan_again_when_it_is_our_turn
@@ -54,15 +53,11 @@ def find(seen: Observed) -> Observed | Decision:
     if seen.spec.backup.storage is None:
         return ends.fail(seen, Reason.BACKUP_NOT_FOUND, "backup.storage is not set, so there is no backup.")
     step = seen.latest(StepKind.FIND)
-    if step is None:
-        return attempts.start(seen, StepKind.FIND)
-    if step.state is StepState.SUCCEEDED:
+    if step is not None and step.state is StepState.SUCCEEDED:
         return seen
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.FIND)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return only_decision(answer)
+    answer = attempts.asked(seen, StepKind.FIND)
+    if isinstance(answer, Decision):
+        return answer
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED:
         return attempts.refused(seen, StepKind.FIND, result)

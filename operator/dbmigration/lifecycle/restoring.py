@@ -56,11 +56,9 @@ def _look(seen: Observed, message: str) -> Decision:
         return attempts.start(seen, StepKind.LOOK)
     if _time_is_up(seen):
         return ends.fail(seen, Reason.STEP_LOST, f"{message} What the database is could not be read either.")
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.LOOK)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return attempts.only_decision(answer)
+    answer = attempts.asked(seen, StepKind.LOOK)
+    if isinstance(answer, Decision):
+        return answer
     if answer.result.heads is None:
         return attempts.refused(answer.seen, StepKind.LOOK, answer.result)
     return ends.fail(answer.seen, Reason.STEP_LOST, message)

@@ -14,7 +14,6 @@ from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import DowngradePolicy
 from dbmigration.api.status import StepState
 from dbmigration.lifecycle import attempts, draining, ends, record
-from dbmigration.lifecycle.attempts import Answer, only_decision
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
@@ -31,15 +30,11 @@ Stage = Callable[[Observed], Observed | Decision]
 def plan(seen: Observed) -> Observed | Decision:
     """Where is the database, and what lies between it and the target?"""
     step = seen.latest(StepKind.PLAN)
-    if step is None:
-        return attempts.start(seen, StepKind.PLAN)
-    if step.state is StepState.SUCCEEDED:
+    if step is not None and step.state is StepState.SUCCEEDED:
         return seen
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.PLAN)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return only_decision(answer)
+    answer = attempts.asked(seen, StepKind.PLAN)
+    if isinstance(answer, Decision):
+        return answer
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED:
         return _by_the_image_that_knows_both_ends(seen, result) or attempts.refused(seen, StepKind.PLAN, result)
@@ -142,14 +137,9 @@ def back_up(seen: Observed) -> Observed | Decision:
     # Once an attempt to change the database exists, a backup would hold what that attempt left behind, and be no way back.
     if told.count == 0 or run.backup or seen.spec.backup.skip is not None or seen.latest(seen.work) is not None:
         return seen
-    step = seen.latest(StepKind.BACKUP)
-    if step is None:
-        return attempts.start(seen, StepKind.BACKUP)
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.BACKUP)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return only_decision(answer)
+    answer = attempts.asked(seen, StepKind.BACKUP)
+    if isinstance(answer, Decision):
+        return answer
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED:
         if result.reason == RunnerReason.DATABASE_MOVED.value:

@@ -62,14 +62,9 @@ def compare(seen: Observed) -> Observed | Decision:
         return _compared(seen, Verification.SCHEMA)
     if not reference.backup:
         return _compared(seen, Verification.SCHEMA, _UNTOLD)
-    step = seen.latest(StepKind.COMPARE)
-    if step is None:
-        return attempts.start(seen, StepKind.COMPARE)
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.COMPARE)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return attempts.only_decision(answer)
+    answer = attempts.asked(seen, StepKind.COMPARE)
+    if isinstance(answer, Decision):
+        return answer
     result, seen = answer.result, answer.seen
     if result.compare is None:
         if classify(result.reason)[1] is ReasonClass.MENDABLE:
@@ -153,11 +148,9 @@ def _look(seen: Observed, words: str = "") -> Observed | Decision:
     step = seen.latest(StepKind.LOOK)
     if step is None or (step.state is StepState.SUCCEEDED and step.finished_at != lost.finished_at):
         return attempts.start(seen, StepKind.LOOK, words)
-    if step.state is not StepState.STARTED:
-        return attempts.again(seen, StepKind.LOOK)
-    answer = attempts.follow(seen, step)
-    if not isinstance(answer, Answer):
-        return attempts.only_decision(answer)
+    answer = attempts.asked(seen, StepKind.LOOK)
+    if isinstance(answer, Decision):
+        return answer
     result, seen = answer.result, answer.seen
     if result.outcome is Outcome.FAILED or result.heads is None:
         return attempts.refused(seen, StepKind.LOOK, result)
