@@ -165,6 +165,16 @@ def test_a_named_agent_is_let_be_until_the_names_are_exchanged(shop, database):
         connection.execute("DROP ROLE agent")
 
 
+def test_the_role_of_the_url_is_never_let_be(shop, database):
+    """The application comes in by it: what it writes behind the comparison would be lost without being counted."""
+    restores.migrate(database)
+    database.ask("INSERT INTO sales.orders (id) VALUES (9000)")
+    with psycopg.connect(**address(database), autocommit=True) as application:
+        assert shop.run(spared_users=("shop",)).result.reason == "RestoreNeedsAcknowledgement"
+        with pytest.raises(psycopg.OperationalError):
+            application.execute("SELECT 1")
+
+
 @pytest.fixture
 def small_tablespace(postgres):
     """One database fits in, and not two."""

@@ -14,6 +14,7 @@ from dbmigration.api.model import SpecModel
 from dbmigration.api.units import Duration
 
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+RoleName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
 
 
 class OnFailure(StrEnum):
@@ -49,6 +50,11 @@ class Rollback(SpecModel):
     keep_replaced: Duration = Field(
         default="168h",
         description="How long the database that a restore replaced is kept, at least. It stays in any case until a later run has applied or undone something and succeeded, and until the backup of a run after that one was verified, which then drops it.",
+    )
+    spared_users: tuple[RoleName, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Roles whose sessions a restore lets be until the names are exchanged, such as a monitoring agent's that only reads; what they write meanwhile would be lost without being counted. The role of urlFrom is never spared.",
     )
 
 

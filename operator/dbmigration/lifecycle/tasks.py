@@ -182,6 +182,7 @@ def _restore(seen: Observed) -> RestoreOrder:
         # The same for all attempts of the run, and another one for a resource that is made anew and counts from 1.
         keep_as=f"before_restore_{run.started_at:%Y%m%d_%H%M%S}",
         accept_data_loss=order.accept_data_loss if order is not None else seen.spec.rollback.accept_data_loss,
+        spared_users=seen.spec.rollback.spared_users,
         nothing_written=order is None and since_before_the_backup(seen),
         by=OrderedBy(order.name, run.identity, seen.status.target_revisions) if order is not None else None,
     )

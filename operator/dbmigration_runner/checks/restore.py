@@ -232,7 +232,8 @@ def _wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> 
         keep_as=order.keep_as,
         application_name=step.application_name,
         size_bytes=manifest.data_bytes,
-        spared_users=order.spared_users,
+        # Those of the application come in by the same role: without them a fence would be none.
+        spared_users=tuple(user for user in order.spared_users if user != step.engine.url.username),
         grace_seconds=step.task.locks.grace_seconds,
         is_compared=not order.nothing_written,
     )

@@ -159,7 +159,8 @@ class RestoreOrder:
     `keep_as` becomes the end of the replaced database's name, which begins with its own: letters, digits, `_` and `-`, at
     most 40, the same for all attempts of a run and for no other run. `nothing_written` says that the workloads were drained
     since before the backup, so there is nothing to compare. `spared_users` are roles whose sessions, such as a monitoring
-    agent's, write nothing that counts: they are ended last, when the names are exchanged. `by` is None where a run restores of itself.
+    agent's, write nothing that counts: they are ended last, when the names are exchanged. The role of the task's own URL is
+    never among them. `by` is None where a run restores of itself.
     """
 
     directory: str

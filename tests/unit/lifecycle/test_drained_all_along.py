@@ -127,6 +127,13 @@ def test_drained_only_for_the_restore_all_that_was_written_is_compared(shop):
     assert not shop.tasks[shop.running].restore.nothing_written
 
 
+def test_a_restore_is_told_whose_sessions_it_may_let_be(shop):
+    shop.spec = manifest(rollback={"onFailure": "Restore", "sparedUsers": ["monitor"]}, drain=DRAIN)
+    fails_half_way(until(shop, StepKind.MIGRATE))
+    until(shop, StepKind.RESTORE)
+    assert shop.tasks[shop.running].restore.spared_users == ("monitor",)
+
+
 def test_a_wish_that_comes_after_the_backup_drains_nothing_for_this_run(shop):
     shop.spec = manifest()
     until(shop, StepKind.BACKUP)
