@@ -21,7 +21,7 @@ from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog
 from dbmigration_runner.engines.mysql_instant import ReadLock, lock_for_reading, lock_the_others, position
 from dbmigration_runner.engines.mysql_readme import README
-from dbmigration_runner.engines.mysql_sql import RowCounter, without_name
+from dbmigration_runner.engines.mysql_sql import StatementCounter, without_name
 from dbmigration_runner.engines.mysql_streams import SCHEMA, Streams, arguments, of_rows, run
 from dbmigration_runner.engines.mysql_tables import Inventory, Stream
 from dbmigration_runner.engines.mysql_tools import Tools, choose, installed, option_file, series_of
@@ -273,7 +273,7 @@ class MySQLDump:
 
 def _count(name: str, content: Iterator[bytes], counts: dict[str, int]) -> int:
     """Add the rows of a member to those of the members before it; how many bytes of text it was."""
-    counter = RowCounter()
+    counter = StatementCounter()
     archive.decompressed(content, counter.feed)
     if not counter.is_complete:
         raise archive.ArchiveError(f"the last statement of {name} does not end")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.engines.row_counter import RowCounter
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,31 +90,11 @@ class Pieces:
         self._end()
 
 
-class RowCounter:
-    """Feed it the text of a piece; `rows` then holds every table that it told of, also the empty ones."""
+class StatementCounter(RowCounter):
+    """See RowCounter; for a piece of the archive, or the whole text."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, int] = {}
-        self.size_bytes = 0
-        self._rest = b"\n"
-        self._table: str | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Did the last statement end?"""
-        return self._table is None
-
-    def feed(self, data: bytes) -> None:
-        """The next part."""
-        self.size_bytes += len(data)
-        text = self._rest + data
-        position = 0
-        while position >= 0:  # each of the two leaves in _rest what the next part must begin with
-            position = self._inside(text, position) if self._table is not None else self._outside(text, position)
-
-    def _inside(self, text: bytes, position: int) -> int:
-        """Count the line breaks of a statement; the next position, or -1 where more must be read."""
-        table = self._table or ""
+    def _inside(self, text: bytes, position: int, table: str) -> int:
+        """Count the line breaks of a statement."""
         end = text.find(_END, position)
         if end >= 0:
             self.rows[table] += text.count(b"\n", position, end + len(_END))

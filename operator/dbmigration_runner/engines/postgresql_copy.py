@@ -1,7 +1,7 @@
 r"""Counts the rows in the SQL text that pg_restore makes of an archive's data.
 
 A table's rows stand between `COPY schema.table (…) FROM stdin;` and `\.`, one a line, for a line break within a value is
-written as `\n`. Only find and count of bytes are used: a loop over lines would take longer than the dump.
+written as `\n`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from dbmigration_runner.engines.postgresql_names import quoted
+from dbmigration_runner.engines.row_counter import RowCounter
 
 _NAME = rb'(?:"(?:[^"]|"")*"|[^\s".(]+)'
 _HEADER = re.compile(rb"COPY (%b)\.(%b) (?:\((?:\"(?:[^\"]|\"\")*\"|[^\"])*?\) )? ?FROM stdin;\n" % (_NAME, _NAME))
@@ -17,33 +18,16 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _LONGEST_HEADER = 1 << 20  # 1,600 columns with names of 63 bytes take an eighth of this
 
 
-class CopyCounter:
-    """Feed it the text in pieces; `rows` then holds every table that had a COPY, also the empty ones."""
+class CopyCounter(RowCounter):
+    """See RowCounter."""
 
     def __init__(self, codec: str = "utf-8") -> None:
         """`codec` is Python's name for the encoding of the text."""
+        super().__init__()
         self._codec = codec
-        self.rows: dict[str, int] = {}
-        self.size_bytes = 0
-        self._rest = b"\n"
-        self._table: str | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        """Did the last table's rows end?"""
-        return self._table is None
-
-    def feed(self, data: bytes) -> None:
-        """The next piece."""
-        self.size_bytes += len(data)
-        text = self._rest + data
-        position = 0
-        while position >= 0:  # each of the two leaves in _rest what the next piece must begin with
-            position = self._inside(text, position) if self._table is not None else self._outside(text, position)
-
-    def _inside(self, text: bytes, position: int) -> int:
-        """Count from the line break before a row; the next position, or -1 where more must be read."""
-        table = self._table or ""
+    def _inside(self, text: bytes, position: int, table: str) -> int:
+        """Count from the line break before a row."""
         # That there is none, as in most pieces, rfind knows in half the time of find: 0.09 against 0.18 s for 340 MB.
         end = text.find(_END, position) if text.rfind(_END, position) >= 0 else -1
         if end >= 0:

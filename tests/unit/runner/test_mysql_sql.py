@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmigration_runner.engines import mysql_sql
-from dbmigration_runner.engines.mysql_sql import Pieces, RowCounter, without_name
+from dbmigration_runner.engines.mysql_sql import Pieces, StatementCounter, without_name
 
 SETTINGS = b"/*!40101 SET NAMES utf8mb4 */;\n/*!40014 SET FOREIGN_KEY_CHECKS=0 */;\n"
 HEAD = b"/*M!999999\\- enable the sandbox mode */ \n-- Host: there\n\n" + SETTINGS
@@ -26,7 +26,7 @@ ROWS = {"orders": 4, "empty": 0, "odd`name (;": 2}
 
 
 def counted(parts):
-    counter = RowCounter()
+    counter = StatementCounter()
     for part in parts:
         counter.feed(part)
     return counter
