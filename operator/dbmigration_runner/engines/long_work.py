@@ -30,5 +30,7 @@ def patiently(*works: Callable[[], T], alive: Callable[[], None], cancel: Callab
                 alive()
         except BaseException:
             cancel()
+            while wait(futures, POLL_SECONDS).not_done:  # it came between two statements
+                cancel()
             raise
     return [future.result() for future in futures]

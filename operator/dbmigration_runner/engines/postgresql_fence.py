@@ -21,7 +21,7 @@ from dbmigration_runner.engines.postgresql_names import RUN_KEY, quoted, restore
 from dbmigration_runner.errors import Refusal, RunnerError, SessionNotOpened, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy.engine import URL
 
@@ -235,6 +235,17 @@ def _stays(there: list[Visitor], refused: dict[int, str]) -> RunnerError:
         f"{len(there)} sessions do not leave the database: {names}. {whys}. End them, or set adminUrlFrom to a role that may; "
         "nothing was changed.",
     )
+
+
+def cancelling(desk: Session, pids: Iterable[int]) -> Callable[[], None]:
+    """What ends the statements of these sessions, which stay."""
+
+    def cancel() -> None:
+        for pid in pids:
+            with contextlib.suppress(RunnerError):
+                desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
+
+    return cancel
 
 
 @contextlib.contextmanager

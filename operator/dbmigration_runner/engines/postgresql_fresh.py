@@ -159,22 +159,23 @@ class Fresh:
         raise RunnerError(RunnerReason.RESTORE_FAILED, short(f"The backup does not restore: {told}"))
 
     def _verify(self, alive: Callable[[], None]) -> tuple[str, ...]:
-        """Is what stands there what was dumped, to the row? And let the planner know it."""
-        with self.engine.connect(read_only=False, statement_timeout_seconds=None) as session:
-            pid = int(session.value("SELECT pg_catalog.pg_backend_pid()"))
-
-            def cancel() -> None:
-                with contextlib.suppress(RunnerError):
-                    self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
-
-            def verify() -> tuple[str, ...]:
+        """Is what stands there what was dumped, to the row? And let the planner know it, at the same time."""
+        with self._session() as one, self._session() as other:
+            for session in (one, other):
                 session.run("SET statement_timeout = 0")
                 session.run("SET row_security = off")  # rather an error than fewer rows
-                session.run("ANALYZE")
-                return self._compared(session)
 
-            (warnings,) = patiently(verify, alive=alive, cancel=cancel)
+            def analyse() -> tuple[str, ...]:
+                other.run("ANALYZE")
+                return ()
+
+            pids = [int(session.value("SELECT pg_catalog.pg_backend_pid()")) for session in (one, other)]
+            cancel = fences.cancelling(self._desk, pids)
+            warnings, _ = patiently(lambda: self._compared(one), analyse, alive=alive, cancel=cancel)
         return warnings
+
+    def _session(self) -> AskingSession:
+        return self.engine.connect(read_only=False, statement_timeout_seconds=None)
 
     def _compared(self, session: AskingSession) -> tuple[str, ...]:
         heads = self.engine.heads(session, self._wanted.version_table)

@@ -256,12 +256,7 @@ class PostgreSQLRestore:
         return self._before
 
     def _patiently(self, *works: Callable[[], T], alive: Callable[[], None]) -> list[T]:
-        def cancel() -> None:
-            for pid in self._pids:
-                with contextlib.suppress(RunnerError):
-                    self._desk.value(f"SELECT pg_catalog.pg_cancel_backend({pid:d})")
-
-        return patiently(*works, alive=alive, cancel=cancel)
+        return patiently(*works, alive=alive, cancel=fences.cancelling(self._desk, self._pids))
 
     def _leave(self) -> None:
         for session in self._inside:
