@@ -159,8 +159,9 @@ def _dispatch(step: Step) -> Result:
             return compare(step)
         case StepKind.BACKUP:
             from dbmigration_runner.checks.backup import backup
+            from dbmigration_runner.checks.clone import beside
 
-            return backup(step)
+            return beside(step, backup(step))
         case StepKind.RESTORE:
             from dbmigration_runner.checks.restore import restore
 

@@ -251,6 +251,10 @@ class Backup(SpecModel):
 
     storage: Storage | None = Field(default=None, description="Where backups are kept.")
     retention: Retention = Field(default_factory=Retention, description="Which backups are kept.")
+    clone: bool = Field(
+        default=False,
+        description="Also have PostgreSQL copy the database on its own server, so that a restore takes seconds at any size; it needs the room for a second one until the next run's backup, and drain.when: Always. Where the copy cannot be made the run goes on with its dump, and says so.",
+    )
     skip: Skip | None = Field(default=None, description="Instead of storage: no backup is taken, and why.")
     image: Image | None = Field(
         default=None,
@@ -288,6 +292,12 @@ RESTORE_NEEDS = (
 )
 
 
+CLONE_NEEDS = (
+    "!(has(self.backup.clone) && self.backup.clone)"
+    " || (has(self.backup.storage) && has(self.drain) && has(self.drain.when) && self.drain.when == 'Always')"
+)
+
+
 class MigrationSpec(SpecModel):
     """The wish: this database belongs at this revision of this image."""
 
@@ -296,7 +306,11 @@ class MigrationSpec(SpecModel):
             (
                 RESTORE_NEEDS,
                 "a rollback.onFailure that restores needs backup.storage, and drain.workloads: what writes to the database meanwhile",
-            )
+            ),
+            (
+                CLONE_NEEDS,
+                "backup.clone needs backup.storage and drain.when: Always: nobody may write while it is made",
+            ),
         )
     }
 

@@ -104,6 +104,7 @@ def _policy(seen: Observed) -> Policy:
     return Policy(
         downgrade=_may_go_down(seen),
         plan_writes=seen.spec.policy.plan_writes is PlanWritesPolicy.ALLOW,
+        clones=seen.spec.backup.clone,
         needs_restore=seen.spec.rollback.on_failure.restores,
         administered=seen.places.admin_url_file is not None,
     )
@@ -160,6 +161,7 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         probe_required=seen.spec.rollback.on_failure.restores,
         drop_replaced=to_drop(seen),
         keep_replaced=to_keep(seen),
+        clone=seen.spec.backup.clone and since_before_the_backup(seen),
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from dbmigration.api.crd import structural
 from dbmigration.api.names import API_VERSION, KIND
-from dbmigration.api.spec import RESTORE_NEEDS, MigrationSpec
+from dbmigration.api.spec import CLONE_NEEDS, RESTORE_NEEDS, MigrationSpec
 from dbmigration.local.errors import ManifestError
 
 Node = dict[str, Any]
@@ -29,6 +29,10 @@ RULES: dict[str, Callable[[Node], bool]] = {
     RESTORE_NEEDS: lambda node: (
         node.get("rollback", {}).get("onFailure") not in {"DowngradeOrRestore", "Restore"}
         or ("drain" in node and "storage" in node.get("backup", {}))
+    ),
+    CLONE_NEEDS: lambda node: (
+        not node.get("backup", {}).get("clone")
+        or ("storage" in node["backup"] and node.get("drain", {}).get("when") == "Always")
     ),
     "has(self.storage) != has(self.skip)": lambda node: ("storage" in node) != ("skip" in node),
     "self.all(name, name.matches('^[A-Za-z_][A-Za-z0-9_]{0,127}$'))": lambda node: all(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner import application
 from dbmigration_runner.checks.drops import Drop
 from dbmigration_runner.checks.losses import losses
-from dbmigration_runner.checks.restorable import require_restorable
+from dbmigration_runner.checks.restorable import require_cloned, require_restorable
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
 from dbmigration_runner.errors import RunnerError
@@ -80,6 +80,8 @@ def _error(story: Story) -> RunnerError | None:
 def _require_way_back(step: Step, told: Planned) -> None:
     """Hours of backup need not be waited for to be told of a right that is missing."""
     policy = step.task.policy
+    if told.revisions and policy.clones:
+        require_cloned(step.engine)
     if told.revisions and policy.needs_restore:
         require_restorable(step.engine, None, with_rights=not policy.administered)
 

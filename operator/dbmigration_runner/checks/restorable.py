@@ -9,11 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.clone import is_cloned
 from dbmigration_runner.engines.restore import blockers, is_restored
 from dbmigration_runner.errors import Refusal
 
 if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Engine
+
+
+def require_cloned(engine: Engine) -> None:
+    """Raises Refusal (EngineNotSupported)."""
+    if not is_cloned(engine):
+        raise Refusal(
+            RunnerReason.ENGINE_NOT_SUPPORTED,
+            f"backup.clone wants a copy on the server, and {engine.name} makes none that would be quicker than a restore: "
+            "take it out. Nothing was changed.",
+        )
 
 
 def require_restorable(engine: Engine, admin: Engine | None, *, with_rights: bool = True) -> None:

@@ -109,7 +109,8 @@ class BackupOrder:
     """Where to write the backup. `directory` belongs to this object alone; `name` is unique in it.
 
     When it is verified, the databases `drop_replaced` are dropped, which restores of this one had kept under these names;
-    what was written about those of `keep_replaced` stays beside the backups.
+    what was written about those of `keep_replaced` stays beside the backups. `clone`: also make a
+    copy on the server, from which this backup is restored in seconds; nobody may be writing.
     """
 
     directory: str
@@ -119,6 +120,7 @@ class BackupOrder:
     probe_required: bool = False
     drop_replaced: tuple[str, ...] = ()
     keep_replaced: tuple[str, ...] = ()
+    clone: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ class Policy:
     downgrade: bool = False
     plan_writes: bool = False
     needs_restore: bool = False
+    clones: bool = False
     administered: bool = False
 
 

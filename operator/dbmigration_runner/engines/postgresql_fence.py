@@ -99,6 +99,20 @@ def lift(desk: Session, name: str) -> None:
             _open(desk, name, found)
 
 
+def lift_surely(home: URL, desk: Session, name: str, application_name: str) -> None:
+    """The same, by another session where this one is lost; where that cannot be done now either, the next step does it.
+
+    Raises what had kept the first one from it.
+    """
+    try:
+        lift(desk, name)
+    except RunnerError:
+        desk.close()
+        with contextlib.suppress(RunnerError), desk_for(home, name, application_name) as other:
+            lift(other, name)
+        raise
+
+
 def _open(desk: Session, name: str, found: Database) -> None:
     comment = "NULL" if found.comment is None else text_literal(found.comment)
     desk.run(f"COMMENT ON DATABASE {quoted(name)} IS {comment}")

@@ -19,6 +19,7 @@ from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
+from dbmigration_runner.engines.postgresql_clone import Clone
 from dbmigration_runner.engines.postgresql_copy import qualified
 from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MARK = "dbmigration/restoring/"  # how the comment of such a database begins
 WHOLE = " whole "  # and what then stands in it before the hash of the dump
+CLONED = " by the server"  # and behind that, where the server had copied it
 PREFIX = "dbmigration_restore_"
 _FULL = ("53100",)
 _NO_ROOM = "No space left on device"
@@ -59,21 +61,29 @@ class Fresh:
         self._desk = desk
         self._wanted = wanted
         self._owner = token.partition("/")[0]  # the live database
+        self._clone = Clone(live.url.database or live.url.username or "", desk, wanted)
         self._token = token
         environment = libpq(self.engine.url, wanted.application_name)
         self._server = int(desk.value("SHOW server_version_num")) // 10_000
         self._tools = choose(installed(), self._server, encrypted=asks_for_tls(environment))
         self._program = PostgreSQLDump(self.engine, self._tools, environment)
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Is there what an earlier attempt restored, or what the server copied when the backup was taken?"""
+        return self._is_whole or self._clone.is_whole
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Make it, restore into it and verify it, or find it done; warnings. Raises RunnerError, and then it is gone."""
         self._drop_others()
-        found = fences.find(self._desk, self.name)
-        if found is not None and found.comment == self._mark(whole=True):
+        if self._is_whole:
             self._desk.run(f"ALTER DATABASE {quoted(self.name)} ALLOW_CONNECTIONS true")
             return ("The restored copy of an earlier attempt was gone on with.",)
         self.drop()
         try:
+            if self._clone.is_whole:
+                self._clone.become(self.name, self._mark(whole=True) + CLONED)
+                return ("The copy that the backup left on the server was taken; the dump was not needed.",)
             self._create()
             self._restore(alive)
             warnings = self._verify(alive)
@@ -95,6 +105,22 @@ class Fresh:
     def drop(self) -> None:
         """Remove it, whoever is in it."""
         drop(self._desk, self.name)
+
+    def give_up(self) -> None:
+        """Remove it; but what the server had copied waits under its own name again, for a restore that is let do more."""
+        if self._comment == self._mark(whole=True) + CLONED:
+            self._clone.come_back(self.name)
+        else:
+            self.drop()
+
+    @property
+    def _comment(self) -> str | None:
+        found = fences.find(self._desk, self.name)
+        return found.comment if found is not None else None
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._comment in {self._mark(whole=True), self._mark(whole=True) + CLONED}
 
     def _drop_quietly(self) -> None:
         with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it

@@ -22,6 +22,11 @@ ADVISORY = (
 )
 
 
+def digest(database: str) -> str:
+    """Tells databases of one server apart in what is written about them."""
+    return hashlib.sha256(database.encode()).hexdigest()[:12]
+
+
 def restore_key(database: str) -> int:
     """Held outside a database whose name is exchanged, by who exchanges it: nobody can be inside at that moment."""
     return _key(f"dbmigration/restore/{database}")

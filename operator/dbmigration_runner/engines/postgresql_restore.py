@@ -8,7 +8,6 @@ for it keeps us out too; the exchange is made from another database of the serve
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,7 +18,7 @@ from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_fresh import Fresh
-from dbmigration_runner.engines.postgresql_names import quoted, restore_key, text_literal
+from dbmigration_runner.engines.postgresql_names import digest, quoted, restore_key, text_literal
 from dbmigration_runner.engines.postgresql_probe import drop
 from dbmigration_runner.engines.postgresql_rows import Rows, Side
 from dbmigration_runner.engines.row_comparison import compare
@@ -51,7 +50,7 @@ def drop_replaced(engine: Engine, admin: Engine | None, name: str) -> bool:
     live = engine.url.database or ""
     with fences.desk_for(url, live, "dbmigration/retention") as desk:
         found = fences.find(desk, name)
-        if found is None or found.is_open or not (found.comment or "").startswith(f"{REPLACED}{_digest(live)}/"):
+        if found is None or found.is_open or not (found.comment or "").startswith(f"{REPLACED}{digest(live)}/"):
             return False
         drop(desk, name)
     return True
@@ -65,7 +64,7 @@ class PostgreSQLRestore:
         self._ordinary = ordinary if admin is not None else None
         self._wanted = wanted
         self._name = engine.url.database or engine.url.username or ""
-        self._token = f"{_digest(self._name)}/{wanted.token}"
+        self._token = f"{digest(self._name)}/{wanted.token}"
         self._kept = _kept_name(self._name, wanted.keep_as)
         home = admin.url if admin is not None else engine.url
         self._home = home
@@ -103,6 +102,11 @@ class PostgreSQLRestore:
         if whys:
             raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, " ".join(whys))
 
+    @property
+    def is_filled(self) -> bool:
+        """See restore.Restore."""
+        return self._fresh.is_at_hand
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
         return (*self._fresh.fill(alive), *self._changed_around())
@@ -131,7 +135,7 @@ class PostgreSQLRestore:
         finally:
             self._leave()
             if not self._exchanged:
-                self._lift()
+                fences.lift_surely(self._home, self._desk, self._name, self._wanted.application_name)
 
     def compare(self, lost: Callable[[LostRow], None], alive: Callable[[], None]) -> tuple[TableLoss, ...]:
         """See restore.Restore."""
@@ -181,7 +185,7 @@ class PostgreSQLRestore:
         """See restore.Restore."""
         if not self._exchanged:
             with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
-                self._fresh.drop()
+                self._fresh.give_up()
 
     def close(self) -> None:
         """See restore.Restore."""
@@ -264,19 +268,6 @@ class PostgreSQLRestore:
         self._inside = []
         self._before = None
 
-    def _lift(self) -> None:
-        """Let everybody in again; where that cannot be done now, the next step does it."""
-        try:
-            fences.lift(self._desk, self._name)
-        except RunnerError:
-            self._desk.close()
-            with (
-                contextlib.suppress(RunnerError),
-                fences.desk_for(self._home, self._name, self._wanted.application_name) as desk,
-            ):
-                fences.lift(desk, self._name)
-            raise
-
     def _end_earlier_attempt(self, should_stop: Callable[[], None]) -> None:
         """An attempt whose Pod is gone may have left sessions at work; after the grace period they are ended."""
         until = time.monotonic() + self._wanted.grace_seconds
@@ -335,7 +326,3 @@ def _kept_name(database: str, keep_as: str) -> str:
     """`<database>_<keep_as>`, of at most 63 bytes: what tells it from others stands at the end."""
     room = NAME_BYTES - len(keep_as.encode()) - 1
     return database.encode()[: max(room, 0)].decode(errors="ignore") + "_" + keep_as
-
-
-def _digest(database: str) -> str:
-    return hashlib.sha256(database.encode()).hexdigest()[:12]

@@ -80,6 +80,11 @@ class Restore(Protocol):
         """Raises Refusal (RestoreNotPossible, DiskSpaceLow) for what can be known before anything is begun."""
         ...
 
+    @property
+    def is_filled(self) -> bool:
+        """Is the verified copy there already, by an earlier attempt or a clone? Then the dump is not needed."""
+        ...
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Restore into a copy beside the database and compare it with the manifest; warnings.
 

@@ -95,6 +95,11 @@ class SQLiteRestore:
                 "place: grow the volume.",
             )
 
+    @property
+    def is_filled(self) -> bool:
+        """See restore.Restore."""
+        return False
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore. What is verified is the dump: it is what will be copied, page by page."""
         assert isinstance(self.engine, SQLite)  # noqa: S101  # restore_for saw to it
