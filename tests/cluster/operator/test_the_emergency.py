@@ -96,12 +96,14 @@ def test_drained_since_before_the_backup_nothing_can_be_lost_and_nobody_is_asked
     """The migration itself rewrote every row and committed that: a comparison would count them all as written since the backup."""
     stage.scripts(ORDERS, TOTAL, REWRITES, name="scripts-2")
     source = {"source": {"configMap": {"name": "scripts-2"}}}
-    stage.apply(migrations=source, drain={**DRAIN, "when": "Always"}, rollback={"onFailure": "Restore"})
+    backup = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}, "clone": True}
+    stage.apply(migrations=source, drain={**DRAIN, "when": "Always"}, rollback={"onFailure": "Restore"}, backup=backup)
     status = stage.until("RolledBack", timeout=240)
     assert (status["phase"], status["currentRevisions"], stage.heads()) == ("RolledBack", ["r1"], ["r1"])
     assert not status["run"]["restored"].get("compared")
     story = ["Draining", "BackingUp", "Migrating", "MigrationFailed", "Restoring", "Resuming", "RolledBack"]
     assert in_order(stage, story), stage.events()
+    assert any("The copy that the backup left on the server was taken" in event for event in stage.events())
     assert (writers.size[0], status.get("drain")) == (2, None)
     writers.write_on()
     acknowledged = writers.acknowledged()

@@ -127,6 +127,26 @@ def test_drained_only_for_the_restore_all_that_was_written_is_compared(shop):
     assert not shop.tasks[shop.running].restore.nothing_written
 
 
+def test_a_copy_on_the_server_is_made_by_the_backup_that_everybody_was_drained_for(shop):
+    backup = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}, "clone": True}
+    shop.spec = manifest(rollback={"onFailure": "Restore"}, drain=DRAIN, backup=backup)
+    shop.turn()
+    assert shop.tasks[shop.running].policy.clones, "an engine that makes none is told by the plan"
+    until(shop, StepKind.BACKUP)
+    assert shop.tasks[shop.running].backup.clone
+
+
+def test_a_wish_for_a_copy_that_comes_with_nobody_drained_waits_for_the_next_run(shop):
+    """It would put the application's sessions out, and a restore could not do without a comparison."""
+    shop.spec = manifest(drain={**DRAIN, "when": "OnRestore"})
+    shop.turn()
+    shop.answer()
+    backup = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}, "clone": True}
+    shop.spec = manifest(drain={**DRAIN, "when": "OnRestore"}, backup=backup)
+    until(shop, StepKind.BACKUP)
+    assert not shop.tasks[shop.running].backup.clone
+
+
 def test_a_restore_is_told_whose_sessions_it_may_let_be(shop):
     shop.spec = manifest(rollback={"onFailure": "Restore", "sparedUsers": ["monitor"]}, drain=DRAIN)
     fails_half_way(until(shop, StepKind.MIGRATE))

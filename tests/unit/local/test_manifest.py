@@ -60,6 +60,11 @@ def test_a_valid_manifest_is_read_as_it_was_written():
         ),
         ("spec.migrations.source", {}, "spec.migrations.source: set exactly one of image, configMap"),
         ("spec.backup", {}, "spec.backup: set backup.storage, or state in backup.skip.reason"),
+        (
+            "spec.backup",
+            {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}, "clone": True},
+            "spec: backup.clone needs backup.storage and drain.when: Always",
+        ),
         ("spec.backup.retention", {"keepLast": 0}, "spec.backup.retention.keepLast: "),
         ("spec.migrations.urlTo", {"env": {"NOT A NAME": "url"}}, "spec.migrations.urlTo.env"),
         (
