@@ -28,34 +28,19 @@ from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
 from tests.bench import mariadb_backup
 from tests.bench.goals import at_least, at_most
+from tests.bench.shops import filled
 from tests.bench.sides import Seconds, in_turns, tell
 from tests.integration.postgresql_server import running_server
 
 ROUNDS = 5
-ROWS = """
-CREATE TABLE orders (id bigserial PRIMARY KEY, customer int NOT NULL, note text, total numeric(10,2));
-INSERT INTO orders (customer, note, total)
-SELECT (random() * 100000)::int, md5(i::text) || ' words on order ' || i, (random() * 1000)::numeric(10,2)
-FROM generate_series(1, 2200000) i;
-CREATE TABLE events (id bigserial PRIMARY KEY, kind int, payload text);
-INSERT INTO events (kind, payload)
-SELECT i % 7, format('{"user": %s, "path": "/item/%s"}', (random() * 1e6)::int, i) FROM generate_series(1, 900000) i;
-GRANT ALL ON ALL TABLES IN SCHEMA public TO shop;
-GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO shop;
-"""
+MEGABYTES = 390
 
 
 def main() -> None:
     """Print one line a side."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with running_server() as postgres, tempfile.TemporaryDirectory() as folder:
-        with postgres.superuser() as connection:
-            connection.execute("CREATE DATABASE bench OWNER shop")
-        with postgres.superuser("bench") as connection:
-            connection.execute(ROWS)
-            connection.execute("VACUUM ANALYZE")
-            size = connection.execute("SELECT pg_database_size('bench') / 1000000").fetchone()
-        print(f"a database of {size[0] if size else '?'} MB, {rounds} rounds")
+        filled(postgres, MEGABYTES)
         tell(
             run(postgres.url("bench"), Path(folder), rounds),
             ("ours", "bare", partial(at_most, 1.03)),

@@ -11,3 +11,9 @@ def at_most(goal: float, figure: float, unit: str = "") -> str:
 def at_least(goal: float, figure: float) -> str:
     """The goal that a figure is not below."""
     return f"goal >= {goal:g}: {'holds' if figure >= goal else 'missed'}"
+
+
+def told(figure: float) -> str:
+    """A figure that is worth knowing and has no goal."""
+    del figure
+    return "no goal: told only"
