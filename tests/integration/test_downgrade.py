@@ -158,3 +158,25 @@ def test_what_is_there_again_in_name_only_is_told(shop):
     undone = wish(shop, "b1")
     assert (undone.reason, undone.heads) == ("Done", ("b1",)), undone.message
     assert sorted(undone.migrate.emptied) == ["the column t1.note", "the table t3"]
+
+
+def test_who_has_no_right_any_more_on_a_table_that_is_made_again_is_told(project, database):
+    """Its grants went with it, and no downgrade makes them again: the schema is the one before, and reports stand still."""
+    shop = project("url_in_the_ini", database.url)
+    shop.three_revisions()
+    shop.run("migrate")
+    database.ask(
+        "DROP ROLE IF EXISTS reader; CREATE ROLE reader; GRANT SELECT ON t1, t2, t3 TO reader; GRANT SELECT ON t2 TO public"
+    )
+    try:
+        shop.revision("b1", "a3", 'op.drop_table("t2")', 'op.drop_table("t3")', down=f"{create('t2')}\n{create('t3')}")
+        shop.run("migrate")
+        undone = wish(shop, "a3")
+        told = "(reader may use its neighbours, and not it: grant that again)"
+        assert sorted(undone.migrate.emptied) == [f"the table t2 {told}", f"the table t3 {told}"]
+        database.ask("GRANT SELECT ON t2 TO reader")
+        shop.run("migrate")
+        database.ask("ALTER DEFAULT PRIVILEGES FOR ROLE shop GRANT SELECT ON TABLES TO reader")
+        assert sorted(wish(shop, "a3").migrate.emptied) == ["the table t2", "the table t3"]
+    finally:
+        database.ask("DROP OWNED BY reader; DROP ROLE reader")

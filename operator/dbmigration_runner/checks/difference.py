@@ -39,6 +39,8 @@ _KINDS = (
     "event trigger",
     "foreign server",
     "window function",
+    "text search dictionary",
+    "text search configuration",
 )
 _TABLES = ("table", "partitioned table", "foreign table", "materialized view", "view")
 _WHOLE = (
@@ -49,6 +51,7 @@ _WHOLE = (
     "operator",
     "unique constraint",
     "parameter",
+    "unenforced",
 )  # their names are all that is said of them
 _HASH = re.compile(r"(?:^| )[0-9a-f]{64}$")
 _NAME = r'(?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|[^\s"`.(]+)'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks.drops import Drop, Ledger, in_todays_names
 from dbmigration_runner.checks.reversal import enter
+from dbmigration_runner.engines.grants import strangers
 from dbmigration_runner.errors import RunnerError
 from dbmigration_runner.events import Emptied
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 5
 LOCK_SECONDS = 0.2  # somebody at work is not waited for
+_ROLES_TOLD = 3
 
 
 def emptied(pending: Sequence[Script], dialect: str | None = None) -> tuple[Emptied, ...]:
@@ -42,7 +44,9 @@ def emptied(pending: Sequence[Script], dialect: str | None = None) -> tuple[Empt
 def told(engine: Engine, found: Iterable[Emptied]) -> tuple[str, ...]:
     """Those that are there and were not filled, in words. What cannot be looked at is told of, for it may be so."""
     return tuple(
-        f"the table {item.table}" if item.column is None else f"the column {item.table}.{item.column}"
+        f"the table {item.table}{_strangers(engine, item.table)}"
+        if item.column is None
+        else f"the column {item.table}.{item.column}"
         for item in found
         if _is_without_its_data(engine, item)
     )
@@ -75,3 +79,14 @@ def _is_without_its_data(engine: Engine, item: Emptied) -> bool:
             return not engine.has_rows(session, item.table, item.column, seconds=LOOK_SECONDS)
     except RunnerError:
         return True
+
+
+def _strangers(engine: Engine, table: str) -> str:
+    """Who cannot read it any more, as far as its neighbours tell: the application would be told of it by an error."""
+    try:
+        with engine.connect(statement_timeout_seconds=LOOK_SECONDS, lock_timeout_seconds=LOCK_SECONDS) as session:
+            roles = strangers(engine, session, str(table))
+    except RunnerError:
+        return ""
+    names = ", ".join(roles[:_ROLES_TOLD]) + (" and others" if len(roles) > _ROLES_TOLD else "")
+    return f" ({names} may use its neighbours, and not it: grant that again)" if roles else ""

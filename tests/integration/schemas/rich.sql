@@ -63,3 +63,6 @@ COMMENT ON TABLE shop.customers IS 'people';
 ALTER TABLE shop.base ADD CONSTRAINT nn NOT NULL a NOT VALID;
 ALTER TABLE shop.measures_2025 SET (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE shop.mix (a int, b int, t varchar, CHECK ((a BETWEEN 1 AND 2 AND b > 0) OR (b BETWEEN 3 AND 4 AND (a = 1 AND b = 2))), CHECK (a > 0 AND (b > 0 AND t IN ('x', 'y'))), CHECK (t <> ALL (ARRAY['x']::varchar[]) OR t = 'x' OR (t = 'y' OR t = 'z')), CHECK (t NOT LIKE '%x%' AND NOT (a BETWEEN 1 AND 2)), CHECK (a BETWEEN SYMMETRIC 1 AND 5));
+CREATE TEXT SEARCH DICTIONARY shop.words (TEMPLATE = pg_catalog.simple, stopwords = english);
+CREATE TEXT SEARCH CONFIGURATION shop.searched (COPY = pg_catalog.simple); ALTER TEXT SEARCH CONFIGURATION shop.searched ALTER MAPPING FOR word, asciiword WITH shop.words, simple;
+CREATE DOMAIN shop.code AS text COLLATE "C"; CREATE RULE quiet AS ON DELETE TO shop.usesop DO ALSO NOTHING; ALTER TABLE shop.usesop DISABLE RULE quiet;
