@@ -75,6 +75,15 @@ def test_whoever_scales_the_application_back_each_second_is_named_and_undone(sta
         ends_rolled_back(stage, web)
 
 
+def test_a_session_that_may_not_be_ended_is_named_and_waited_for(stage: Stage, web: Idler):
+    """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name."""
+    with stage.server.holding("SELECT 1", stage.database):
+        waiting = stage.until("SessionStays", timeout=120)
+        assert (waiting["phase"], web.size[0], stage.heads()) == ("Restoring", 0, ["r2"])
+        assert "psql of postgres (pid " in stage.condition()["message"]
+    ends_rolled_back(stage, web)
+
+
 def test_neither_an_edit_nor_a_cancel_nor_a_suspension_stops_it(stage: Stage, web: Idler):
     stage.spec.pop("drain")
     stage.spec |= {"rollback": {}, "suspend": True, "targetRevision": "r2"}

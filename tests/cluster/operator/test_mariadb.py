@@ -12,6 +12,7 @@ from tests.cluster.inmates import kill
 from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, chain
 from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.mariadb import MariaDBStage
+from tests.cluster.operator.orders import give, told
 from tests.cluster.operator.stage import PASSWORD
 
 PARTS = {"DB_USER": "user", "DB_PASSWORD": "password", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "database"}
@@ -76,6 +77,19 @@ def test_two_releases_a_third_that_is_undone_and_a_wish_for_the_first(shop: Mari
     assert (status["run"]["undoneRevisions"], status["run"]["verifiedBy"]) == (["s3"], "Schema")
     assert "its schema is the one before the upgrade" in shop.condition()["message"]
     assert (shop.heads(), checksums(shop, shop.database)) == (["s2"], sums)
+
+    # By hand, what was written since: not without leave, and once.
+    shop.sql("INSERT INTO customers (email, name) VALUES ('late@shop.example', 'Late')")
+    give(shop, "look", backup["name"], accept=False)
+    assert "1 rows (customers" in told(shop, "look", "RestoreNeedsAcknowledgement")["ready"]["message"]
+    assert "late@shop.example" in shop.sql("SELECT email FROM customers")
+    give(shop, "back", backup["name"], accept=True)
+    done = told(shop, "back", "Restored")
+    assert (done["revision"], done["lostRows"], shop.until("Restored")["revision"]) == ("s2", 1, "s2")
+    assert checksums(shop, shop.database) == sums
+    shop.namespace.kubectl("delete", "dbr", "back")
+    give(shop, "back", backup["name"], accept=True)
+    told(shop, "back", "AlreadyRestored")
 
 
 def checksums(stage: MariaDBStage, database: str) -> str:

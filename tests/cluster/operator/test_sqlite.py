@@ -17,6 +17,7 @@ from tests.cluster.access import Cluster, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.operator.history import FAIL, GOOD, Revision, chain
 from tests.cluster.operator.idlers import Idler
+from tests.cluster.operator.orders import give, told
 from tests.cluster.operator.stage import Stage
 
 ORDERS = 500
@@ -112,3 +113,17 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     kept = folder / restored["keptAs"]
     assert rows(kept, "SELECT version_num FROM alembic_version", at_rest=True) == [("r4",)]
     writes_on(file)
+
+    # And by hand, to the first release: not without leave, and once.
+    give(stage, "look", backup["name"], accept=False)
+    told(stage, "look", "RestoreNeedsAcknowledgement")
+    assert (web.size[0], rows(file, "SELECT version_num FROM alembic_version")) == (1, [("r3",)])
+    give(stage, "back", backup["name"], accept=True)
+    done = told(stage, "back", "Restored")
+    assert (done["revision"], done["lostRows"] > 0) == ("r1", True)
+    assert (stage.until("Restored")["phase"], web.size[0]) == ("Restored", 1)
+    writes_on(file)
+    assert rows(file, "SELECT version_num FROM alembic_version") == [("r1",)]
+    stage.namespace.kubectl("delete", "dbr", "back")
+    give(stage, "back", backup["name"], accept=True)
+    told(stage, "back", "AlreadyRestored")
