@@ -52,6 +52,22 @@ def writes_on(file: Path) -> None:
     eventually(lambda: rows(file, counted) > before, "More writes", timeout=60)
 
 
+def comes_back_by_hand(stage: Stage, web: Idler, file: Path, backup: str) -> None:
+    """To the first release: not without leave, and once."""
+    give(stage, "look", backup, accept=False)
+    told(stage, "look", "RestoreNeedsAcknowledgement")
+    assert (web.size[0], rows(file, "SELECT version_num FROM alembic_version")) == (1, [("r3",)])
+    give(stage, "back", backup, accept=True)
+    done = told(stage, "back", "Restored")
+    assert (done["revision"], done["lostRows"] > 0) == ("r1", True)
+    assert (stage.until("Restored")["phase"], web.size[0]) == ("Restored", 1)
+    writes_on(file)
+    assert rows(file, "SELECT version_num FROM alembic_version") == [("r1",)]
+    stage.namespace.kubectl("delete", "dbr", "back")
+    give(stage, "back", backup, accept=True)
+    told(stage, "back", "AlreadyRestored")
+
+
 @pytest.fixture
 def folder(stage: Stage) -> Path:
     """The volume, which is in the spec from now on."""
@@ -114,16 +130,4 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     assert rows(kept, "SELECT version_num FROM alembic_version", at_rest=True) == [("r4",)]
     writes_on(file)
 
-    # And by hand, to the first release: not without leave, and once.
-    give(stage, "look", backup["name"], accept=False)
-    told(stage, "look", "RestoreNeedsAcknowledgement")
-    assert (web.size[0], rows(file, "SELECT version_num FROM alembic_version")) == (1, [("r3",)])
-    give(stage, "back", backup["name"], accept=True)
-    done = told(stage, "back", "Restored")
-    assert (done["revision"], done["lostRows"] > 0) == ("r1", True)
-    assert (stage.until("Restored")["phase"], web.size[0]) == ("Restored", 1)
-    writes_on(file)
-    assert rows(file, "SELECT version_num FROM alembic_version") == [("r1",)]
-    stage.namespace.kubectl("delete", "dbr", "back")
-    give(stage, "back", backup["name"], accept=True)
-    told(stage, "back", "AlreadyRestored")
+    comes_back_by_hand(stage, web, file, backup["name"])
