@@ -18,7 +18,9 @@ class DrainedWorkload:
 
     kind: Annotated[str, Field(max_length=64, description="Deployment or StatefulSet.")]
     name: Annotated[str, Field(max_length=253, description="Its name.")]
-    replicas: Annotated[int | None, Field(description="What it had before; absent until it was seen.")] = None
+    replicas: Annotated[
+        int | None, Field(description="What it had before; absent until it was seen, and as long as it is not there.")
+    ] = None
 
 
 @status_model

@@ -38,10 +38,10 @@ def drain(seen: Observed) -> Observed | Decision:
     drained = seen.status.drain
     if drained is None:
         return announce(seen)
-    if any(known.replicas is None for known in drained.workloads):
-        return _begin(seen, drained)
     if drained.drained_at is not None or drained.given_up:
         return seen
+    if (complete := _completed(seen, drained)) != drained:
+        return _begin(seen, complete)
     left = _left(seen, drained)
     if not left:
         return replace(seen, status=replace(seen.status, drain=replace(drained, drained_at=seen.now)))
@@ -80,17 +80,19 @@ def since_before_the_backup(seen: Observed) -> bool:
 
 
 def hold_down(seen: Observed, decision: Decision) -> Decision:
-    """As long as something is drained, whoever scales it back is named and undone."""
+    """As long as something is drained, whoever scales it back, or makes it only now, is named and undone."""
     drained = seen.status.drain
     if drained is None or drained.drained_at is None or drained.resumed_at is not None:
         return decision
+    drained = _completed(seen, drained)
     look = seen.now + seen.pace.look_at_workloads  # they are not watched
     wake = min(decision.wake_at or look, look)
     decision = replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
     known = decision.status.drain
-    if known is None or known.contested or not _left(seen, drained):
+    if known is None:
         return decision
-    return replace(decision, status=replace(decision.status, drain=replace(known, contested=True)))
+    known = replace(known, workloads=drained.workloads, contested=known.contested or bool(_left(seen, drained)))
+    return replace(decision, status=replace(decision.status, drain=known))
 
 
 def resume(seen: Observed) -> Decision | None:
@@ -160,12 +162,20 @@ def announce(seen: Observed) -> Decision:
     return replace(decision, actions=(*hold, *decision.actions), wake_at=seen.now)
 
 
-def _begin(seen: Observed, drained: Drain) -> Decision:
-    """Write down what each of them has, and then scale it to zero; what is not there cannot write."""
+def _completed(seen: Observed, drained: Drain) -> Drain:
+    """With what each has that is seen for the first time; what is not there cannot write, and may be made yet."""
     views = {known: seen.workloads.get(WorkloadRef(known.kind, known.name)) for known in drained.workloads}
-    found = tuple(replace(known, replicas=view.replicas) for known, view in views.items() if view is not None)
-    drained = replace(drained, workloads=found)
-    names = ", ".join(f"{known.kind} {known.name} ({known.replicas})" for known in found) or "nothing of it is there"
+    workloads = tuple(
+        replace(known, replicas=view.replicas) if view is not None and known.replicas is None else known
+        for known, view in views.items()
+    )
+    return replace(drained, workloads=workloads)
+
+
+def _begin(seen: Observed, drained: Drain) -> Decision:
+    """Write down what each of them has, and then scale it to zero."""
+    found = _named(drained).items()
+    names = ", ".join(f"{ref} ({replicas})" for ref, replicas in found)
     seen = replace(seen, status=replace(seen.status, drain=drained))
     decision = _rest(seen, Phase.DRAINING, Standing.WORKING, Reason.DRAINING, f"Scaling to zero: {names}.")
     return replace(decision, actions=(*_held_down(seen, drained), *decision.actions))

@@ -24,7 +24,7 @@ from dbmigration_runner.checks.loss import LossList, read_record, write_record
 from dbmigration_runner.checks.manifest import Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result
+from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result, TableLoss
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump_streams import StoredFile
@@ -132,15 +132,27 @@ def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
     work.reach(RestoreStage.COMPARED, compared=True, lost=lost, lost_tables=len(lost), lost_rows=rows)
     work.step.log.say("restore-compared", tables=len(lost), rows=rows)
     if lost and not order.accept_data_loss:
-        untold = " or cannot be told" if any(loss.untold for loss in lost) else ""
-        names = ", ".join(loss.table for loss in lost[:_NAMED]) + (", …" if len(lost) > _NAMED else "")
         raise Refusal(
             RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
-            f"{rows} rows ({names}) were written{untold} since the backup of {work.manifest.taken_at}, by the "
-            "application or by the migration itself. They would be lost: nothing was changed. Set acceptDataLoss to go on.",
+            f"Since the backup of {work.manifest.taken_at} {_told(lost, rows)} Nothing was changed. Set acceptDataLoss to go on.",
         )
     file, sha256 = losses.publish()
     work.report = replace(work.report, list_file=file, list_sha256=sha256)
+
+
+def _told(lost: tuple[TableLoss, ...], rows: int) -> str:
+    """What would be lost, in sentences."""
+    written = [loss.table for loss in lost if loss.rows]
+    others = [f"{loss.table}: {loss.untold}." for loss in lost if loss.untold]
+    names = ", ".join(written[:_NAMED]) + (", …" if len(written) > _NAMED else "")
+    count = "1 row was" if rows == 1 else f"{rows} rows were"
+    told = [
+        f"{count} written ({names}), by the application or by the migration itself, and would be lost."
+        if written
+        else "no row was written that could be counted, but it was not left as it was."
+    ]
+    more = [f"And {len(others) - _NAMED} more."] if len(others) > _NAMED else []
+    return " ".join((*told, *others[:_NAMED], *more))
 
 
 def _done_before(work: Work, kept: str) -> Result:

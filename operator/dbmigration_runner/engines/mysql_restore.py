@@ -117,6 +117,11 @@ class MySQLRestore:
         if whys:
             raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, short(" ".join(whys)))
 
+    @property
+    def is_filled(self) -> bool:
+        """See restore.Restore. The dump is read once more also where an earlier attempt had filled the copy."""
+        return False
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
         return self._fresh.fill(alive)

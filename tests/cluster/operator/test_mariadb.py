@@ -81,7 +81,7 @@ def test_two_releases_a_third_that_is_undone_and_a_wish_for_the_first(shop: Mari
     # By hand, what was written since: not without leave, and once.
     shop.sql("INSERT INTO customers (email, name) VALUES ('late@shop.example', 'Late')")
     give(shop, "look", backup["name"], accept=False)
-    assert "1 rows (customers" in told(shop, "look", "RestoreNeedsAcknowledgement")["ready"]["message"]
+    assert "1 row was written (customers)" in told(shop, "look", "RestoreNeedsAcknowledgement")["ready"]["message"]
     assert "late@shop.example" in shop.sql("SELECT email FROM customers")
     give(shop, "back", backup["name"], accept=True)
     done = told(shop, "back", "Restored")

@@ -107,6 +107,30 @@ def test_a_workload_that_is_gone_is_drained(draining):
     assert (draining.status.phase, sizes(draining)) == (Phase.ROLLED_BACK, (2,))
 
 
+@pytest.mark.parametrize("made", ["while the Pods go", "while it is restored"])
+def test_one_that_is_made_only_meanwhile_is_held_down_and_gets_what_it_was_made_with(failed, made):
+    """It was there at the plan, and was deleted since: whoever makes it again does not know of the restore."""
+    del failed.workloads[STORE]
+    failed.turn()
+    tick(failed)
+    assert sizes(failed) == (0,)
+    if made == "while it is restored":
+        failed.pods_follow()
+        tick(failed)
+        assert failed.running is not None
+    failed.workloads[STORE] = WorkloadView(3, 3, 3, scaled_by="argocd-controller")
+    tick(failed)
+    assert sizes(failed) == (0, 0)
+    if made == "while it is restored":
+        assert told(failed, Reason.DRAIN_CONTESTED) == [
+            "StatefulSet shop-store was scaled to 3 by argocd-controller. It is scaled to zero again; pause whoever does that."
+        ]
+        assert failed.status.drain.contested
+    finish(failed)
+    assert failed.status.phase is Phase.ROLLED_BACK
+    assert sizes(failed) == (2, 3)
+
+
 @pytest.mark.parametrize("stage", ["draining", "restoring"])
 def test_whoever_scales_it_back_is_named_and_undone(stage, request):
     lab = request.getfixturevalue(stage)
