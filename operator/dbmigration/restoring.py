@@ -149,5 +149,6 @@ async def _backups(name: str, namespace: str, *, as_json: bool) -> Exit:
 
 def _listed(backup: Backup, width: int) -> str:
     found = restorable(backup.restorable, backup.note)
+    copied = f", cloned as {backup.clone}" if backup.clone else ""
     taken = f"{backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}"
+    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}{copied}"

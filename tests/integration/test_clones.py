@@ -11,7 +11,7 @@ from dbmigration_runner.checks.manifest import SUFFIX
 from dbmigration_runner.checks.restorable import require_cloned
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome
-from dbmigration_runner.contract.task import OrderedBy
+from dbmigration_runner.contract.task import OrderedBy, Policy
 from dbmigration_runner.errors import Refusal
 from tests.integration import restores
 from tests.integration.backups import Backups
@@ -51,7 +51,7 @@ def test_a_restore_takes_the_copy_and_does_not_read_the_dump(shop, database):
     assert ran.result.outcome is Outcome.SUCCEEDED, ran
     assert not ran.result.warnings
     (copy,) = copies(database)
-    assert copy in ran.result.message
+    assert ran.result.backup.clone == copy
     assert database.ask(AROUND) == around
     with pytest.raises(psycopg.OperationalError):
         database.server.superuser(copy).__enter__()
@@ -143,6 +143,17 @@ def test_killed_on_its_way_it_leaves_a_database_that_the_next_step_opens_and_no_
     assert not is_fenced(database)
     assert cloned(shop, "second").result.outcome is Outcome.SUCCEEDED
     assert len(copies(database)) == 1
+
+
+def test_the_plan_tells_how_much_room_it_takes(project, database):
+    """The server tells nobody how much it has: a person must know, and be asked before the disk is full."""
+    app = project("url_in_the_ini", database.url)
+    app.revision("a1", None)
+    planned = app.run("plan", policy=Policy(clones=True)).result
+    assert planned.outcome is Outcome.SUCCEEDED, planned
+    (finding,) = (found for found in planned.plan.findings if found.code == "CloneTakesRoom")
+    assert f"of {database.ask('SELECT pg_database_size(current_database())')[0][0]} bytes" in finding.message
+    assert not planned.plan.loses_data
 
 
 def test_where_no_copy_can_be_made_the_backup_holds_and_it_is_told(database, tmp_path):

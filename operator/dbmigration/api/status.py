@@ -216,6 +216,13 @@ class Backup:
     ] = None
     note: Annotated[str, Field(max_length=2048, description="Why the probe could not be made.")] = ""
     catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema in it.")] = ""
+    clone: Annotated[
+        str,
+        Field(
+            max_length=63,
+            description="The copy of it on the server, until a restore takes it or the next backup is made.",
+        ),
+    ] = ""
 
 
 @status_model

@@ -91,7 +91,8 @@ def backup_made(status: Status, report: BackupReport, image: str) -> Status:
     """A verified backup, newest first; what the runner pruned is no longer listed."""
     backup = _backup(report, image)
     gone = {*report.pruned, backup.name}
-    kept = tuple(known for known in status.backups if known.name not in gone)
+    # The runner removed every copy that was on the server before.
+    kept = tuple(replace(known, clone="") for known in status.backups if known.name not in gone)
     left = {*report.dropped, *report.missing}
     replaced = tuple(known for known in status.replaced if known.name not in left)
     return run_changed(replace(status, backups=(backup, *kept)[:100], replaced=replaced), backup=backup.name)
@@ -110,6 +111,7 @@ def _backup(report: BackupReport, image: str) -> Backup:
         restorable=report.restorable,
         note=report.restorable_note[:2048],
         catalog=report.catalog,
+        clone=report.clone[:63],
     )
 
 
@@ -200,7 +202,8 @@ def restored(status: Status, report: RestoreReport, now: datetime) -> Status:
         known = (kept, *status.replaced)
         untold = status.replaced_untold + len(known[_REPLACED_KEPT:])
         status = replace(status, replaced=known[:_REPLACED_KEPT], replaced_untold=untold)
-    return run_changed(status, restored=told_of(report))
+    taken = (replace(known, clone="") if known.name == report.backup else known for known in status.backups)
+    return run_changed(replace(status, backups=tuple(taken)), restored=told_of(report))
 
 
 def told_of(report: RestoreReport) -> Restored:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def beside(step: Step, result: Result) -> Result:
     """The backup's own result, with what became of the copy: of this one where it is wished for, else of an older backup's."""
     order = step.task.backup
-    if order is None or result.outcome is not Outcome.SUCCEEDED:
+    if order is None or result.outcome is not Outcome.SUCCEEDED or result.backup is None:
         return result
     if not order.clone:
         with contextlib.suppress(RunnerError):  # the next backup tries again
@@ -43,8 +43,11 @@ def beside(step: Step, result: Result) -> Result:
     except RunnerError as error:
         step.warnings.append(f"No copy was made beside the backup, a restore would take the dump: {error.message}")
         return result
+    if not name:
+        return result
     step.log.say("cloned", name=name)
-    return dataclasses.replace(result, message=f"{result.message} {f'A copy of it is {name}.' if name else ''}".strip())
+    report = dataclasses.replace(result.backup, clone=name)
+    return dataclasses.replace(result, backup=report, message=f"{result.message} The server made a copy, {name}.")
 
 
 def _make(step: Step, order: RestoreOrder, manifest: Manifest) -> str:

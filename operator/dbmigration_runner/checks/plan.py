@@ -14,6 +14,7 @@ from dbmigration_runner.checks.losses import losses
 from dbmigration_runner.checks.restorable import require_cloned, require_restorable
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
+from dbmigration_runner.engines.clone import room
 from dbmigration_runner.errors import RunnerError
 from dbmigration_runner.step import changed
 
@@ -55,7 +56,7 @@ def plan(step: Step) -> Result:
         _require_way_back(step, told)
     except RunnerError as refusal:
         return step.failed(refusal, changed=left, heads=after.heads, catalog=after.catalog, target=told.target)
-    report = _report(story, told, _losses(step, told))
+    report = _report(story, told, (*_losses(step, told), *_copy(step, told)))
     if left:
         wrote = Finding("EnvironmentWrites", "env.py changed the schema while it was loaded, before any revision.")
         report = dataclasses.replace(report, findings=(wrote, *report.findings))
@@ -106,7 +107,19 @@ def _losses(step: Step, told: Planned) -> tuple[Finding, ...]:
     return tuple(Finding(LOSES_DATA, loss.sentence, loss.revision) for loss in losses(step.engine, drops))
 
 
-def _report(story: Story, told: Planned, lost: tuple[Finding, ...]) -> PlanReport:
+def _copy(step: Step, told: Planned) -> tuple[Finding, ...]:
+    """How much room a server has is known to a person at most: it does not tell its clients."""
+    if not told.revisions or not step.task.policy.clones:
+        return ()
+    with step.engine.connect() as session:
+        size = room(step.engine, session)
+    words = (
+        f"backup.clone has the server copy this database of {size} bytes: see that it has the room, and some to spare."
+    )
+    return (Finding("CloneTakesRoom", words),) if size else ()
+
+
+def _report(story: Story, told: Planned, own: tuple[Finding, ...]) -> PlanReport:
     known = {item.revision: item for item in story.rendered}
     complete = all(found.id in known and not known[found.id].unrenderable for found in told.revisions)
     return PlanReport(
@@ -117,9 +130,9 @@ def _report(story: Story, told: Planned, lost: tuple[Finding, ...]) -> PlanRepor
         version_table=told.version_table,
         revisions=told.revisions,
         statements=sum(item.statements for item in story.rendered) if complete else None,
-        findings=(*lost, *told.findings, *_unrenderable(story, told)),
+        findings=(*own, *told.findings, *_unrenderable(story, told)),
         downgrade=told.down,
-        loses_data=bool(lost) or told.unclear,
+        loses_data=any(finding.code == LOSES_DATA for finding in own) or told.unclear,
     )
 
 

@@ -84,6 +84,7 @@ class BackupReport:
     """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored.
 
     Of the replaced databases that were to go, `dropped` are those that did, `missing` those of which none of ours was there.
+    `clone` is the copy of it on the server, "" where there is none.
     """
 
     name: str
@@ -99,6 +100,7 @@ class BackupReport:
     pruned: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    clone: str = ""
 
 
 @dataclass(frozen=True)

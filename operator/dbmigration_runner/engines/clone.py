@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from dbmigration_runner.engines.interface import Engine, Lock
+    from dbmigration_runner.engines.interface import Engine, Lock, Session
     from dbmigration_runner.engines.restore import Wanted
 
 
 def is_cloned(engine: Engine) -> bool:
     """Is there something in a restore's reach that is quicker than a dump?"""
     return importlib.util.find_spec(f"dbmigration_runner.engines.{engine.name}_clone") is not None
+
+
+def room(engine: Engine, session: Session) -> int:
+    """Bytes that the copy will take on the server, about; 0 where none is made."""
+    found: int = _module(engine).room(session)
+    return found
 
 
 def clone(engine: Engine, admin: Engine | None, wanted: Wanted, lock: Lock, alive: Callable[[], None]) -> str:

@@ -100,6 +100,11 @@ class Clone:
         return f"{MARK}{digest(self._live)}/{self._wanted.sha256} " + ("whole" if whole else "in the making")
 
 
+def room(session: Session) -> int:
+    """See engines.clone.room."""
+    return int(session.value("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())"))
+
+
 def clone(engine: Engine, admin: Engine | None, wanted: Wanted, lock: Lock, alive: Callable[[], None]) -> str:
     """See engines.clone.clone."""
     home, live = (admin or engine).url, _name(engine)

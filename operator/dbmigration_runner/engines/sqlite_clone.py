@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dbmigration_runner.engines.interface import Engine, Lock
+    from dbmigration_runner.engines.interface import Engine, Lock, Session
     from dbmigration_runner.engines.restore import Wanted
+
+
+def room(session: Session) -> int:
+    """See engines.clone.room."""
+    del session
+    return 0
 
 
 def clone(engine: Engine, admin: Engine | None, wanted: Wanted, lock: Lock, alive: Callable[[], None]) -> str:

@@ -77,10 +77,11 @@ def test_whoever_scales_the_application_back_each_second_is_named_and_undone(sta
 
 def test_a_session_that_may_not_be_ended_is_named_and_waited_for(stage: Stage, web: Idler):
     """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name."""
-    with stage.server.holding("SELECT 1", stage.database):
+    with stage.server.holding("LOCK TABLE orders IN ACCESS SHARE MODE", stage.database):
         waiting = stage.until("SessionStays", timeout=120)
         assert (waiting["phase"], web.size[0], stage.heads()) == ("Restoring", 0, ["r2"])
-        assert "psql of postgres (pid " in stage.condition()["message"]
+        told = {condition["message"] for condition in waiting["conditions"] if condition["reason"] == "SessionStays"}
+        assert "psql of postgres (pid " in told.pop()
     ends_rolled_back(stage, web)
 
 

@@ -320,6 +320,7 @@ class Laboratory:
                     True,
                     catalog=plain.catalog or "",
                     dropped=task.backup.drop_replaced,
+                    clone="dbmigration_clone_1" if task.backup.clone else "",
                 )
                 self.stored[made.name] = made.revisions
                 return replace(plain, backup=made)

@@ -136,6 +136,16 @@ def test_a_copy_on_the_server_is_made_by_the_backup_that_everybody_was_drained_f
     assert shop.tasks[shop.running].backup.clone
 
 
+def test_the_status_names_the_copy_until_a_restore_takes_it_or_another_backup_is_made(shop):
+    backup = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}, "clone": True}
+    shop.spec = manifest(rollback={"onFailure": "Restore"}, drain=DRAIN, backup=backup)
+    fails_half_way(until(shop, StepKind.MIGRATE))
+    assert [known.clone for known in shop.status.backups] == ["dbmigration_clone_1"]
+    finish(shop)
+    assert shop.status.phase is Phase.ROLLED_BACK
+    assert [known.clone for known in shop.status.backups] == [""]
+
+
 def test_a_wish_for_a_copy_that_comes_with_nobody_drained_waits_for_the_next_run(shop):
     """It would put the application's sessions out, and a restore could not do without a comparison."""
     shop.spec = manifest(drain={**DRAIN, "when": "OnRestore"})
