@@ -119,6 +119,21 @@ def test_a_restore_that_may_not_lose_what_was_written_leaves_it_to_the_one_that_
     assert not copies(database)
 
 
+def test_a_copy_that_somebody_is_in_is_left_to_him_and_the_dump_is_read(shop, database):
+    """He opened it himself; a database that is in use has no other name."""
+    sha256 = cloned(shop).result.backup.sha256
+    (copy,) = copies(database)
+    restores.migrate(database)
+    with database.server.superuser() as connection:
+        connection.execute(f"ALTER DATABASE {copy} ALLOW_CONNECTIONS true")
+    with database.server.superuser(copy):
+        ran = shop.run(sha256=sha256, nothing_written=True)
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    assert not any("was taken" in warning for warning in ran.result.warnings)
+    assert database.ask("SELECT count(*) FROM sales.orders") == [(5000,)]
+    assert copies(database) == [copy]
+
+
 def test_a_restore_that_is_killed_with_it_in_hand_is_gone_on_with(shop, database):
     sha256 = cloned(shop).result.backup.sha256
     restores.migrate(database)

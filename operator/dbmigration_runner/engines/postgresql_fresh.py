@@ -80,10 +80,11 @@ class Fresh:
             self._desk.run(f"ALTER DATABASE {quoted(self.name)} ALLOW_CONNECTIONS true")
             return ("The restored copy of an earlier attempt was gone on with.",)
         self.drop()
-        try:
-            if self._clone.is_whole:
+        if self._clone.is_whole:
+            with contextlib.suppress(StatementRefused):  # then the dump is read: it is there for that
                 self._clone.become(self.name, self._mark(whole=True) + CLONED)
                 return ("The copy that the backup left on the server was taken; the dump was not needed.",)
+        try:
             self._create()
             self._restore(alive)
             warnings = self._verify(alive)
