@@ -16,6 +16,8 @@ from dbmigration_runner.errors import Refusal
 from tests.integration import restores
 from tests.integration.backups import Backups
 from tests.integration.postgresql_server import CANARY
+from tests.integration.projects import wait_for
+from tests.integration.restores import stopped
 from tests.integration.test_restore_killed import is_fenced
 
 AROUND = (
@@ -87,17 +89,57 @@ def test_the_copy_of_an_earlier_backup_is_given_up_by_the_next(shop, database):
     assert first != second
 
 
-def test_a_backup_without_the_wish_removes_it_and_nobody_elses(shop, database):
+def test_a_backup_without_the_wish_removes_it_and_what_a_kill_left_and_nobody_elses(shop, database):
     cloned(shop)
     (copy,) = copies(database)
+    torn = copy[:-16] + "0123456789abcdef"  # before its comment was set
+    others = f"dbmigration_clone_{'0' * 12}_0123456789abcdef"
     with database.server.superuser() as connection:
-        connection.execute("CREATE DATABASE dbmigration_clone_of_a_person")
+        connection.execute(f"CREATE DATABASE {torn}")
+        connection.execute(f"CREATE DATABASE {others}")
     try:
         assert shop.start(task=shop.backups.task("second")).wait().result.outcome is Outcome.SUCCEEDED
-        assert copies(database) == ["dbmigration_clone_of_a_person"] != [copy]
+        assert copies(database) == [others]
     finally:
         with database.server.superuser() as connection:
-            connection.execute("DROP DATABASE dbmigration_clone_of_a_person")
+            connection.execute(f"DROP DATABASE {others}")
+
+
+def test_while_the_server_copies_no_step_comes_in_by_any_url(shop, database, project):
+    """The run's lock is given up for the copy: the fence stands for it, and says whose it is."""
+    app = project("url_in_the_ini", database.url)
+    app.revision("a1", None)
+    running = shop.start(
+        fails_at="engines.postgresql_clone:Clone.make", signal="SIGSTOP", task=shop.backups.task("first", clone=True)
+    )
+    with stopped(running):
+        for kind in ("plan", "migrate"):
+            ran = app.run(kind)
+            assert (ran.result.reason, ran.result.heads) == (RunnerReason.FENCED.value, None), ran
+        assert restores.Restores(shop.backups, shop.report).run(run=8).result.reason == RunnerReason.FENCED.value
+        with pytest.raises(psycopg.OperationalError):
+            database.server.superuser(database.name).__enter__()
+    running.wait()
+    assert not is_fenced(database)
+
+
+def test_a_step_that_is_stopped_within_its_copy_opens_the_database_and_leaves_none(shop, database):
+    running = shop.start(
+        fails_at="engines.postgresql_fence:expel", signal="SIGSTOP", task=shop.backups.task("first", clone=True)
+    )
+    at_work = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE%TEMPLATE%'"
+    with database.server.superuser() as holder, database.server.superuser() as looking:
+        with stopped(running):
+            holder.execute("BEGIN")
+            # What is copied is locked by its copier too, against this.
+            holder.execute(f"COMMENT ON DATABASE {database.name} IS 'held'")
+        wait_for(lambda: looking.execute(at_work).fetchone() == (1,))
+        running.process.terminate()
+        wait_for(lambda: looking.execute(at_work).fetchone() == (0,))
+        holder.execute("ROLLBACK")
+    assert running.wait().result.outcome is not Outcome.SUCCEEDED
+    assert not is_fenced(database)
+    assert not copies(database)
 
 
 def test_a_restore_that_may_not_lose_what_was_written_leaves_it_to_the_one_that_may(shop, database):

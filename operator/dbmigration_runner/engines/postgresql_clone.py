@@ -1,8 +1,8 @@
 """A copy of a PostgreSQL database on its own server, made by the server itself: a restore of that backup takes it for its own.
 
 The server copies only a database that nobody is in, our own lock's session included: a fence keeps everybody out meanwhile,
-and the key of restores says that its owner lives. The copy's name follows from the dump's hash; its comment says of which
-database it is, and when it is whole. It must never be the only way back, nor outlive the next backup.
+and the key of restores says that its owner lives. The copy's name follows from the database and the dump's hash; its
+comment says when it is whole. It must never be the only way back, nor outlive the next backup.
 """
 # statements are made of quoted names and literals of our own
 
@@ -40,7 +40,7 @@ class Clone:
 
     def __init__(self, live: str, desk: Session, wanted: Wanted) -> None:
         """`desk` is a session outside of both."""
-        self.name = PREFIX + wanted.sha256[:16]
+        self.name = f"{PREFIX}{digest(live)}_{wanted.sha256[:16]}"
         self._live = live
         self._desk = desk
         self._wanted = wanted
@@ -151,9 +151,9 @@ def _name(engine: Engine) -> str:
 def _drop_all(desk: Session, live: str) -> None:
     names = desk.rows(
         "SELECT d.datname::text FROM pg_catalog.pg_database d WHERE pg_catalog.starts_with(d.datname, :prefix)"
-        " AND pg_catalog.starts_with(pg_catalog.shobj_description(d.oid, 'pg_database'), :mark)",
-        prefix=PREFIX,
-        mark=f"{MARK}{digest(live)}/",
+        " AND pg_catalog.starts_with(coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), :mark), :mark)",
+        prefix=f"{PREFIX}{digest(live)}_",
+        mark=f"{MARK}{digest(live)}/",  # or none, where the copy's maker was killed before it could say so
     )
     for (name,) in names:
         drop(desk, name)
