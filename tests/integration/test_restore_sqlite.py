@@ -112,6 +112,20 @@ def test_a_database_whose_pages_got_another_size_is_put_back_too(shop):
     assert ask(shop.path, "PRAGMA journal_mode") == [mode]
 
 
+@pytest.mark.parametrize("at", ["engines.sqlite_restore:_copy_over", "stage:swapped"])
+def test_killed_while_the_journal_has_another_mode_the_next_attempt_gives_it_back(shop, at):
+    (mode,) = ask(shop.path, "PRAGMA journal_mode")
+    shop.migrate()
+    shop.say(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = {mode[0]}")
+    shop.restores.lose(at, nothing_written=True)
+    if at.startswith("stage"):
+        shop.say("PRAGMA journal_mode = DELETE")  # as it is an instant before the mode is given back
+    ran = shop.restores.run(attempt=2, nothing_written=True)
+    assert (ran.result.reason, ran.result.heads) == ("Done", ("a1",)), ran
+    assert ask(shop.path, "PRAGMA journal_mode") == [mode]
+    assert ask(shop.path, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_a_file_that_is_reached_by_a_link_is_kept_beside_the_file(shop, tmp_path):
     """There its log is and its room is measured, and who comes by the other name meets the same lock."""
     shop.migrate()

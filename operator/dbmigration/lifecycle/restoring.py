@@ -7,6 +7,7 @@ drain or resume anything.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
@@ -69,6 +70,9 @@ def _judge(seen: Observed, result: Result) -> Observed | Decision:
         if result.reason == Reason.BACKUP_CORRUPT.value:
             # A backup step makes another one; here it is the only one, and an application waits for it in vain.
             return ends.fail(seen, Reason.BACKUP_CORRUPT, result.message)
+        if result.reason == Reason.DISK_SPACE_LOW.value and _began(seen) + seen.pace.drain_patience < seen.now:
+            # Room is made by a person, who may take hours: the application does not stand still for that.
+            return ends.fail(seen, Reason.DISK_SPACE_LOW, f"There is no room for the restore: {result.message}")
         if classify(result.reason)[1] is ReasonClass.MENDABLE and _time_is_up(seen):
             return ends.fail(seen, Reason.TIMED_OUT, f"The backup could not be restored in time: {result.message}")
         return attempts.refused(seen, StepKind.RESTORE, result)
@@ -80,5 +84,9 @@ def _judge(seen: Observed, result: Result) -> Observed | Decision:
 
 def _time_is_up(seen: Observed) -> bool:
     """The application stands still meanwhile: what is outside is not waited for without an end."""
-    first = next(step for step in seen.status.steps if step.name == StepKind.RESTORE.value)
-    return seen.now > first.started_at + duration(seen.spec.timeouts.restore)
+    return seen.now > _began(seen) + duration(seen.spec.timeouts.restore)
+
+
+def _began(seen: Observed) -> datetime:
+    """When the first attempt did."""
+    return next(step for step in seen.status.steps if step.name == StepKind.RESTORE.value).started_at

@@ -68,7 +68,7 @@ class SQLiteRestore:
         self._wanted = wanted
         self._kept = engine.path.with_name(engine.path.name + KEPT + wanted.keep_as)
         self._connection: sqlite3.Connection | None = None
-        self._is_kept = self._is_exchanged = False
+        self._is_kept = self._is_exchanged = self._is_wal = False
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
@@ -76,7 +76,12 @@ class SQLiteRestore:
 
     def swapped(self) -> str | None:
         """See restore.Restore. The replaced one is kept before the copy begins: the database must be as after its end."""
-        return self._kept.name if self._kept.exists() and self._is_as(self._wanted.path) else None
+        if not (self._kept.exists() and self._is_as(self._wanted.path)):
+            return None
+        if _is_wal(self._kept) and not _is_wal(self._live):  # killed before it could give the mode back
+            with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(self._live)) as connection:
+                _asked(connection, "main.journal_mode = WAL")
+        return self._kept.name
 
     def refuse_impossible(self) -> None:
         """See restore.Restore."""
@@ -132,6 +137,7 @@ class SQLiteRestore:
         """See restore.Restore."""
         if self._kept.exists() and not self._is_as(self._kept):
             self._kept = self._another_name()
+        self._is_wal = _is_wal(self._live) or _is_wal(self._kept)  # whoever was killed may have left the other mode
         with _said(alive) as heard:
             self._connection = _opened_alone(self._live, self._wanted.grace_seconds, alive)
             self._connection.set_progress_handler(heard, STEP_INSTRUCTIONS)
@@ -225,15 +231,14 @@ class SQLiteRestore:
         source = sqlite3.connect(uri(self._wanted.path, "mode=ro&immutable=1"), uri=True)
         with contextlib.closing(source):
             connection.execute("PRAGMA synchronous = FULL")
-            mode = _asked(connection, "main.journal_mode")
-            leaves_wal = mode == "wal" and _asked(connection, "main.page_size") != _asked(source, "page_size")
-            if leaves_wal:
+            is_another = _asked(connection, "main.page_size") != _asked(source, "page_size")
+            if self._is_wal and is_another:
                 _asked(connection, "main.journal_mode = DELETE")
             try:
-                source.backup(connection, pages=STEP_PAGES, sleep=0)
+                _copy_over(source, connection)
             finally:
-                if leaves_wal:
-                    _asked(connection, f"main.journal_mode = {mode}")
+                if self._is_wal:
+                    _asked(connection, "main.journal_mode = WAL")
 
     def _leave(self) -> None:
         if self._connection is not None:
@@ -288,6 +293,19 @@ def _opened_alone(path: Path, seconds: int, alive: Callable[[], None]) -> sqlite
             return connection
         alive()
         time.sleep(ASK_SECONDS)
+
+
+def _copy_over(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    source.backup(target, pages=STEP_PAGES, sleep=0)
+
+
+def _is_wal(path: Path) -> bool:
+    """As the file itself says (18 bytes behind its begin, https://www.sqlite.org/fileformat.html), without opening it as a database."""
+    try:
+        with path.open("rb") as file:
+            return file.read(19)[18:] == b"\x02"
+    except FileNotFoundError:
+        return False
 
 
 def _attach(connection: sqlite3.Connection, dump: Path) -> None:

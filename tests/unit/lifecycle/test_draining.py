@@ -295,6 +295,22 @@ def test_a_damaged_backup_does_not_keep_the_application_away(restoring):
     assert f"Restore the backup {backup}" not in message
 
 
+def test_a_disk_without_room_is_waited_for_as_long_as_pods_are_and_then_the_application_comes_back(restoring):
+    """Room is made by a person; the four hours that a restore may take would be an outage for nothing."""
+    started, patience = restoring.now, timedelta(minutes=10)
+    while restoring.status.phase is not Phase.FAILED and restoring.now < started + 2 * patience:
+        if restoring.running is not None:
+            assert sizes(restoring) == (0, 0)
+            restoring.fail(RunnerReason.DISK_SPACE_LOW, "80 GB are needed, 12 GB are free")
+        tick(restoring, 10)
+        restoring.pods_follow()
+    assert restoring.now > started + patience
+    condition = restoring.status.conditions[0]
+    assert (restoring.status.phase, condition.reason) == (Phase.FAILED, "RollbackFailed")
+    assert "There is no room for the restore: 80 GB are needed" in condition.message
+    assert (sizes(restoring), restoring.status.drain, restoring.finalizer) == ((2, 1), None, False)
+
+
 def test_after_the_last_lost_restore_the_database_is_looked_at_which_opens_it(restoring):
     for _ in range(3):
         assert restoring.running.kind is StepKind.RESTORE
