@@ -102,6 +102,7 @@ def running_server() -> Iterator[Server]:
             "fsync": "off",
             "max_connections": "60",
             "max_prepared_transactions": "5",
+            "wal_level": "logical",  # for replication slots
             "shared_buffers": "32MB",
             "log_statement": "ddl",
         }

@@ -52,6 +52,21 @@ def test_where_nothing_is_pending_nothing_needs_a_way_back(app):
     assert app.run("plan", policy=Policy(needs_restore=True)).result.outcome is Outcome.SUCCEEDED
 
 
+def test_a_logical_replication_slot_is_told_by_the_plan_and_by_a_restore(app, shop, database):
+    """It would stay with the replaced database, and whoever reads from it would silently get nothing any more."""
+    database.ask("SELECT pg_create_logical_replication_slot('change_capture', 'pgoutput')")
+    try:
+        for ran in (
+            app.run("plan", policy=Policy(needs_restore=True, administered=True)),
+            shop.run(accept_data_loss=True),
+        ):
+            assert (ran.result.reason, "change_capture" in ran.result.message) == ("RestoreNotPossible", True), ran
+        assert_open_and_whole(database)
+    finally:
+        database.ask("SELECT pg_drop_replication_slot('change_capture')")
+    assert shop.run(accept_data_loss=True).result.outcome is Outcome.SUCCEEDED
+
+
 def test_a_subscription_is_told_by_the_plan_whoever_restores(app, database):
     database.ask(SUBSCRIBE)
     try:
