@@ -15,9 +15,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,15 @@ class MariaDB:
 
     port: int
     home: Path  # holds ca.crt
+    start: Callable[[], subprocess.Popen[bytes]] = field(compare=False)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list, compare=False)  # the last one lives
+
+    def crash(self) -> None:
+        """As when the machine's power goes, and comes again."""
+        self.processes[-1].kill()
+        self.processes[-1].wait()
+        self.processes.append(self.start())
+        _connection(self, CANARY).close()
 
     def url(self, database: str, *, user: str = "shop", password: str = CANARY, driver: str = "mysql+pymysql") -> str:
         url = URL.create(driver, username=user, password=password, host="127.0.0.1", port=self.port, database=database)
@@ -139,7 +148,7 @@ def fresh_database(server: MariaDB, name: str) -> Iterator[MariaDatabase]:
 def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[MariaDB]:
     """A server of its own, with these settings besides; everything of it is removed at the end."""
     home = Path(tempfile.mkdtemp(prefix="dbmigration-mariadb-"))
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = []
     try:
         user: dict[str, Any] = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}
         # A server that starts removes what looks like its own from the folder for temporary files: not from a common one.
@@ -164,24 +173,28 @@ def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[Maria
         write_certificates(home)
         tls = {"ssl-ca": home / "ca.crt", "ssl-cert": home / "server.crt", "ssl-key": home / "server.key"}
         files = {"datadir": home / "data", "socket": home / "socket", "pid-file": home / "pid", "port": port}
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *(_program("mariadbd"), "--no-defaults"),
-                    *(f"--{name}={value}" for name, value in {**_SETTINGS, **files, **tls, **(settings or {})}.items()),
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=home,
-                start_new_session=True,  # Ctrl-C is for whoever uses the server, not for it
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # one call of prctl; no thread has been started yet
-                **user,
-            )
-        server = MariaDB(port, home)
-        _wait_until_ready(server, process, home / "log")
+        told = {**_SETTINGS, **files, **tls, **(settings or {})}
+        command = [*(_program("mariadbd"), "--no-defaults"), *(f"--{name}={value}" for name, value in told.items())]
+
+        def start() -> subprocess.Popen[bytes]:
+            with (home / "log").open("ab") as log:
+                return subprocess.Popen(
+                    command,
+                    stdout=log,
+                    stderr=log,
+                    cwd=home,
+                    start_new_session=True,  # Ctrl-C is for whoever uses the server, not for it
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509  # one call of prctl; no thread has been started yet
+                    **user,
+                )
+
+        server = MariaDB(port, home, start)
+        processes = server.processes
+        processes.append(start())
+        _make_users(server)
         yield server
     finally:
-        if process is not None:
+        for process in processes:
             process.terminate()
             try:
                 process.wait(20)
@@ -206,17 +219,22 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def _wait_until_ready(server: MariaDB, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Root has no password at first; afterwards nobody is without."""
+def _connection(server: MariaDB, password: str) -> pymysql.Connection[Any]:
+    """Root's, as soon as the server takes one."""
     until = time.monotonic() + 30
     while True:
         try:
-            connection = server.session(None, user="root", password="")
-            break
+            return server.session(None, user="root", password=password)
         except pymysql.OperationalError:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            assert time.monotonic() < until, log.read_text(encoding="utf-8")
+            log = (server.home / "log").read_text(encoding="utf-8")
+            assert server.processes[-1].poll() is None, log
+            assert time.monotonic() < until, log
             time.sleep(0.1)
+
+
+def _make_users(server: MariaDB) -> None:
+    """Root has no password at first; afterwards nobody is without."""
+    connection = _connection(server, "")
     password = escape_string(CANARY)
     with connection:
         said(connection, "DELETE FROM mysql.global_priv WHERE user = '' OR host NOT IN ('localhost', '127.0.0.1')")

@@ -14,7 +14,7 @@ from dbmigration_runner.contract.result import Outcome, RestoreStage
 from dbmigration_runner.engines.mysql_fence import restore_lock
 from dbmigration_runner.engines.mysql_names import text_literal
 from tests.integration import mariadb_backups, mariadb_restores
-from tests.integration.mariadb_server import quoted, said
+from tests.integration.mariadb_server import fresh_database, quoted, running_mariadb, said
 from tests.integration.restores import Restores, stopped
 
 EXCHANGE = "engines.mysql_exchange:Exchange"
@@ -223,3 +223,32 @@ def taken_away(database):
     told = database.ask("SELECT * FROM `dbmigration/stranger/1`")
     database.ask("DROP TABLE `dbmigration/stranger/1`")
     return told
+
+
+@pytest.fixture(scope="module")
+def crashing():
+    """A server that keeps what it acknowledged."""
+    with running_mariadb({"innodb-flush-log-at-trx-commit": "1", "innodb-doublewrite": "1"}) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "point", ["stage:restored", "stage:fenced", f"{EXCHANGE}.end", f"{EXCHANGE}._show", "stage:swapped"]
+)
+def test_a_server_that_crashes_at_any_point_has_the_old_database_or_the_restored_one_in_the_end(
+    crashing, tmp_path, point
+):
+    with fresh_database(crashing, "crashed") as database:
+        shop = mariadb_restores.shop(database, tmp_path)
+        before = state(database)
+        mariadb_restores.migrate(database)
+        running = shop.start(fails_at=point, signal="SIGSTOP", accept_data_loss=True)
+        with stopped(running):
+            crashing.crash()
+        running.process.communicate(timeout=90)
+        ran = shop.run(attempt=2, accept_data_loss=True)
+        assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran.result
+        assert state(database) == before
+        assert not mariadb_restores.is_fenced(database)
+        assert mariadb_restores.databases(database) == {database.name, mariadb_restores.kept(database)}
+        mariadb_restores.forget(database)
