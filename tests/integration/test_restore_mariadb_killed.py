@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,24 @@ def test_a_server_that_crashes_at_any_point_has_the_old_database_or_the_restored
         assert not mariadb_restores.is_fenced(database)
         assert mariadb_restores.databases(database) == {database.name, mariadb_restores.kept(database)}
         mariadb_restores.forget(database)
+
+
+def test_a_restore_under_which_the_server_goes_down_twice_is_not_tried_again(crashing, tmp_path):
+    """InnoDB ends its server where it finds no room to undo what it has no room for; hours of that are no way back."""
+    with fresh_database(crashing, "fallen") as database:
+        shop = mariadb_restores.shop(database, tmp_path)
+        mariadb_restores.migrate(database)
+        before = state(database)
+        for attempt in (1, 2):
+            running = shop.start(
+                attempt=attempt, fails_at="engines.mysql_fresh:load", signal="SIGSTOP", accept_data_loss=True
+            )
+            with stopped(running):
+                time.sleep(3.5)  # a server's age is told in seconds
+                crashing.crash()
+            running.process.communicate(timeout=90)
+        ran = shop.run(attempt=3, accept_data_loss=True)
+        assert (ran.result.reason, ran.result.changed) == ("RestoreFailed", False), ran
+        assert "went down 2 times" in ran.result.message
+        assert state(database) == before
+        assert mariadb_restores.databases(database) == {database.name}

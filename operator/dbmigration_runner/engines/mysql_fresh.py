@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.restore import Wanted
 
 MARK = "dbmigration/restoring/"  # how the comment of such a schema begins
+MOST_FALLS = 2  # the first may have been chance
+_MAKING = re.compile(r" by the server of (?P<began>\d+) after (?P<falls>\d+) falls$")
+_ABOUT_SECONDS = 2  # by which a server's age may seem to jump
 _SHOWN = 5
 
 
@@ -53,9 +57,16 @@ class Fresh:
         self._drop_others()
         if comment_of(self._desk, self.name) == self._mark(whole=True):
             return ("The restored copy of an earlier attempt was gone on with.",)
+        falls = self._falls()
         self.drop()
+        if falls >= MOST_FALLS:
+            raise RunnerError(
+                RunnerReason.RESTORE_FAILED,
+                f"The server went down {falls} times while the backup was loaded, as MariaDB may where its disk is full: see its "
+                "log and its room. It is not tried again.",
+            )
         try:
-            self._create()
+            self._create(falls)
             self._restore(alive)
             warnings = self._verify(alive)
             self._desk.run(f"ALTER DATABASE {quoted(self.name)} COMMENT {plain_literal(self._mark(whole=True))}")
@@ -103,10 +114,22 @@ class Fresh:
     def _mark(self, *, whole: bool) -> str:
         return f"{MARK}{self._token} " + (f"whole {self._wanted.sha256}" if whole else "in the making")
 
-    def _create(self) -> None:
+    def _falls(self) -> int:
+        """How often the server went down under earlier attempts: one that it does not survive is not made for hours."""
+        found = _MAKING.search(comment_of(self._desk, self.name) or "")
+        if found is None:
+            return 0
+        return int(found["falls"]) + (abs(self._server_began() - int(found["began"])) > _ABOUT_SECONDS)
+
+    def _server_began(self) -> int:
+        uptime = self._desk.rows("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]
+        return int(self._desk.value("SELECT UNIX_TIMESTAMP()")) - int(uptime)
+
+    def _create(self, falls: int) -> None:
         there = self._wanted.surroundings
         like = f" CHARACTER SET {there.encoding} COLLATE {there.collate}" if there is not None else ""
-        self._desk.run(f"CREATE DATABASE {quoted(self.name)}{like} COMMENT {plain_literal(self._mark(whole=False))}")
+        mark = f"{self._mark(whole=False)} by the server of {self._server_began()} after {falls} falls"
+        self._desk.run(f"CREATE DATABASE {quoted(self.name)}{like} COMMENT {plain_literal(mark)}")
 
     def _restore(self, alive: Callable[[], None]) -> None:
         with option_file(self.engine.url) as options:

@@ -20,7 +20,7 @@ from dbmigration_runner.engines import mysql_archive as archive
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_messages import without_values
-from dbmigration_runner.engines.mysql_probe import COMPLAINTS_BYTES, ERROR, OF_TRYING, RIGHTS
+from dbmigration_runner.engines.mysql_probe import ERROR, OF_TRYING, RIGHTS, last_words
 from dbmigration_runner.engines.mysql_tools import environment
 from dbmigration_runner.errors import Refusal, RunnerError
 
@@ -83,8 +83,7 @@ class Clients:
                 process.wait()
                 with self._turn:
                     self._running.discard(process)
-            complaints.seek(0)
-            said = complaints.read(COMPLAINTS_BYTES).decode(errors="replace")
+            said = last_words(complaints)
         if said.strip() or process.returncode:
             raise failed(said, process.returncode)
 

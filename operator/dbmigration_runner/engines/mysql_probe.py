@@ -8,6 +8,7 @@ the dumped database.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 import subprocess
@@ -27,6 +28,7 @@ from dbmigration_runner.errors import RunnerError, StatementRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import IO
 
     from dbmigration_runner.engines.dump import Snapshot
     from dbmigration_runner.engines.interface import Engine, Session
@@ -138,9 +140,13 @@ def _restore(source: Engine, tools: Tools, path: Path, database: str, alive: Cal
             with contextlib.suppress(OSError):
                 process.stdin.close()
             process.wait()
-        complaints.seek(0)
-        said = complaints.read(COMPLAINTS_BYTES).decode(errors="replace")
-        return said or (f"mariadb ended with {process.returncode}" if process.returncode else "")
+        return last_words(complaints) or (f"mariadb ended with {process.returncode}" if process.returncode else "")
+
+
+def last_words(complaints: IO[bytes]) -> str:
+    """What a client said at last. Before an error it may print its statement: a megabyte, and rows in it."""
+    complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - COMPLAINTS_BYTES))
+    return complaints.read().decode(errors="replace")
 
 
 def _schema(path: Path, alive: Callable[[], None]) -> Iterator[bytes]:

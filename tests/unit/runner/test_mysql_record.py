@@ -6,6 +6,7 @@ import pytest
 
 from dbmigration_runner.engines.mysql_loading import failed
 from dbmigration_runner.engines.mysql_names import kept_name, plain_literal
+from dbmigration_runner.engines.mysql_probe import last_words
 from dbmigration_runner.engines.mysql_record import Program
 
 
@@ -60,3 +61,17 @@ def test_the_name_of_a_replaced_database_keeps_what_tells_it_from_others():
 
 def test_a_plain_string_ends_where_it_should():
     assert plain_literal("it's \\ done: 5 %s") == "'it''s \\\\ done: 5 %s'"
+
+
+def test_an_error_behind_a_long_statement_is_read(tmp_path):
+    """The client prints the statement first, as long as it is; without its end a full disk was a lost connection."""
+    said = tmp_path / "said"
+    row = "(1,'secret'),\n"
+    said.write_text(
+        f"--------------\nINSERT INTO `t` VALUES\n{row * 20_000}--------------\n\nERROR 1114 (HY000) at line 9: The table 't' is full\n"
+    )
+    with said.open("rb") as complaints:
+        refused = failed(last_words(complaints), 1)
+    assert refused.reason == "DiskSpaceLow"
+    assert "1114" in refused.message
+    assert "secret" not in refused.message
