@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import sqlite3
@@ -311,15 +312,41 @@ def test_a_damaged_dump_is_refused(shop):
     assert everything(shop.path) == before
 
 
-def test_a_volume_without_room_is_told_before(shop, small_volume):
-    path = small_volume / "shop.db"
+def moved(shop: Shop, volume: Path, kilobytes: int) -> Shop:
+    """The same on a volume of one megabyte, with so much more in it."""
+    path = volume / "shop.db"
     shutil.copyfile(shop.path, path)
     if shop.path.with_name(shop.path.name + "-wal").exists():
         shutil.copyfile(shop.path.with_name(shop.path.name + "-wal"), path.with_name("shop.db-wal"))
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE padding (text); INSERT INTO padding SELECT hex(randomblob(200000))")
+        connection.executescript(
+            f"CREATE TABLE padding (text); INSERT INTO padding SELECT hex(randomblob({kilobytes * 500}))"
+        )
     backups = Backups(f"sqlite:///{path}", shop.restores.backups.directory)
-    ran = Restores(backups, shop.restores.report).run(accept_data_loss=True)
+    return Shop(path, Restores(backups, shop.restores.report))
+
+
+@pytest.mark.parametrize("left", [0, 300_000], ids=["for nothing", "for what is kept only"])
+def test_a_volume_that_fills_up_within_the_exchange_leaves_the_database_as_it_was(shop, small_volume, left):
+    small = moved(shop, small_volume, 200)
+    before = everything(small.path)
+    running = small.restores.start(fails_at="stage:compared", signal="SIGSTOP", accept_data_loss=True)
+    filler = small_volume / "filler"
+    with stopped(running):
+        room = os.statvfs(small_volume)
+        filler.write_bytes(bytes(max(room.f_bavail * room.f_frsize - left, 0)))
+    ran = running.wait()
+    assert (ran.result.reason, ran.result.changed) == ("DiskSpaceLow", False), ran
+    filler.unlink()  # in WAL mode nobody can so much as read without some room
+    assert everything(small.path) == before
+    assert ask(small.path, "PRAGMA integrity_check") == [("ok",)]
+    assert not small.kept.exists()
+    ran = small.restores.run(attempt=2, accept_data_loss=True)
+    assert (ran.result.reason, ran.result.heads) == ("Done", ("a1",)), ran
+
+
+def test_a_volume_without_room_is_told_before(shop, small_volume):
+    ran = moved(shop, small_volume, 400).restores.run(accept_data_loss=True)
     assert ran.result.reason == "DiskSpaceLow", ran
     assert [event["stage"] for event in ran.events_called("restore-stage")] == ["verified"]
     assert sorted(found.name for found in small_volume.iterdir() if "replaced" in found.name) == []
