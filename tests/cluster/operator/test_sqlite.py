@@ -113,7 +113,8 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     stage.apply(migrations=source, drain={"workloads": [web.drain]}, rollback=rollback)
     waiting = stage.until("DiskSpaceLow", timeout=180)
     assert (waiting["phase"], web.size[0]) == ("Restoring", 0)
-    assert "grow the volume" in stage.condition()["message"]
+    told = {condition["reason"]: condition["message"] for condition in waiting["conditions"]}
+    assert "grow the volume" in told["DiskSpaceLow"]
     assert rows(file, "SELECT version_num FROM alembic_version") == [("r4",)]
     filler.unlink()
 
