@@ -19,12 +19,7 @@ from tests.integration.postgresql_server import CANARY
 from tests.integration.projects import wait_for
 from tests.integration.restores import stopped
 from tests.integration.test_restore_killed import is_fenced
-
-AROUND = (
-    "SELECT pg_get_userbyid(datdba), datacl::text, datconnlimit, shobj_description(oid, 'pg_database'),"
-    " (SELECT array_agg(setconfig::text ORDER BY setconfig::text) FROM pg_db_role_setting WHERE setdatabase = d.oid)"
-    " FROM pg_database d WHERE datname = current_database()"
-)
+from tests.integration.test_restore_postgresql import SURROUNDINGS
 
 
 @pytest.fixture
@@ -48,13 +43,13 @@ def test_a_restore_takes_the_copy_and_does_not_read_the_dump(shop, database):
         f"ALTER DATABASE {database.name} SET work_mem = '5MB'; COMMENT ON DATABASE {database.name} IS 'of the shop';"
         f"GRANT CONNECT ON DATABASE {database.name} TO pg_monitor; ALTER DATABASE {database.name} CONNECTION LIMIT 50"
     )
-    around = database.ask(AROUND)
+    around = database.ask(SURROUNDINGS)
     ran = cloned(shop)
     assert ran.result.outcome is Outcome.SUCCEEDED, ran
     assert not ran.result.warnings
     (copy,) = copies(database)
     assert ran.result.backup.clone == copy
-    assert database.ask(AROUND) == around
+    assert database.ask(SURROUNDINGS) == around
     with pytest.raises(psycopg.OperationalError):
         database.server.superuser(copy).__enter__()
     restores.migrate(database)
@@ -65,7 +60,7 @@ def test_a_restore_takes_the_copy_and_does_not_read_the_dump(shop, database):
     assert ran.result.outcome is Outcome.SUCCEEDED, ran
     assert ran.result.heads == ("a1",)
     assert database.ask("SELECT count(*) FROM sales.orders") == [(5000,)]
-    assert database.ask(AROUND) == around
+    assert database.ask(SURROUNDINGS) == around
     assert not copies(database)
 
 

@@ -15,7 +15,7 @@ from tests.integration.backups import contents, drop
 from tests.integration.postgresql_server import Database
 
 TABLES = ("sales.orders", '"Odd: (name%"', "log", "alembic_version")
-_SURROUNDINGS = (
+SURROUNDINGS = (
     "SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datallowconn, d.datconnlimit,"
     " d.dattablespace, d.datacl::text, shobj_description(d.oid, 'pg_database'),"
     " (SELECT array_agg(concat(r.rolname, ':', setting) ORDER BY r.rolname, setting) FROM pg_db_role_setting s"
@@ -69,12 +69,12 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
             connection.execute(statement)
     try:
         shop = restores.shop(database, tmp_path)
-        before = database.ask(_SURROUNDINGS)
+        before = database.ask(SURROUNDINGS)
         restores.migrate(database)
         database.ask(f"ALTER DATABASE {name} RESET ALL; COMMENT ON DATABASE {name} IS 'migrated'")
         ran = shop.run(nothing_written=True)
         assert ran.result.outcome is Outcome.SUCCEEDED, ran
-        assert database.ask(_SURROUNDINGS) == before
+        assert database.ask(SURROUNDINGS) == before
         (told,) = ran.result.warnings
         assert told.endswith("is as in the backup now: settings, comment.")
     finally:

@@ -66,10 +66,8 @@ class Clone:
         """Put on it what the server did not copy; where it is at the backup's heads and of its schema, it is called whole."""
         wanted = self._wanted
         if wanted.surroundings is not None:
-            with fences.transaction(self._desk):
-                for given in (surroundings.grants, surroundings.settings):
-                    for statement in given(self.name, wanted.surroundings):
-                        self._desk.run(statement)
+            around = self.name, wanted.surroundings
+            fences.run_together(self._desk, (*surroundings.grants(*around), *surroundings.settings(*around)))
         with PostgreSQL(engine.url.set(database=self.name), wanted.application_name).connect() as session:
             if engine.heads(session, wanted.version_table) != tuple(sorted(wanted.revisions)):
                 raise another("its revisions are others")

@@ -275,6 +275,13 @@ def transaction(session: Session) -> Iterator[None]:
     session.run("COMMIT")
 
 
+def run_together(session: Session, statements: Iterable[str]) -> None:
+    """All of them or none."""
+    with transaction(session):
+        for statement in statements:
+            session.run(statement)
+
+
 def desk_for(url: URL, database: str, application_name: str) -> Session:
     """A session on the same server outside of the database, where its name can be changed. Raises SessionNotOpened."""
     from dbmigration_runner.engines.postgresql import PostgreSQL

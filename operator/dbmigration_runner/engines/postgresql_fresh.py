@@ -29,7 +29,7 @@ from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from dbmigration_runner.engines.interface import AskingSession, Session
     from dbmigration_runner.engines.restore import Wanted
@@ -89,7 +89,7 @@ class Fresh:
             self._restore(alive)
             warnings = self._verify(alive)
             if self._wanted.surroundings is not None:
-                self._put_back(surroundings.settings(self.name, self._wanted.surroundings))
+                fences.run_together(self._desk, surroundings.settings(self.name, self._wanted.surroundings))
             self._desk.run(f"COMMENT ON DATABASE {quoted(self.name)} IS {text_literal(self._mark(whole=True))}")
         except StatementRefused as error:
             self._drop_quietly()
@@ -153,12 +153,7 @@ class Fresh:
         self._desk.run(f"CREATE DATABASE {name} {clauses}")
         self._desk.run(f"COMMENT ON DATABASE {name} IS {text_literal(self._mark(whole=False))}")
         if wanted is not None:
-            self._put_back(surroundings.grants(self.name, wanted))
-
-    def _put_back(self, statements: Iterable[str]) -> None:
-        with fences.transaction(self._desk):
-            for statement in statements:
-                self._desk.run(statement)
+            fences.run_together(self._desk, surroundings.grants(self.name, wanted))
 
     def _restore(self, alive: Callable[[], None]) -> None:
         # A newer pg_restore sets what an older server does not know: there only the errors that count end it, afterwards.
