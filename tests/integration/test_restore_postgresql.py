@@ -117,6 +117,36 @@ def test_the_owner_with_createdb_needs_no_administrator(database, tmp_path):
             connection.execute("ALTER ROLE shop NOCREATEDB")
 
 
+def test_large_objects_and_many_tables_come_back_by_several_processes_at_once(database, tmp_path):
+    """What is said of a large object must be there before its bytes, whoever restores the rows beside it."""
+    database.ask(
+        "SET ROLE shop; CREATE TABLE picture (id int PRIMARY KEY, image oid);"
+        " INSERT INTO picture SELECT n, lo_from_bytea(0, decode(repeat(md5(n::text), 9000), 'hex')) FROM generate_series(1, 20) n;"
+        " DO $$ DECLARE image oid; BEGIN FOR image IN SELECT p.image FROM picture p LOOP"
+        " EXECUTE format('COMMENT ON LARGE OBJECT %s IS ''of the shop''', image);"
+        " EXECUTE format('GRANT SELECT ON LARGE OBJECT %s TO PUBLIC', image); END LOOP; END $$"
+    )
+    for number in range(30):
+        database.ask(
+            f"SET ROLE shop; CREATE TABLE many_{number} (id serial PRIMARY KEY, note text);"
+            f" INSERT INTO many_{number} (note) SELECT md5(n::text) FROM generate_series(1, {number * 50}) n"
+        )
+    shop = restores.shop(database, tmp_path)
+    seen = (
+        "SELECT p.id, md5(lo_get(p.image)), pg_get_userbyid(m.lomowner), m.lomacl::text,"
+        " obj_description(m.oid, 'pg_largeobject') FROM picture p JOIN pg_largeobject_metadata m ON m.oid = p.image ORDER BY 1"
+    )
+    numbers = "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
+    before, given = database.ask(seen), database.ask(numbers)
+    assert len(before) == 20
+    restores.migrate(database)
+    ran = shop.run(nothing_written=True)
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    assert (database.ask(seen), database.ask(numbers)) == (before, given)
+    assert database.ask("SELECT count(*) FROM many_29") == [(1450,)]
+    restores.forget(database)
+
+
 def test_nobody_gets_into_the_replaced_database(shop, database):
     """A pool that holds its address would go on writing where nobody reads."""
     restores.migrate(database)

@@ -298,6 +298,7 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         catalog_digest=snapshot.catalog.fingerprint(order.version_table),
         catalog=snapshot.catalog.items,
         rows=dict(decoded.rows),
+        sizes=dict(decoded.sizes),
         restorable=probe.restorable,
         restorable_note=probe.note,
         image=task.migrations.image if task.migrations is not None else "",

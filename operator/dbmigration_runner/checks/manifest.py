@@ -26,7 +26,10 @@ _LARGEST_BYTES = 256 << 20  # a hostile file is not read into memory
 
 @dataclass(frozen=True)
 class Manifest:
-    """One verified backup. Times are RFC 3339, UTC; `sha256` is of the file as stored; `rows` were counted in it."""
+    """One verified backup. Times are RFC 3339, UTC; `sha256` is of the file as stored; `rows` were counted in it.
+
+    `sizes` are the bytes of each table's rows in the dump, {} where they were not told apart.
+    """
 
     name: str
     file: str
@@ -55,6 +58,7 @@ class Manifest:
     plan_hash: str = ""
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
     version: int = field(default=MANIFEST_VERSION)
 
     @property

@@ -238,6 +238,7 @@ def wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> W
         path=path,
         sha256=order.sha256,
         rows=manifest.rows,
+        sizes=manifest.sizes or manifest.rows,
         revisions=manifest.revisions,
         version_table=manifest.version_table,
         catalog=Catalog(manifest.catalog) if has_readable_lines(manifest.catalog_digest) else None,

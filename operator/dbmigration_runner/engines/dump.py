@@ -74,7 +74,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A dump as it was read back from the disk, to its last row. `rows` counts them by table."""
+    """A dump as it was read back from the disk, to its last row. `rows` counts them by table, `sizes` their bytes where known."""
 
     size_bytes: int
     sha256: str
@@ -82,6 +82,7 @@ class Decoded:
     rows: Mapping[str, int]
     fault: str = ""  # why it cannot be decoded
     notes: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

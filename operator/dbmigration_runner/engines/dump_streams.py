@@ -204,11 +204,12 @@ class StoredFile:
         try:
             yield from self._decompressed() if self._compressed else iter(self.read, b"")
         except ValueError:
-            self._exhaust()
+            self.exhaust()
             raise
-        self._exhaust()
+        self.exhaust()
 
-    def _exhaust(self) -> None:
+    def exhaust(self) -> None:
+        """Hash what is left; who reads then is at the end."""
         while self.read():
             pass
 

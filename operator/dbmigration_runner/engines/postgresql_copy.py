@@ -24,6 +24,7 @@ class CopyCounter(RowCounter):
     def __init__(self, codec: str = "utf-8") -> None:
         """`codec` is Python's name for the encoding of the text."""
         super().__init__()
+        self.sizes: dict[str, int] = {}  # bytes of each table's rows
         self._codec = codec
 
     def _inside(self, text: bytes, position: int, table: str) -> int:
@@ -32,10 +33,12 @@ class CopyCounter(RowCounter):
         end = text.find(_END, position) if text.rfind(_END, position) >= 0 else -1
         if end >= 0:
             self.rows[table] += text.count(b"\n", position, end)
+            self.sizes[table] += end - position
             self._table = None
             return end + len(_END) - 1
         seen = max(position, len(text) - len(_END) + 1)  # an end may be cut by the piece's
         self.rows[table] += text.count(b"\n", position, seen)
+        self.sizes[table] += seen - position
         self._rest = text[seen:]
         return -1
 
@@ -48,6 +51,7 @@ class CopyCounter(RowCounter):
         if header is not None:
             self._table = qualified(*(unquoted(name.decode(self._codec, "replace")) for name in header.groups()))
             self.rows.setdefault(self._table, 0)
+            self.sizes.setdefault(self._table, 0)
             return header.end() - 1
         if len(text) - start < _LONGEST_HEADER:
             self._rest = text[start:]

@@ -27,6 +27,7 @@ from dbmigration_runner.errors import Refusal, RunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from dbmigration_runner.engines.dump import Probe
@@ -162,10 +163,12 @@ class PostgreSQLDump:
     def decode(self, path: Path, alive: Callable[[], None], read: Callable[[int], None] = lambda _: None) -> Decoded:
         """See dump.Dump. Only the rows: all the rest of an archive stands in its head, which is read for them too."""
         counter = CopyCounter(self._codec)
-        archive, fault = self.restore(path, ["--data-only", "--file=-"], alive, counter.feed, read)
+        archive, fault = self.restore(path, ["--data-only", "--file=-"], alive, counter.feed, read, to_its_end=True)
         if not fault and not counter.is_complete:
             fault = "the rows of the last table do not end"
-        return Decoded(archive.size_bytes, archive.sha256, counter.size_bytes, counter.rows, short(fault))
+        return Decoded(
+            archive.size_bytes, archive.sha256, counter.size_bytes, counter.rows, short(fault), sizes=counter.sizes
+        )
 
     def probe(self, path: Path, snapshot: Snapshot, alive: Callable[[], None]) -> Probe:
         """See dump.Dump."""
@@ -183,15 +186,20 @@ class PostgreSQLDump:
         alive: Callable[[], None],
         text: Callable[[bytes], None],
         read: Callable[[int], None] = lambda _: None,
+        *,
+        to_its_end: bool = False,
     ) -> tuple[StoredFile, str]:
-        """Run pg_restore over the file. What was read from the disk, and pg_restore's complaints where it failed."""
-        archive = StoredFile(path, compressed=BY_PIPE in path.name)
-        with self._program([self._tools.pg_restore, "--no-password", *options], stdin=subprocess.PIPE) as (
-            process,
-            complaints,
-        ):
+        """Give the file to pg_restore. What was read from the disk, and pg_restore's complaints where it failed.
+
+        The file is hashed to its end in any case; `to_its_end`: also decompressed, where pg_restore has enough before it.
+        """
+        archive = self.stored(path)
+        with self.pg_restore(options, stdin=subprocess.PIPE) as (process, complaints):
             with archive, ThreadPoolExecutor(2) as threads:
-                flows = {threads.submit(_feed, archive, process), threads.submit(_drain, process, text)}
+                flows = {
+                    threads.submit(_feed, archive, process, to_its_end=to_its_end),
+                    threads.submit(_drain, process, text),
+                }
                 try:
                     while wait(flows, POLL_SECONDS, FIRST_EXCEPTION).not_done:
                         alive()
@@ -207,6 +215,16 @@ class PostgreSQLDump:
                 # Killed it has no words of its own, and what it did not do must not pass for done.
                 faults.append(complaints() or f"pg_restore: error: pg_restore ended with {code}\n")
         return archive, "".join(faults)
+
+    def stored(self, path: Path) -> StoredFile:
+        """A dump of this class, to be read."""
+        return StoredFile(path, compressed=BY_PIPE in path.name)
+
+    def pg_restore(
+        self, options: list[str], *, stdin: int
+    ) -> AbstractContextManager[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
+        """The program on its way, ended whatever happens; and how to ask for its complaints."""
+        return self._program([self._tools.pg_restore, "--no-password", *options], stdin=stdin)
 
     def _release(self) -> None:
         """Give the snapshot back."""
@@ -234,14 +252,18 @@ class PostgreSQLDump:
                 _end(process)
 
 
-def _feed(archive: StoredFile, process: subprocess.Popen[bytes]) -> str:
+def _feed(archive: StoredFile, process: subprocess.Popen[bytes], *, to_its_end: bool) -> str:
     """Give an archive to a program, and read on to the end of the file when that has had enough; what is wrong with it."""
-    with contextlib.closing(_pipe(process.stdin)) as program:
+    # Also on closing: the last piece is given then.
+    with contextlib.suppress(BrokenPipeError), contextlib.closing(_pipe(process.stdin)) as program:
         widen(program.fileno())
         try:
             for chunk in archive.chunks():
-                with contextlib.suppress(BrokenPipeError):  # it knows already what it wants to know
+                try:
                     program.write(chunk)
+                except BrokenPipeError:  # it knows already what it wants to know
+                    if not to_its_end:
+                        archive.exhaust()
         except ValueError as error:
             return f"it cannot be decompressed: {error}\n"
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_clone import Clone
 from dbmigration_runner.engines.postgresql_copy import qualified
 from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
+from dbmigration_runner.engines.postgresql_loading import load
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_probe import OF_TRYING, RIGHTS, drop, errors_in, like
 from dbmigration_runner.engines.postgresql_tools import asks_for_tls, choose, installed, libpq
@@ -41,6 +43,7 @@ PREFIX = "dbmigration_restore_"
 _FULL = ("53100",)
 _NO_ROOM = "No space left on device"
 _COPY_FAILED = re.compile(r'(COPY failed for table "[^"]*").*')
+LEAST_WORKERS, MOST_WORKERS = 2, 4
 _SHOWN = 5
 _TABLES = """
 SELECT n.nspname::text, c.relname::text, c.relkind::text
@@ -159,8 +162,9 @@ class Fresh:
         # A newer pg_restore sets what an older server does not know: there only the errors that count end it, afterwards.
         strict = ["--exit-on-error"] if self._tools.major == self._server else []
         options = [*strict, "--no-subscriptions", f"--dbname={self.name}"]
-        archive, complaints = self._program.restore(self._wanted.path, options, alive, lambda _: None)
-        if archive.sha256 != self._wanted.sha256:
+        loaded = load(self._program, self._wanted, options, self._workers(), alive)
+        complaints = loaded.complaints
+        if loaded.sha256 != self._wanted.sha256:
             raise RunnerError(
                 RunnerReason.BACKUP_CORRUPT, "The backup changed while it was restored. Check the volume."
             )
@@ -179,6 +183,15 @@ class Fresh:
                 short(f"This role may not restore everything, a superuser might (set adminUrlFrom): {told}"),
             )
         raise RunnerError(RunnerReason.RESTORE_FAILED, short(f"The backup does not restore: {told}"))
+
+    def _workers(self) -> int:
+        """As many as there are processors, within reason; and no more than the role may have sessions."""
+        workers = min(max(os.cpu_count() or 1, LEAST_WORKERS), MOST_WORKERS)
+        found = self._desk.rows(
+            "SELECT r.rolconnlimit - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a WHERE a.usesysid = r.oid)"
+            " FROM pg_catalog.pg_roles r WHERE r.rolname = SESSION_USER AND r.rolconnlimit >= 0 AND NOT r.rolsuper"
+        )
+        return max(min([workers, *(int(free) for (free,) in found)]), 1)
 
     def _verify(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Is what stands there what was dumped, to the row? And let the planner know it, at the same time."""

@@ -48,6 +48,7 @@ class Wanted:
     spared_users: tuple[str, ...] = ()
     grace_seconds: int = 30
     is_compared: bool = True
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each table's rows; {} where they are not known
 
 
 @dataclass(frozen=True)

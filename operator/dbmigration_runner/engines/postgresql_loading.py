@@ -1,0 +1,177 @@
+"""A PostgreSQL dump put into a fresh database, by several pg_restore at once.
+
+`pg_restore --jobs` must seek for rows, and cannot in an archive that was compressed by a pipe. So the sections come one
+after the other: the schema and the indexes from a copy of the archive's head, where all but the rows stands; the rows by
+several processes, each of which is given the whole archive and takes its share of the tables out of it.
+It must not judge what pg_restore complains of.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines.dump_streams import POLL_SECONDS, StoredFile
+from dbmigration_runner.engines.long_work import patiently
+from dbmigration_runner.engines.messages import short
+from dbmigration_runner.engines.postgresql_copy import qualified
+from dbmigration_runner.errors import RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
+    from dbmigration_runner.engines.restore import Wanted
+
+HEAD_BYTES = 1 << 20  # that much is tried first, then twice as much each time
+LONGEST_HEAD_BYTES = 256 << 20  # of a hundred thousand tables it takes a tenth
+_ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA )?(.*)")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`sha256` is of the archive as it was read; `complaints` are pg_restore's, "" where it has none."""
+
+    sha256: str
+    complaints: str
+
+
+class _FailedError(Exception):
+    """One process did not do its share: the others need not go on."""
+
+
+def load(dump: PostgreSQLDump, wanted: Wanted, options: list[str], workers: int, alive: Callable[[], None]) -> Loaded:
+    """All of the wanted archive. `options` say where to, and whether the first error ends it.
+
+    Raises RunnerError (BackupCorrupt) where the archive's head cannot be read, and what `alive` raises.
+    """
+    path = wanted.path
+    is_strict = "--exit-on-error" in options
+    with tempfile.TemporaryDirectory(prefix="dbmigration-") as folder:
+        head = Path(folder, "head")
+        listed = _take_head(dump, path, head, alive)
+        complaints = [_over(dump, ["--section=pre-data", *options, str(head)], alive)[1]]
+        hashes: set[str] = set()
+        if not (is_strict and complaints[0]):
+            lists = [Path(folder, f"share-{number}") for number in range(workers)]
+            found = shares(listed.splitlines(), wanted.sizes, workers)
+            for file, share in zip(lists, found, strict=False):
+                file.write_text("\n".join(share) + "\n")
+            jobs = [[f"--use-list={file}", *options] for file in lists[: len(found)]]
+            hashes, told = _rows(dump, path, jobs, alive, is_strict=is_strict)
+            complaints += told
+        if not (is_strict and any(complaints)):
+            complaints.append(_over(dump, ["--section=post-data", f"--jobs={workers}", *options, str(head)], alive)[1])
+    return Loaded(_one_of(path, hashes), "".join(complaints))
+
+
+def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> list[list[str]]:
+    """Numbers of entries in an archive's list, divided so that each share has about as many bytes; in the archive's order. Pure.
+
+    What is no table's rows stays together, for a large object needs what is said of it before.
+    """
+    entries = [entry for line in listed if (entry := _ENTRY.match(line))]
+    weights = [next((sizes[name] for name in _names(entry[3]) if name in sizes), 0) for entry in entries]
+    tables = [place for place, entry in enumerate(entries) if entry[2]]
+    divided: list[list[int]] = [[] for _ in range(workers)]
+    divided[0] += set(range(len(entries))).difference(tables)
+    given = [0] * workers
+    for place in sorted(tables, key=weights.__getitem__, reverse=True):
+        least = min(range(workers), key=lambda share: (given[share], len(divided[share])))
+        divided[least].append(place)
+        given[least] += weights[place]
+    return [[entries[place][1] for place in sorted(share)] for share in divided if share]
+
+
+def _names(told: str) -> Iterator[str]:
+    """What table `schema table owner` may mean: a name can have spaces."""
+    words = told.split(" ")
+    for owner in range(len(words) - 1, 1, -1):
+        for table in range(1, owner):
+            yield qualified(" ".join(words[:table]), " ".join(words[table:owner]))
+
+
+def _rows(
+    dump: PostgreSQLDump, path: Path, jobs: list[list[str]], alive: Callable[[], None], *, is_strict: bool
+) -> tuple[set[str], list[str]]:
+    """All shares at once: the hashes of what each process read, and what they complained of."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        if over.is_set():
+            raise _FailedError
+
+    def one(options: list[str]) -> tuple[str, str]:
+        archive, complaints = dump.restore(path, options, go_on, lambda _: None)
+        if complaints and is_strict:
+            raise _FailedError(archive.sha256, complaints)
+        return archive.sha256, complaints
+
+    if not jobs:
+        return set(), []
+    try:
+        ended = patiently(*(partial(one, options) for options in jobs), alive=alive, cancel=over.set)
+    except _FailedError as failed:
+        sha256, complaints = failed.args
+        return {sha256}, [complaints]
+    return {sha256 for sha256, _ in ended}, [complaints for _, complaints in ended]
+
+
+def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> str:
+    """Copy as much of the archive as holds its list of contents; the part of that list that tells of rows."""
+    complaints = ""
+    with dump.stored(path) as archive, head.open("wb") as file:
+        due = HEAD_BYTES
+        try:
+            for chunk in archive.chunks():
+                file.write(chunk)
+                if file.tell() >= due:
+                    file.flush()
+                    listed, complaints = _over(dump, ["--list", "--section=data", str(head)], alive)
+                    if not complaints:
+                        return listed
+                    due *= 2
+                if due > LONGEST_HEAD_BYTES:
+                    break
+            file.flush()
+            listed, complaints = _over(dump, ["--list", "--section=data", str(head)], alive)
+            if not complaints:
+                return listed
+        except ValueError as error:
+            complaints = str(error)
+    raise RunnerError(
+        RunnerReason.BACKUP_CORRUPT,
+        short(
+            f"The dump's list of contents cannot be read. Check the volume, and restore another backup: {complaints}"
+        ),
+    )
+
+
+def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -> tuple[str, str]:
+    """pg_restore over a file that it may seek in: what it printed, and its complaints where it failed."""
+    with dump.pg_restore(options, stdin=subprocess.DEVNULL) as (process, complaints):
+        while True:
+            try:
+                printed, _ = process.communicate(timeout=POLL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                alive()
+        return printed.decode(errors="replace"), complaints() if process.returncode else ""
+
+
+def _one_of(path: Path, hashes: set[str]) -> str:
+    """What all processes read; of an archive without rows, what stands there."""
+    if len(hashes) > 1:
+        return ""  # it changed between two of them, and is nothing that was ever verified
+    if hashes:
+        return hashes.pop()
+    with StoredFile(path) as archive:
+        archive.exhaust()
+        return archive.sha256
