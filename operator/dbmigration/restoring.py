@@ -84,7 +84,7 @@ async def _give(gateway: Gateway, namespace: str, order: str, manifest: dict[str
 
 
 async def _follow(gateway: Gateway, namespace: str, order: str) -> Exit:
-    told = ""
+    told, estimate = "", ""
     while True:
         line, status = told, None
         try:
@@ -95,6 +95,9 @@ async def _follow(gateway: Gateway, namespace: str, order: str) -> Exit:
             raise LocalError(f"{error}") from error
         if status is not None and (ready := _ready(status)) is not None:
             line = f"{ready.reason}: {ready.message}"
+        if status is not None and status.estimate != estimate:
+            estimate = status.estimate
+            sys.stderr.write(f"{estimate}\n")
         if line != told:
             sys.stderr.write(f"{line}\n")
             told = line

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from dbmigration.api.model import SpecModel, Time, rules, status_model
-from dbmigration.api.restored import Restored
+from dbmigration.api.restored import Restored, Text
 from dbmigration.api.status import Condition, Phase
 from dbmigration.api.way_back import Name
 
@@ -64,6 +64,12 @@ class RestoreStatus:
     ] = ()
     run: Annotated[int | None, Field(description="The run of the DatabaseMigration that carries it out.")] = None
     revision: Annotated[str, Field(max_length=1024, description="The database's revision after it, as read.")] = ""
+    estimate: Annotated[
+        Text,
+        Field(
+            description="About what was written since the backup, told before anything is begun: an estimate, by what the server notes of writes and by counting. What is lost exactly, lostRows and restored tell."
+        ),
+    ] = ""
     lost_rows: Annotated[
         int | None, Field(description="How many rows had been written since the backup, and went with the restore.")
     ] = None

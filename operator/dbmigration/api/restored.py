@@ -73,3 +73,7 @@ class Order:
     version_table: Annotated[str, Field(max_length=256, description="Where the backup keeps its heads.")] = (
         "alembic_version"
     )
+    estimate: Annotated[
+        Text,
+        Field(description="About what was written since the backup, told before the restore is begun: an estimate."),
+    ] = ""

@@ -69,7 +69,7 @@ def find(seen: Observed) -> Observed | Decision:
         return ends.carried_out_before(seen, result.find.before)
     if result.find.backup is None:
         return ends.fail(seen, Reason.BACKUP_NOT_FOUND, "The step's result tells of no backup.")
-    status = record.backup_found(seen.status, result.find.backup, result.find.version_table)
+    status = record.backup_found(seen.status, result.find.backup, result.find.version_table, result.find.written)
     status = record.run_changed(
         status, fingerprint=result.database.fingerprint, start_revisions=seen.status.current_revisions or ()
     )

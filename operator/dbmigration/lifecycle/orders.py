@@ -68,7 +68,8 @@ def _under_way(seen: Observed, status: Status, run: Run, order: OrderView) -> Re
     ready = next(condition for condition in status.conditions if condition.type == "Ready")
     how = Standing.RETRYING if ready.status is ConditionStatus.FALSE else Standing.WORKING
     told = _stands(order, how, Reason(ready.reason), ready.message, status.phase, seen.now)
-    return replace(told, run=run.number, started_at=run.started_at)
+    estimate = run.order.estimate if run.order is not None else ""
+    return replace(told, run=run.number, started_at=run.started_at, estimate=estimate)
 
 
 def _ended(seen: Observed, order: OrderView, handled: HandledOrder) -> RestoreStatus:
@@ -108,12 +109,13 @@ def _stands(  # noqa: PLR0917  # reads as a sentence: how, why, what
 
 
 def _news(before: RestoreStatus, after: RestoreStatus) -> Emit | None:
-    """An Event for another reason; the same one in other words is no news."""
+    """An Event for another reason, and for the estimate; the same reason in other words is no news."""
     ready = {condition.type: condition for condition in after.conditions}["Ready"]
     known = next((condition.reason for condition in before.conditions if condition.type == "Ready"), "")
-    if ready.reason == known and before.has_ended == after.has_ended:
+    estimate = f" {after.estimate}" if after.estimate != before.estimate else ""
+    if ready.reason == known and before.has_ended == after.has_ended and not estimate:
         return None
-    return Emit(Reason(ready.reason), ready.message, warning=ready.status is ConditionStatus.FALSE)
+    return Emit(Reason(ready.reason), f"{ready.message}{estimate}", warning=ready.status is ConditionStatus.FALSE)
 
 
 def _handled(status: Status, order: OrderView) -> HandledOrder | None:

@@ -115,7 +115,7 @@ def _backup(report: BackupReport, image: str) -> Backup:
     )
 
 
-def backup_found(status: Status, report: BackupReport, version_table: str) -> Status:
+def backup_found(status: Status, report: BackupReport, version_table: str, estimate: str) -> Status:
     """The backup that an order names, as its manifest tells; one that the status did not know of is listed by its age."""
     assert status.run is not None  # noqa: S101  # callers are inside an open run
     assert status.run.order is not None  # noqa: S101  # the same
@@ -124,6 +124,7 @@ def backup_found(status: Status, report: BackupReport, version_table: str) -> St
         sha256=report.sha256,
         revisions=tuple(sorted(report.revisions)),
         version_table=version_table,
+        estimate=estimate,
     )
     status = run_changed(status, order=order)
     if any(known.name == report.name for known in status.backups):

@@ -299,6 +299,7 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         catalog=snapshot.catalog.items,
         rows=dict(decoded.rows),
         sizes=dict(decoded.sizes),
+        marks=dict(snapshot.marks),
         restorable=probe.restorable,
         restorable_note=probe.note,
         image=task.migrations.image if task.migrations is not None else "",

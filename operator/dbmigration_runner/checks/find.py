@@ -1,7 +1,7 @@
 """The find step: the backup that a person's order names, on its storage, and what the database is before it is replaced.
 
-Changes nothing, and asks the application for nothing: at that hour its image may be what is broken. It must not judge whether
-anything would be lost.
+Changes nothing, and asks the application for nothing: at that hour its image may be what is broken. It estimates what was
+written since, and must not judge whether anything would be lost.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks.backup import NAME, said_of
+from dbmigration_runner.checks.estimate import estimate
 from dbmigration_runner.checks.manifest import Manifest, plain_name, read_manifests, report_of
 from dbmigration_runner.checks.orders import carried_out
 from dbmigration_runner.contract.heads import named
@@ -58,7 +59,12 @@ def find(step: Step) -> Result:
         f"The backup {order.backup} was found." if before is None else f"The order was carried out at {before.at}.",
         heads=seen.heads if seen is not None else None,
         catalog=seen.catalog if seen is not None else None,
-        find=FindReport(report_of(directory, manifest) if manifest is not None else None, version_table, before),
+        find=FindReport(
+            report_of(directory, manifest) if manifest is not None else None,
+            version_table,
+            before,
+            written=estimate(step.engine, manifest) if manifest is not None and before is None else "",
+        ),
     )
 
 

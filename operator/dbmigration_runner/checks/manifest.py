@@ -28,7 +28,8 @@ _LARGEST_BYTES = 256 << 20  # a hostile file is not read into memory
 class Manifest:
     """One verified backup. Times are RFC 3339, UTC; `sha256` is of the file as stored; `rows` were counted in it.
 
-    `sizes` are the bytes of each table's rows in the dump, {} where they were not told apart.
+    `sizes` are the bytes of each table's rows in the dump, {} where they were not told apart; `marks`
+    what the server had noted of writes, by which a later estimate is made.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Manifest:
     surroundings: Surroundings | None = None
     notes: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     version: int = field(default=MANIFEST_VERSION)
 
     @property

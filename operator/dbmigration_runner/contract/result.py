@@ -200,11 +200,15 @@ class CarriedOut:
 
 @dataclass(frozen=True)
 class FindReport:
-    """The backup that was looked for, as its manifest tells; `before` where the order was carried out already."""
+    """The backup that was looked for, as its manifest tells; `before` where the order was carried out already.
+
+    `written` is a sentence: about what was written to the database since.
+    """
 
     backup: BackupReport | None = None
     version_table: str = "alembic_version"
     before: CarriedOut | None = None
+    written: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class Snapshot:
     least_bytes: int  # a dump of it cannot be smaller
     server_version: str
     surroundings: Surroundings | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)  # see writes.py; read just before
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import mysql_archive as archive
-from dbmigration_runner.engines import mysql_keys, mysql_probe, mysql_surroundings, mysql_tables
+from dbmigration_runner.engines import mysql_keys, mysql_probe, mysql_surroundings, mysql_tables, writes
 from dbmigration_runner.engines.dump import Decoded, Probe, Snapshot, Stored
 from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
@@ -96,6 +96,7 @@ class MySQLDump:
                 least_bytes=inventory.size_bytes // _SMALLEST_SHARE,
                 server_version=self._source.facts(session).server_version,
                 surroundings=mysql_surroundings.read(session),
+                marks=writes.marks(self.engine, session),
             )
         self._inventory, self._snapshot, self._version_table, self._notes = inventory, snapshot, version_table, ()
         yield snapshot

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import IO, TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.engines import postgresql_probe, postgresql_surroundings
+from dbmigration_runner.engines import postgresql_probe, postgresql_surroundings, writes
 from dbmigration_runner.engines.dump import Decoded, Snapshot, Stored
 from dbmigration_runner.engines.dump_streams import CHUNK, POLL_SECONDS, StoredFile, store, widen
 from dbmigration_runner.engines.messages import short
@@ -112,6 +112,7 @@ class PostgreSQLDump:
         with self._source.connect(statement_timeout_seconds=60) as session:
             # Before the transaction: a question that a managed service refuses would end it, and its snapshot.
             version = self._source.facts(session).server_version
+            marks = writes.marks(self.engine, session)
             session.run("SET idle_in_transaction_session_timeout = 0")
             # Since 17; it would end the snapshot before pg_dump, which takes its own away, has taken it over.
             session.rows(
@@ -136,6 +137,7 @@ class PostgreSQLDump:
                 least_bytes=size // _SMALLEST_SHARE,
                 server_version=version,
                 surroundings=surroundings,
+                marks=marks,
             )
             self._release()
 

@@ -7,10 +7,12 @@ as it likes. Reads only; rows that a policy would hide are an error and not left
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dbmigration_runner.engines.postgresql_copy import unquoted
 from dbmigration_runner.engines.postgresql_names import quoted
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import AskingSession, Session
 
 _TABLES = ("r", "p")
+_PART = r'("(?:[^"]|"")+"|[^".]+)'
+_QUALIFIED = re.compile(rf"{_PART}\.{_PART}")
 _RELATIONS = """
 SELECT n.nspname, c.relname, c.relkind::text, c.oid FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -103,7 +107,9 @@ def _places(session: Session, table: str, column: str | None) -> list[_Place]:
 
 
 def _readings(name: str) -> Iterator[tuple[str, str]]:
-    """Schema and table: a table's own name may hold a dot, and what SQL left unquoted is in small letters."""
+    """Schema and table: a table's own name may hold a dot, and what SQL left unquoted is in small letters; or as `qualified` has it."""
+    if parts := _QUALIFIED.fullmatch(name):
+        yield unquoted(parts[1]), unquoted(parts[2])
     for text in dict.fromkeys((name, name.lower())):
         yield "", text
         for place, sign in enumerate(text):

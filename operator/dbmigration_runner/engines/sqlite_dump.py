@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.engines import writes
 from dbmigration_runner.engines.dump import Decoded, Probe, Snapshot, Stored
 from dbmigration_runner.engines.dump_streams import PRIVATE, StoredFile
 from dbmigration_runner.engines.messages import describe
@@ -72,6 +73,7 @@ class SQLiteDump:
                 data_bytes=pages * page_bytes,
                 least_bytes=pages * page_bytes,
                 server_version=sqlite3.sqlite_version,
+                marks=writes.marks(self.engine, session),
             )
             self._source = None
 

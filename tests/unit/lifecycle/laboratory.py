@@ -331,7 +331,7 @@ class Laboratory:
                     return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.BACKUP_NOT_FOUND.value)
                 moment, heads = self.now.isoformat(), self.stored.get(task.find.backup, ())
                 found = BackupReport(task.find.backup, "/backups", 10, "f" * 64, heads, moment, moment, True)
-                return replace(plain, find=FindReport(found, before=before))
+                return replace(plain, find=FindReport(found, before=before, written="An estimate: 3 rows."))
             case StepKind.MIGRATE | StepKind.DOWNGRADE:
                 done = self.apply(task, len(HISTORY))
                 read = {"heads": self.heads, "catalog": self.catalog}

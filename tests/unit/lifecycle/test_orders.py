@@ -71,6 +71,16 @@ def shop(lab: Laboratory) -> Laboratory:
     return lab
 
 
+def test_about_what_was_written_since_is_told_before_anything_is_begun_and_once(shop):
+    uid = shop.order("old")
+    reach(shop, StepKind.RESTORE)
+    assert of(shop, uid).estimate == "An estimate: 3 rows."
+    finish(shop)
+    assert of(shop, uid).has_ended
+    assert of(shop, uid).estimate == "An estimate: 3 rows."
+    assert sum("An estimate" in told.news.message for told in shop.said if told.news is not None) == 1
+
+
 def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
     began = len(shop.started)
     uid = shop.order("old")

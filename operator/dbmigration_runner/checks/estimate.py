@@ -1,0 +1,85 @@
+"""About what was written to a database since a backup, told before a restore is begun: an estimate, and marked as one.
+
+By what the server notes of writes, and by counting where that does not tell how many, for a few seconds. Never raises. It
+must not decide anything: what would be lost is known by the restore's own comparison alone.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from dbmigration_runner.engines import writes
+from dbmigration_runner.engines.messages import short
+from dbmigration_runner.errors import RunnerError, StatementRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dbmigration_runner.checks.manifest import Manifest
+    from dbmigration_runner.engines.interface import AskingSession, Engine
+
+STATEMENT_SECONDS = 5
+LOCK_SECONDS = 0.2  # somebody at work is not waited for
+COUNT_SECONDS = 3.0
+TOTAL_SECONDS = 10.0
+_SHOWN = 5
+
+
+def estimate(engine: Engine, manifest: Manifest) -> str:
+    """A sentence, such as "An estimate: since the backup about 12 rows were written, in orders (12)."."""
+    try:
+        with engine.connect(statement_timeout_seconds=STATEMENT_SECONDS, lock_timeout_seconds=LOCK_SECONDS) as session:
+            noted = writes.changed(engine.name, manifest.marks, writes.marks(engine.name, session))
+            # Where the database is is told by its revision, and changes with every migration.
+            heads = manifest.version_table.rpartition(".")[2]
+            tables = noted if noted is not None else dict.fromkeys(manifest.rows)
+            suspects = {table: rows for table, rows in tables.items() if table.rpartition(".")[2] != heads}
+            found = _counted(engine, session, suspects, manifest.rows, is_noted=noted is not None)
+    except RunnerError as error:
+        return short(f"What was written since the backup could not be estimated: {error.message}")
+    return short(sentence(found, is_noted=noted is not None))
+
+
+def sentence(found: Mapping[str, int | None], *, is_noted: bool) -> str:
+    """Rows by table, None where only that some were written, or may have been, is known. Pure."""
+    if not found and is_noted:
+        return "An estimate: since the backup nothing was written, as far as the server knows."
+    if not found:
+        return "An estimate: since the backup no table grew or shrank; rows that were changed are not counted by it."
+    ordered = sorted(found.items(), key=lambda item: (-(item[1] or 0), item[0]))
+    tables = ", ".join(f"{table} ({'some' if rows is None else rows})" for table, rows in ordered[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more tables" if len(found) > _SHOWN else ""
+    total = sum(rows or 0 for rows in found.values())
+    least = "at least " if any(rows is None for rows in found.values()) or not is_noted else "about "
+    count = f"{least}{total} {'row was' if total == 1 else 'rows were'}" if total else "rows were"
+    return f"An estimate: since the backup {count} written, in {tables}{more}."
+
+
+def _counted(
+    engine: Engine,
+    session: AskingSession,
+    suspects: Mapping[str, int | None],
+    before: Mapping[str, int],
+    *,
+    is_noted: bool,
+) -> dict[str, int | None]:
+    """Count where it is not known how many. A table that has as many as it had is none of these, unless the server noted a write."""
+    until = time.monotonic() + TOTAL_SECONDS
+    found: dict[str, int | None] = {}
+    for table, rows in suspects.items():
+        left = until - time.monotonic()
+        if rows is not None or left <= 0:
+            found[table] = rows
+            continue
+        try:
+            now = engine.rows(session, table, None, seconds=min(COUNT_SECONDS, left))
+        except StatementRefused:
+            found[table] = None
+            continue
+        difference = abs((now or 0) - before.get(table, 0))
+        if difference:
+            found[table] = difference
+        elif is_noted:
+            found[table] = None
+    return found
