@@ -284,7 +284,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DISK_SPACE_LOW: Explanation(
         _M,
         "The disk has less room than checks.before asks for, or than a second copy of the database takes, which a restore needs.",
-        "Make room; it is tried again.",
+        "Make room; it is tried again, by a restore for the ten minutes that a drain is given, and then the application comes back.",
     ),
     Reason.BACKUP_NOT_FOUND: Explanation(
         _D, "A backup is not on its storage any more, or its manifest cannot be read.", "Look at the storage."
