@@ -17,12 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.dump_streams import POLL_SECONDS, StoredFile
 from dbmigration_runner.engines.long_work import patiently
-from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.errors import RunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 1 << 20  # that much is tried first, then twice as much each time
 LONGEST_HEAD_BYTES = 256 << 20  # of a hundred thousand tables it takes a tenth
+_LIST = ("--list", "--section=data")
 _ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA )?(.*)")
 
 
@@ -50,13 +48,15 @@ class _FailedError(Exception):
 def load(dump: PostgreSQLDump, wanted: Wanted, options: list[str], workers: int, alive: Callable[[], None]) -> Loaded:
     """All of the wanted archive. `options` say where to, and whether the first error ends it.
 
-    Raises RunnerError (BackupCorrupt) where the archive's head cannot be read, and what `alive` raises.
+    Raises what `alive` raises.
     """
     path = wanted.path
     is_strict = "--exit-on-error" in options
     with tempfile.TemporaryDirectory(prefix="dbmigration-") as folder:
         head = Path(folder, "head")
-        listed = _take_head(dump, path, head, alive)
+        listed, unread = _take_head(dump, path, head, alive)
+        if unread:
+            return Loaded(_one_of(path, set()), unread)
         complaints = [_over(dump, ["--section=pre-data", *options, str(head)], alive)[1]]
         hashes: set[str] = set()
         if not (is_strict and complaints[0]):
@@ -124,34 +124,23 @@ def _rows(
     return {sha256 for sha256, _ in ended}, [complaints for _, complaints in ended]
 
 
-def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> str:
-    """Copy as much of the archive as holds its list of contents; the part of that list that tells of rows."""
-    complaints = ""
+def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> tuple[str, str]:
+    """Copy as much of the archive as holds its list of contents: the part of that list that tells of rows, and complaints."""
+    due = HEAD_BYTES
     with dump.stored(path) as archive, head.open("wb") as file:
-        due = HEAD_BYTES
         try:
             for chunk in archive.chunks():
                 file.write(chunk)
-                if file.tell() >= due:
-                    file.flush()
-                    listed, complaints = _over(dump, ["--list", "--section=data", str(head)], alive)
-                    if not complaints:
-                        return listed
-                    due *= 2
-                if due > LONGEST_HEAD_BYTES:
-                    break
-            file.flush()
-            listed, complaints = _over(dump, ["--list", "--section=data", str(head)], alive)
-            if not complaints:
-                return listed
+                if file.tell() < due:
+                    continue
+                file.flush()
+                listed, complaints = _over(dump, [*_LIST, str(head)], alive)
+                due *= 2
+                if not complaints or due > LONGEST_HEAD_BYTES:
+                    return listed, complaints
         except ValueError as error:
-            complaints = str(error)
-    raise RunnerError(
-        RunnerReason.BACKUP_CORRUPT,
-        short(
-            f"The dump's list of contents cannot be read. Check the volume, and restore another backup: {complaints}"
-        ),
-    )
+            return "", f"pg_restore: error: it cannot be decompressed: {error}\n"
+    return _over(dump, [*_LIST, str(head)], alive)
 
 
 def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -> tuple[str, str]:
