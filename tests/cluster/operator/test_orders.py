@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,11 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
         assert "RestoreNeedsAcknowledgement: " in said
         refused = told(stage, "look", "RestoreNeedsAcknowledgement")
         assert refused["phase"] == "Failed"
+        assert re.fullmatch(
+            r"An estimate: since the backup about \d+ rows were written, in public.orders .*", refused["estimate"]
+        )
+        assert refused["estimate"] in said
+        assert refused["estimate"] in stage.namespace.kubectl("describe", "dbr", "look").replace("\n", " ")
         assert f"--backup {backup} --accept-data-loss" in refused["ready"]["message"]
         stage.until("UpToDate")
         assert (stage.heads(), writers.size[0]) == (["r2"], 2)
