@@ -215,3 +215,16 @@ def test_only_the_newest_backups_are_kept(shop):
     pruned = [shop.take(name, keep_last=2).pruned for name in names]
     assert pruned == [(), (), (names[0],)]
     assert shop.files == {f"{name}{suffix}" for name in names[1:] for suffix in (".sql.tar", ".manifest.json")}
+
+
+def test_a_table_that_knows_no_transactions_is_read_long_before_another(mariadb_database, tmp_path):
+    """Its lock goes as soon as it was read, and is not asked for again."""
+    backups.load(
+        mariadb_database,
+        b"CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('a1');"
+        b"CREATE TABLE aria (id int PRIMARY KEY) ENGINE=Aria; INSERT INTO aria VALUES (1);"
+        b"CREATE TABLE large (id int PRIMARY KEY, note varchar(80));"
+        b"INSERT INTO large SELECT seq, md5(seq) FROM seq_1_to_1500000;\n",
+    )
+    taken = backups.of(mariadb_database, tmp_path / "backups").take()
+    assert taken.revisions == ("a1",)

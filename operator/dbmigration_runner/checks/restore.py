@@ -28,6 +28,7 @@ from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreSt
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump_streams import StoredFile
+from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.restore import Wanted, restore_for
 from dbmigration_runner.errors import Refusal, RunnerError
 from dbmigration_runner.heartbeat import Heartbeat
@@ -92,7 +93,8 @@ def restore(step: Step) -> Result:
             with said_of(path.parent):
                 _exchange(work, lock)
         except RunnerError as error:
-            way.discard()
+            left = " ".join(way.discard())
+            error.message = short(f"{left} {error.message}" if left else error.message)
             seen = _look(work)
             return step.failed(error, changed=False, heads=seen.heads, catalog=seen.catalog, restore=work.report)
         except BaseException:

@@ -102,12 +102,9 @@ class MySQL:
         if lock_timeout_seconds is not None:
             patience = int(lock_timeout_seconds)
             settings += [f"lock_wait_timeout = {patience:d}", f"innodb_lock_wait_timeout = {max(patience, 1):d}"]
-        limits = ""
-        if (
-            statement_timeout_seconds is not None
-        ):  # the two servers have a name each, and take each other's for a comment
-            milliseconds = max(int(statement_timeout_seconds * 1000), 1)
-            limits = f" /*M! , max_statement_time = {milliseconds / 1000:.3f} */ /*!50708 , max_execution_time = {milliseconds:d} */"
+        # The two servers have a name each, and take each other's for a comment. 0: none, whatever the server's own is.
+        milliseconds = 0 if statement_timeout_seconds is None else max(int(statement_timeout_seconds * 1000), 1)
+        limits = f" /*M! , max_statement_time = {milliseconds / 1000:.3f} */ /*!50708 , max_execution_time = {milliseconds:d} */"
         first = [f"SET SESSION {', '.join(settings)}{limits}"]
         if read_only:
             first.append("SET SESSION TRANSACTION READ ONLY")

@@ -177,10 +177,14 @@ class MySQLDump:
                 self._note_position()
                 brief.release()
 
+            kept = [lasting] if lasting is not None else []
+
             def release() -> None:
-                if lasting is not None and flowing.are_over(lambda stream: not stream.is_snapshot):
-                    lasting.check()
-                    lasting.release()
+                """Once: it is asked again and again, as long as the others flow."""
+                if kept and flowing.are_over(lambda stream: not stream.is_snapshot):
+                    held_lock = kept.pop()
+                    held_lock.check()
+                    held_lock.release()
 
             flowing.finish(alive, release)
 

@@ -16,7 +16,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines import mysql_record as records
-from dbmigration_runner.engines.mysql_fence import lift, put_aside, rename, strays
+from dbmigration_runner.engines.mysql_fence import as_pairs, aside_for, clear, lift, rename, strays
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -61,7 +61,7 @@ class Exchange:
             self._settle_defaults(self._live, record.fresh)
             self._settle_defaults(record.kept, self._live)
             self._program(hidden)
-            self._show(hidden)
+            warnings += self._show(hidden)
         warnings += self._finish_programs()
         warnings += self._dress_kept()
         self._settle_schema()
@@ -133,13 +133,12 @@ class Exchange:
         if whys := records.make(desk, wanted):
             raise StatementRefused("", "; ".join(whys))
 
-    def _show(self, hidden: dict[str, str]) -> None:
-        """The instant."""
-        there = frozenset(records.tables_of(self._desk, self._live))
+    def _show(self, hidden: dict[str, str]) -> tuple[str, ...]:
+        """The instant; warnings."""
+        aside = aside_for(hidden, frozenset(records.tables_of(self._desk, self._live)))
         pairs = [(quoted(new), quoted(name)) for name, new in hidden.items()]
-        rename(
-            self._desk, [*put_aside(self._desk, hidden, there), *pairs, (quoted(records.MOVED), quoted(records.SHOWN))]
-        )
+        rename(self._desk, [*as_pairs(aside), *pairs, (quoted(records.MOVED), quoted(records.SHOWN))])
+        return clear(self._desk, aside)
 
     def _finish_programs(self) -> list[str]:
         """Views cannot be made before their tables."""
@@ -188,5 +187,4 @@ def go_back_or_on(desk: Session, record: Record, exchange: Callable[[], Exchange
     """What an earlier restore left: the fence is lifted, or the exchange is ended; warnings."""
     if record.is_beyond:
         return exchange().end()
-    lift(desk, record)
-    return ()
+    return lift(desk, record)

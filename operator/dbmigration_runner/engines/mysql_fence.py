@@ -9,6 +9,7 @@ server, of the run and of the restore, on two sessions: where both are free, it 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from dbmigration_runner.engines.mysql_names import SCHEMA, lock_name, quoted, ru
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Mapping
 
     from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.engines.mysql_record import Record
@@ -41,28 +42,21 @@ def shut(
 ) -> None:
     """Write the record, take the names away, and end the sessions that are there.
 
-    Raises RunnerError (SessionStays) where somebody holds a table and cannot be ended; then everything is as before.
+    Raises RunnerError (SessionStays) where somebody holds a table and cannot be ended, or makes one. Whoever calls it lifts it then.
     """
     records.write(desk, record)
-    try:
-        _rename_patiently(desk, record, ours, spared, alive)
-    except BaseException:
-        with contextlib.suppress(RunnerError):
-            lift(desk, record)
-        raise
+    _rename_patiently(desk, record, ours, spared, alive)
     if made := strays(desk, record):
-        with contextlib.suppress(RunnerError):
-            lift(desk, record)
         raise RunnerError(
             RunnerReason.SESSION_STAYS,
-            f"Somebody makes tables in the database while it is closed: {', '.join(made[:_SHOWN])}; nothing was changed.",
+            f"Somebody makes tables in the database while it is closed: {', '.join(made[:_SHOWN])}. Nothing was restored.",
         )
     # Who is only connected cannot do anything; but a session of a step that read before shall not read on.
     _end(desk, ours, spared)
 
 
-def lift(desk: Session, record: Record) -> None:
-    """Give the tables their names and triggers back, as far as they are not there. Needs the locks.
+def lift(desk: Session, record: Record) -> tuple[str, ...]:
+    """Give the tables their names and triggers back, as far as they are not there; what is to be told. Needs the locks.
 
     Raises StatementRefused.
     """
@@ -81,8 +75,10 @@ def lift(desk: Session, record: Record) -> None:
     ]
     if whys := records.make(desk, missing):
         raise StatementRefused("", "; ".join(whys))
-    rename(desk, [*put_aside(desk, hidden, there), *((quoted(old), quoted(name)) for name, old in hidden.items())])
+    aside = aside_for(hidden, there)
+    rename(desk, [*as_pairs(aside), *((quoted(old), quoted(name)) for name, old in hidden.items())])
     records.drop(desk, records.FENCED)
+    return clear(desk, aside)
 
 
 def lift_left_over(session: Session) -> None:
@@ -123,27 +119,42 @@ def strays(desk: Session, record: Record) -> list[str]:
     return sorted(set(records.tables_of(desk, str(desk.value("SELECT DATABASE()")))) - hidden)
 
 
-def put_aside(desk: Session, names: Iterable[str], there: frozenset[str]) -> list[tuple[str, str]]:
-    """What to rename first: tables that somebody made under names that are to be given back.
+def aside_for(names: Collection[str], there: frozenset[str]) -> dict[str, str]:
+    """New names for tables that somebody made under names that are to be given back. Pure.
 
-    An application that finds no tables at its start makes its own; they must keep neither the old ones out nor the restored. An
-    empty one is dropped.
+    An application that finds no tables at its start makes its own; they must keep neither the old ones out nor the restored.
     """
-    aside: list[tuple[str, str]] = []
-    for name in sorted(there.intersection(names)):
-        if desk.value(f"SELECT EXISTS (SELECT 1 FROM {quoted(name)})".replace(":", "\\:")):
-            aside.append((quoted(name), quoted(f"{records.STRANGER}{len(aside) + 1}")))
-        else:
-            desk.run("SET SESSION foreign_key_checks = 0")
-            desk.run(f"DROP TABLE {quoted(name)}")
-            desk.run("SET SESSION foreign_key_checks = 1")
-    return aside
+    taken = there.union(names)  # an earlier one may be among those that get their names back
+    free = (name for number in itertools.count(1) if (name := f"{records.STRANGER}{number}") not in taken)
+    return dict(zip(sorted(there.intersection(names)), free, strict=False))
+
+
+def clear(desk: Session, aside: Mapping[str, str]) -> tuple[str, ...]:
+    """Drop those that were put aside and are empty; of the others, where they are now.
+
+    Only behind the rename: it waited for whoever was writing, and nobody finds them by their new names.
+    """
+    told = []
+    for name, other in aside.items():
+        with contextlib.suppress(StatementRefused):  # it may stay
+            if not desk.value(f"SELECT EXISTS (SELECT 1 FROM {quoted(other)})".replace(":", "\\:")):
+                desk.run("SET SESSION foreign_key_checks = 0")
+                desk.run(f"DROP TABLE {quoted(other)}")
+                desk.run("SET SESSION foreign_key_checks = 1")
+                continue
+        told.append(f"Somebody made a table {name} meanwhile, and wrote to it: it is called {other} now.")
+    return tuple(told)
 
 
 def rename(desk: Session, pairs: list[tuple[str, str]]) -> None:
     """All of them or none."""
     if pairs:
         desk.run("RENAME TABLE " + ", ".join(f"{name} TO {other}" for name, other in pairs))
+
+
+def as_pairs(names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """For rename."""
+    return [(quoted(name), quoted(other)) for name, other in names.items()]
 
 
 def _rename_patiently(

@@ -25,6 +25,7 @@ from dbmigration_runner.engines.mysql_names import SCHEMA, kept_name, plain_lite
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
 from dbmigration_runner.engines.mysql_tools import choose, installed, option_file, series_of
+from dbmigration_runner.engines.restore import STILL_CLOSED
 from dbmigration_runner.engines.row_comparison import compare
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
@@ -86,6 +87,7 @@ class MySQLRestore:
         self._lock: Lock | None = None
         self._warnings: tuple[str, ...] = ()
         self._exchanged = False
+        self._is_shut = False  # by us, or perhaps
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
@@ -152,7 +154,9 @@ class MySQLRestore:
         try:
             if self._wanted.is_compared:
                 self._rows(alive, is_fenced=False).foresee()
+            self._is_shut = True
             fences.shut(desk, self._record, ours=frozenset(ours), spared=self._wanted.spared_users, alive=alive)
+            self._refuse_referred()
             yield
         finally:
             self._leave()
@@ -189,11 +193,11 @@ class MySQLRestore:
             exchange.begin()
         except StatementRefused as error:
             raise RunnerError(
-                RunnerReason.SESSION_STAYS, f"The tables could not be exchanged: {error.message}; nothing was changed."
+                RunnerReason.SESSION_STAYS, f"The tables could not be exchanged: {error.message}. Nothing was restored."
             ) from None
         self._exchanged = True  # there is no way back from here, whatever comes
         try:
-            self._warnings = exchange.end()
+            self._warnings += exchange.end()
         except StatementRefused as error:
             raise _fenced(self._record, error) from None
         return self._kept
@@ -202,14 +206,18 @@ class MySQLRestore:
         """See restore.Restore. The ordinary URL names the same schema as before; what could not be made again is told."""
         return self._warnings
 
-    def discard(self) -> None:
+    def discard(self) -> tuple[str, ...]:
         """See restore.Restore. Nothing goes while a record is there: by it the next attempt goes back or on."""
         if self._exchanged:
-            return
+            return self._warnings
+        is_closed = self._is_shut
         with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops them
-            if records.stage(self._desk) is None:
+            with self._through.connect() as desk:  # our own may be lost
+                is_closed = records.stage(desk) is not None
+            if not is_closed:
                 self._fresh.drop()
                 self._drop_room()
+        return (*self._warnings, *((STILL_CLOSED,) if is_closed else ()))
 
     def close(self) -> None:
         """See restore.Restore."""
@@ -245,6 +253,11 @@ class MySQLRestore:
             except StatementRefused as error:
                 yield f"The role may not make the databases that a restore needs ({error.message}): set adminUrlFrom."
 
+    def _refuse_referred(self) -> None:
+        """What was made while the copy was filled: nobody was kept from it."""
+        if whys := tuple(blockers.in_the_way(self._desk)):
+            raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, short(f"{' '.join(whys)} Nothing was restored."))
+
     def _make_room(self) -> None:
         there = self._wanted.surroundings
         like = f" CHARACTER SET {there.encoding} COLLATE {there.collate}" if there is not None else ""
@@ -275,7 +288,7 @@ class MySQLRestore:
     def _lift(self) -> None:
         """Let everybody in again; where that cannot be done now, the next step does it."""
         try:
-            _lift(self._desk)
+            self._warnings += _lift(self._desk)
         except StatementRefused:
             return
         except RunnerError:
@@ -284,12 +297,12 @@ class MySQLRestore:
                 contextlib.suppress(RunnerError),
                 self._through.connect(read_only=False, statement_timeout_seconds=None) as desk,
             ):
-                _lift(desk)
+                self._warnings += _lift(desk)
 
 
-def _lift(desk: AskingSession) -> None:
-    if (left := records.read(desk)) is not None and not left.is_beyond:
-        fences.lift(desk, left)
+def _lift(desk: AskingSession) -> tuple[str, ...]:
+    left = records.read(desk)
+    return fences.lift(desk, left) if left is not None and not left.is_beyond else ()
 
 
 def _fenced(record: Record, error: StatementRefused) -> RunnerError:

@@ -21,6 +21,7 @@ from dbmigration_runner.engines.postgresql_fresh import Fresh
 from dbmigration_runner.engines.postgresql_names import digest, quoted, restore_key, text_literal
 from dbmigration_runner.engines.postgresql_probe import drop
 from dbmigration_runner.engines.postgresql_rows import Rows, Side
+from dbmigration_runner.engines.restore import STILL_CLOSED
 from dbmigration_runner.engines.row_comparison import compare
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
@@ -73,6 +74,7 @@ class PostgreSQLRestore:
         self._inside: list[AskingSession] = []  # opened before the fence: the live database's, the copy's
         self._pids: frozenset[int] = frozenset()  # of all our sessions in the two databases
         self._exchanged = False
+        self._is_shut = False  # by us, or perhaps
         self._before: Side | None = None  # the copy, as it is compared
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
@@ -122,6 +124,7 @@ class PostgreSQLRestore:
             self._fresh.shut()
             if self._wanted.is_compared:
                 self._foresee(alive)
+            self._is_shut = True
             fences.shut(self._desk, self._name, self._token)
             self._refuse_what_came()
             fences.expel(
@@ -181,11 +184,13 @@ class PostgreSQLRestore:
             return ()
         return ("The ordinary URL still leads to the replaced database: let the pooler in front reconnect.",)
 
-    def discard(self) -> None:
+    def discard(self) -> tuple[str, ...]:
         """See restore.Restore."""
-        if not self._exchanged:
-            with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
-                self._fresh.give_up()
+        if self._exchanged:
+            return ()
+        with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
+            self._fresh.give_up()
+        return (STILL_CLOSED,) if self._is_shut and self._is_still_closed() else ()
 
     def close(self) -> None:
         """See restore.Restore."""
@@ -261,6 +266,14 @@ class PostgreSQLRestore:
 
     def _patiently(self, *works: Callable[[], T], alive: Callable[[], None]) -> list[T]:
         return patiently(*works, alive=alive, cancel=fences.cancelling(self._desk, self._pids))
+
+    def _is_still_closed(self) -> bool:
+        try:
+            with fences.desk_for(self._home, self._name, self._wanted.application_name) as desk:
+                found = fences.find(desk, self._name)
+        except RunnerError:
+            return True
+        return found is not None and bool(found.fence)
 
     def _leave(self) -> None:
         for session in self._inside:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Engine, Lock
 
 
+STILL_CLOSED = "The database is still closed to everybody, as far as can be seen; the next attempt, or whatever step comes next, opens it."
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be put back, and what its manifest says must then be there.
@@ -115,8 +118,8 @@ class Restore(Protocol):
         """After the swap: does the ordinary URL lead to what was put in place? Warnings; never raises."""
         ...
 
-    def discard(self) -> None:
-        """Remove the copy; never raises."""
+    def discard(self) -> tuple[str, ...]:
+        """Remove the copy; never raises. Sentences about what the restore leaves behind otherwise than it was."""
         ...
 
     def close(self) -> None:

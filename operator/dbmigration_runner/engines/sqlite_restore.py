@@ -171,11 +171,12 @@ class SQLiteRestore:
         """See restore.Restore. There is one way to a file."""
         return ()
 
-    def discard(self) -> None:
+    def discard(self) -> tuple[str, ...]:
         """See restore.Restore. No copy was made; but the database may have been kept that is still in its place."""
         for path in (self._partial, *((self._kept,) if self._is_kept and not self._is_exchanged else ())):
             with contextlib.suppress(OSError):
                 path.unlink()
+        return ()
 
     def close(self) -> None:
         """See restore.Restore."""
