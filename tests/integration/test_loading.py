@@ -64,7 +64,7 @@ def loaded(fresh: Database, path: Path, options: list[str], workers: int = 4, *,
     environment = libpq(engine.url, "loading")
     dump = PostgreSQLDump(engine, choose(installed(), tools, encrypted=False), environment)
     wanted = SimpleNamespace(path=path, sizes={"public.t3": 9, "public.t7": 8})
-    return load(dump, wanted, [*options, f"--dbname={fresh.name}"], workers, alive)
+    return load(dump, wanted, [*options, f"--dbname={fresh.name}"], workers, alive, grant=lambda _: None)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 20])

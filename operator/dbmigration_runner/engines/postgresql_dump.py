@@ -123,7 +123,7 @@ class PostgreSQLDump:
             self._snapshot_id = str(session.value("SELECT pg_catalog.pg_export_snapshot()"))
             tables = session.rows(_TABLES)
             surroundings = postgresql_surroundings.read(session)
-            self._codec = _codec(surroundings.encoding)
+            self._codec = codec_of(surroundings.encoding)
             size = sum(int(pages) for _, _, pages, _ in tables) * _PAGE_BYTES
             yield Snapshot(
                 heads=self._source.heads(session, version_table),
@@ -318,7 +318,7 @@ def _failed(complaints: str, code: int) -> RunnerError:
     )
 
 
-def _codec(encoding: str) -> str:
+def codec_of(encoding: str) -> str:
     """Python's name for a server encoding; ASCII where it has none, and names beyond it cannot be compared."""
     for name in (encoding, encoding.replace("WIN", "cp")):
         with contextlib.suppress(LookupError):

@@ -22,10 +22,11 @@ from dbmigration_runner.engines.postgresql import PostgreSQL
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
 from dbmigration_runner.engines.postgresql_clone import Clone
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
+from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump, codec_of
 from dbmigration_runner.engines.postgresql_loading import load
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_probe import OF_TRYING, RIGHTS, drop, errors_in, like
+from dbmigration_runner.engines.postgresql_rights import Given, give
 from dbmigration_runner.engines.postgresql_tools import asks_for_tls, choose, installed, libpq
 from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
@@ -44,6 +45,7 @@ _FULL = ("53100",)
 _NO_ROOM = "No space left on device"
 _COPY_FAILED = re.compile(r'(COPY failed for table "[^"]*").*')
 LEAST_WORKERS, MOST_WORKERS = 2, 4
+_GONE = re.compile(r'role "([^"]*)" does not exist')
 _SHOWN = 5
 _TABLES = """
 SELECT n.nspname::text, c.relname::text, c.relkind::text
@@ -89,8 +91,8 @@ class Fresh:
                 return ("The copy that the backup left on the server was taken; the dump was not needed.",)
         try:
             self._create()
-            self._restore(alive)
-            warnings = self._verify(alive)
+            told = self._restore(alive)
+            warnings = (*told, *self._verify(alive))
             if self._wanted.surroundings is not None:
                 fences.run_together(self._desk, surroundings.settings(self.name, self._wanted.surroundings))
             self._desk.run(f"COMMENT ON DATABASE {quoted(self.name)} IS {text_literal(self._mark(whole=True))}")
@@ -158,19 +160,28 @@ class Fresh:
         if wanted is not None:
             fences.run_together(self._desk, surroundings.grants(self.name, wanted))
 
-    def _restore(self, alive: Callable[[], None]) -> None:
+    def _restore(self, alive: Callable[[], None]) -> tuple[str, ...]:
+        """Warnings."""
         # A newer pg_restore sets what an older server does not know: there only the errors that count end it, afterwards.
         strict = ["--exit-on-error"] if self._tools.major == self._server else []
         options = [*strict, "--no-subscriptions", f"--dbname={self.name}"]
-        loaded = load(self._program, self._wanted, options, self._workers(), alive)
+        given = Given()
+
+        def grant(script: bytes) -> None:
+            nonlocal given
+            codec = codec_of(self._wanted.surroundings.encoding) if self._wanted.surroundings is not None else "utf-8"
+            with self._session() as session:
+                given = give(session, script.decode(codec, "replace"))
+
+        loaded = load(self._program, self._wanted, options, self._workers(), alive, grant=grant)
         complaints = loaded.complaints
         if loaded.sha256 != self._wanted.sha256:
             raise RunnerError(
                 RunnerReason.BACKUP_CORRUPT, "The backup changed while it was restored. Check the volume."
             )
-        errors = errors_in(complaints)
+        errors = [*errors_in(complaints), *given.refused]
         if not errors and (not complaints.strip() or not strict):
-            return
+            return given.warnings
         # What the server says of a row that it does not take may hold the row.
         told = "; ".join(_COPY_FAILED.sub(r"\1", error) for error in errors) or "it gave no reason"
         if _NO_ROOM in complaints:
@@ -181,6 +192,13 @@ class Fresh:
             raise RunnerError(
                 RunnerReason.RESTORE_NOT_POSSIBLE,
                 short(f"This role may not restore everything, a superuser might (set adminUrlFrom): {told}"),
+            )
+        if missing := sorted({role for error in errors for role in _GONE.findall(error)}):
+            raise RunnerError(
+                RunnerReason.RESTORE_NOT_POSSIBLE,
+                short(
+                    f"Roles of the backup are not there any more: {', '.join(missing[:_SHOWN])}. Make them again: {told}"
+                ),
             )
         raise RunnerError(RunnerReason.RESTORE_FAILED, short(f"The backup does not restore: {told}"))
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 20  # that much is tried first, then twice as much each time
 LONGEST_HEAD_BYTES = 256 << 20  # of a hundred thousand tables it takes a tenth
 _LIST = ("--list", "--section=data")
+_RIGHTS = re.compile(r"(\d+); \d+ \d+ (?:DEFAULT )?ACL ")
 _ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA )?(.*)")
 
 
@@ -45,31 +46,55 @@ class _FailedError(Exception):
     """One process did not do its share: the others need not go on."""
 
 
-def load(dump: PostgreSQLDump, wanted: Wanted, options: list[str], workers: int, alive: Callable[[], None]) -> Loaded:
+def load(
+    dump: PostgreSQLDump,
+    wanted: Wanted,
+    options: list[str],
+    workers: int,
+    alive: Callable[[], None],
+    *,
+    grant: Callable[[bytes], None],
+) -> Loaded:
     """All of the wanted archive. `options` say where to, and whether the first error ends it.
 
-    Raises what `alive` raises.
+    `grant` is given a script of all rights when the tables are full, in the archive's own encoding: see postgresql_rights.py.
+    Raises what `alive` and `grant` raise.
     """
     path = wanted.path
     is_strict = "--exit-on-error" in options
+    plain = ["--no-privileges", *options]
     with tempfile.TemporaryDirectory(prefix="dbmigration-") as folder:
         head = Path(folder, "head")
         listed, unread = _take_head(dump, path, head, alive)
         if unread:
             return Loaded(_one_of(path, set()), unread)
-        complaints = [_over(dump, ["--section=pre-data", *options, str(head)], alive)[1]]
+        complaints = [_over(dump, ["--section=pre-data", *plain, str(head)], alive)[1]]
         hashes: set[str] = set()
         if not (is_strict and complaints[0]):
-            lists = [Path(folder, f"share-{number}") for number in range(workers)]
-            found = shares(listed.splitlines(), wanted.sizes, workers)
-            for file, share in zip(lists, found, strict=False):
-                file.write_text("\n".join(share) + "\n")
-            jobs = [[f"--use-list={file}", *options] for file in lists[: len(found)]]
-            hashes, told = _rows(dump, path, jobs, alive, is_strict=is_strict)
+            found = shares(listed.decode(errors="replace").splitlines(), wanted.sizes, workers)
+            lists = [_written(Path(folder, f"share-{number}"), share) for number, share in enumerate(found)]
+            hashes, told = _rows(
+                dump, path, [[f"--use-list={file}", *plain] for file in lists], alive, is_strict=is_strict
+            )
             complaints += told
         if not (is_strict and any(complaints)):
-            complaints.append(_over(dump, ["--section=post-data", f"--jobs={workers}", *options, str(head)], alive)[1])
+            # Before a materialized view is filled, which its owner may do only with rights on what it reads.
+            grant(_rights(dump, head, alive))
+            complaints.append(_over(dump, ["--section=post-data", f"--jobs={workers}", *plain, str(head)], alive)[1])
     return Loaded(_one_of(path, hashes), "".join(complaints))
+
+
+def _rights(dump: PostgreSQLDump, head: Path, alive: Callable[[], None]) -> bytes:
+    """The script that gives them."""
+    listed = _over(dump, ["--list", str(head)], alive)[0].decode(errors="replace")
+    entries = [entry[1] for line in listed.splitlines() if (entry := _RIGHTS.match(line))]
+    file = _written(head.with_name("rights"), entries)
+    return _over(dump, [f"--use-list={file}", "--file=-", str(head)], alive)[0] if entries else b""
+
+
+def _written(file: Path, entries: list[str]) -> Path:
+    file.write_text("\n".join(entries) + "\n")
+    return file
 
 
 def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> list[list[str]]:
@@ -77,7 +102,7 @@ def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> lis
 
     What is no table's rows stays together, for a large object needs what is said of it before.
     """
-    entries = [entry for line in listed if (entry := _ENTRY.match(line))]
+    entries = [entry for line in listed if (entry := _ENTRY.match(line)) and not _RIGHTS.match(line)]
     weights = [next((sizes[name] for name in _names(entry[3]) if name in sizes), 0) for entry in entries]
     tables = [place for place, entry in enumerate(entries) if entry[2]]
     divided: list[list[int]] = [[] for _ in range(workers)]
@@ -124,7 +149,7 @@ def _rows(
     return {sha256 for sha256, _ in ended}, [complaints for _, complaints in ended]
 
 
-def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> tuple[str, str]:
+def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> tuple[bytes, str]:
     """Copy as much of the archive as holds its list of contents: the part of that list that tells of rows, and complaints."""
     due = HEAD_BYTES
     with dump.stored(path) as archive, head.open("wb") as file:
@@ -139,11 +164,11 @@ def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[],
                 if not complaints or due > LONGEST_HEAD_BYTES:
                     return listed, complaints
         except ValueError as error:
-            return "", f"pg_restore: error: it cannot be decompressed: {error}\n"
+            return b"", f"pg_restore: error: it cannot be decompressed: {error}\n"
     return _over(dump, [*_LIST, str(head)], alive)
 
 
-def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -> tuple[str, str]:
+def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -> tuple[bytes, str]:
     """pg_restore over a file that it may seek in: what it printed, and its complaints where it failed."""
     with dump.pg_restore(options, stdin=subprocess.DEVNULL) as (process, complaints):
         while True:
@@ -152,7 +177,7 @@ def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -
                 break
             except subprocess.TimeoutExpired:
                 alive()
-        return printed.decode(errors="replace"), complaints() if process.returncode else ""
+        return printed, complaints() if process.returncode else ""
 
 
 def _one_of(path: Path, hashes: set[str]) -> str:

@@ -16,7 +16,9 @@ from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_blockers import MAY_NOT_CREATE
 from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
+from dbmigration_runner.engines.postgresql_fence import run_together
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
+from dbmigration_runner.engines.postgresql_surroundings import grants, settings
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -25,12 +27,10 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.dump import Snapshot, Surroundings
     from dbmigration_runner.engines.interface import Engine, Session
 
-# Owners and grants are given back by a restore in steps of their own. A subscription, even one that is disabled, could not
-# be dropped with its database.
+# With owners and grants, for they are what a role most often may not give back. A subscription, even one that is disabled,
+# could not be dropped with its database.
 OPTIONS = (
     "--schema-only",
-    "--no-owner",
-    "--no-privileges",
     "--no-comments",
     "--no-tablespaces",
     "--no-subscriptions",
@@ -48,6 +48,7 @@ RIGHTS = (
     "must be superuser",
     "must be a superuser",
     "must be member",
+    "must be able to",
     "must have ",
 )
 # Of the way to the server, its resources and whom it lets in, or an extension that one database of a server alone may
@@ -107,7 +108,8 @@ def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> 
             complaints = restore(name)
             messages = str(session.value("SHOW lc_messages"))
             failed = verdict(complaints, in_english=messages.startswith(ENGLISH) or not messages)
-            return failed or _compared(source, snapshot, name)
+            found = failed or _compared(source, snapshot, name)
+            return (found.restorable and _undressed(session, snapshot.surroundings, name)) or found
 
 
 def verdict(complaints: str, *, in_english: bool) -> Probe | None:
@@ -146,6 +148,22 @@ def _compared(source: Engine, snapshot: Snapshot, name: str) -> Probe:
     except RunnerError as error:
         return Probe(restorable=None, note=short(f"The restored schema could not be read: {error.message}"))
     return compared(dumped(snapshot.catalog), dumped(found))
+
+
+def _undressed(session: Session, surroundings: Surroundings | None, name: str) -> Probe | None:
+    """May this role give a database what no dump carries? None where it may."""
+    if surroundings is None:
+        return None
+    try:
+        run_together(session, (*settings(name, surroundings), *grants(name, surroundings)))
+    except StatementRefused as error:
+        return Probe(
+            restorable=None,
+            note=short(
+                f"This role may not give a restored database its settings and grants, a superuser might: {error.message}"
+            ),
+        )
+    return None
 
 
 def errors_in(complaints: str) -> list[str]:
