@@ -372,3 +372,15 @@ def test_only_what_a_restore_kept_is_dropped(shop):
         assert not drop_replaced(engine, None, name)
     assert drop_replaced(engine, None, shop.kept.name)
     assert not shop.kept.exists()
+
+
+def test_numbers_that_a_table_gave_first_after_the_backup_are_not_given_again_unasked(shop):
+    shop.say(
+        "CREATE TABLE invoices (id INTEGER PRIMARY KEY AUTOINCREMENT); CREATE TABLE quiet (id INTEGER PRIMARY KEY AUTOINCREMENT)"
+    )
+    again = Restores(shop.restores.backups, shop.restores.backups.take("second"))
+    shop.say("INSERT INTO invoices VALUES (NULL); DELETE FROM invoices")
+    result = again.run().result
+    assert (result.reason, result.changed) == ("RestoreNeedsAcknowledgement", False)
+    assert "sequence of invoices: it has given numbers since" in result.message
+    assert "quiet" not in result.message

@@ -240,7 +240,7 @@ def _lost(restored: Restored) -> str:
     """What the restore threw away, and where the replaced database is."""
     kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
     if not restored.compared:
-        return f"Nothing could be written since the backup.{kept}"
+        return f"The workloads were drained since before the backup; what was written since was not looked for.{kept}"
     if not restored.lost:
         return f"Nothing had been written since the backup.{kept}"
     counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dbmigration_runner.contract.task import RestoreOrder
-    from dbmigration_runner.engines.interface import Engine, Lock
+    from dbmigration_runner.engines.interface import Engine, Lock, Session
     from dbmigration_runner.engines.restore import Restore
     from dbmigration_runner.step import Step
 
@@ -86,12 +86,14 @@ def restore(step: Step) -> Result:
             step.recognise(session)
         with way.engine.connect() as session:
             step.await_guests(session)
+            undone = _schema_since(work, session) if order.by is not None else ()
         if not way.is_filled:
             _verify_dump(work, path)
         way.refuse_impossible()
         try:
             with said_of(path.parent):
                 _exchange(work, lock)
+            step.warnings += undone
         except RunnerError as error:
             left = " ".join(way.discard())
             error.message = short(f"{left} {error.message}" if left else error.message)
@@ -124,6 +126,22 @@ def _exchange(work: Work, lock: Lock) -> None:
         orders.begun(order, work.report)
         kept = way.swap(lock, step.check)
         work.reach(RestoreStage.SWAPPED, swapped=True, kept_as=kept)
+
+
+def _schema_since(work: Work, session: Session) -> tuple[str, ...]:
+    """What a person may not know that he undoes: a function that was mended by hand, say. Of a run's own it is the purpose."""
+    manifest = work.manifest
+    if not has_readable_lines(manifest.catalog_digest):
+        return ()
+    now = read_catalog(work.way.engine, session).without(manifest.version_table)
+    since = Catalog(manifest.catalog).without(manifest.version_table).difference(now)
+    if not since:
+        return ()
+    return (
+        short(
+            f"The schema is the backup's again; in the replaced database it differs (+ only there, - not there): {since}"
+        ),
+    )
 
 
 def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:

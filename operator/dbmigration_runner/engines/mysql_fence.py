@@ -39,20 +39,20 @@ def restore_lock(schema: str) -> str:
 
 def shut(
     desk: Session, record: Record, *, ours: frozenset[int], spared: tuple[str, ...], alive: Callable[[], None]
-) -> None:
-    """Write the record, take the names away, and end the sessions that are there.
+) -> tuple[str, ...]:
+    """Write the record, take the names away, and end the sessions that are there; whose they were.
 
     Raises RunnerError (SessionStays) where somebody holds a table and cannot be ended, or makes one. Whoever calls it lifts it then.
     """
     records.write(desk, record)
-    _rename_patiently(desk, record, ours, spared, alive)
+    ended = _rename_patiently(desk, record, ours, spared, alive)
     if made := strays(desk, record):
         raise RunnerError(
             RunnerReason.SESSION_STAYS,
             f"Somebody makes tables in the database while it is closed: {', '.join(made[:_SHOWN])}. Nothing was restored.",
         )
     # Who is only connected cannot do anything; but a session of a step that read before shall not read on.
-    _end(desk, ours, spared)
+    return (*ended, *_end(desk, ours, spared))
 
 
 def lift(desk: Session, record: Record) -> tuple[str, ...]:
@@ -159,11 +159,12 @@ def as_pairs(names: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _rename_patiently(
     desk: Session, record: Record, ours: frozenset[int], spared: tuple[str, ...], alive: Callable[[], None]
-) -> None:
-    """Who holds a table is ended, the spared last."""
+) -> list[str]:
+    """Who holds a table is ended, the spared last; whose sessions they were."""
     pairs = [(quoted(name), quoted(f"{records.OLD}{number}")) for number, name in enumerate(record.tables, 1)]
     desk.run(f"SET SESSION lock_wait_timeout = {WAIT_SECONDS:d}")
     until = time.monotonic() + LEAVE_SECONDS
+    ended: list[str] = []
     tries = 0
     while True:
         alive()
@@ -175,18 +176,21 @@ def _rename_patiently(
             if time.monotonic() >= until:
                 raise _stays(desk, ours) from None
             tries += 1
-            _end(desk, ours, spared if tries == 1 else ())
+            ended += _end(desk, ours, spared if tries == 1 else ())
         else:
-            return
+            return ended
 
 
-def _end(desk: Session, ours: frozenset[int], spared: tuple[str, ...]) -> None:
-    for number, user, _ in desk.rows(_CLIENTS):
-        if int(number) not in ours and user not in spared and user != "event_scheduler":
-            with contextlib.suppress(
-                StatementRefused
-            ):  # it ended by itself, or may not be ended by us: the rename tells
-                desk.run(f"KILL {int(number):d}")
+def _end(desk: Session, ours: frozenset[int], spared: tuple[str, ...]) -> list[str]:
+    there = [
+        (int(number), str(user))
+        for number, user, _ in desk.rows(_CLIENTS)
+        if int(number) not in ours and user not in spared and user != "event_scheduler"
+    ]
+    for number, _ in there:
+        with contextlib.suppress(StatementRefused):  # it ended by itself, or may not be ended by us: the rename tells
+            desk.run(f"KILL {number:d}")
+    return [f"session {number} of {user}" for number, user in there]
 
 
 def _stays(desk: Session, ours: frozenset[int]) -> RunnerError:

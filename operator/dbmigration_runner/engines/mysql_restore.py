@@ -25,7 +25,7 @@ from dbmigration_runner.engines.mysql_names import SCHEMA, kept_name, plain_lite
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
 from dbmigration_runner.engines.mysql_tools import choose, installed, option_file, series_of
-from dbmigration_runner.engines.restore import STILL_CLOSED
+from dbmigration_runner.engines.restore import STILL_CLOSED, not_looked_for
 from dbmigration_runner.engines.row_comparison import compare
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
@@ -155,7 +155,10 @@ class MySQLRestore:
             if self._wanted.is_compared:
                 self._rows(alive, is_fenced=False).foresee()
             self._is_shut = True
-            fences.shut(desk, self._record, ours=frozenset(ours), spared=self._wanted.spared_users, alive=alive)
+            spared = self._wanted.spared_users
+            ended = fences.shut(desk, self._record, ours=frozenset(ours), spared=spared, alive=alive)
+            if ended and not self._wanted.is_compared:
+                self._warnings += (not_looked_for(ended, self._kept),)
             self._refuse_referred()
             yield
         finally:

@@ -210,8 +210,8 @@ def expel(
     spared: tuple[str, ...],
     everybody: bool,
     alive: Callable[[], None],
-) -> None:
-    """End the clients' sessions in a fenced database, and see that none is left or just beginning.
+) -> tuple[str, ...]:
+    """End the clients' sessions in a fenced database, and see that none is left or just beginning; whose they were.
 
     `spared` are roles whose sessions are let be; with `everybody`, as before an exchange of names, they too are ended, and
     so is whatever else can be.
@@ -220,6 +220,7 @@ def expel(
     """
     until = time.monotonic() + LEAVE_SECONDS
     refused: dict[int, str] = {}
+    ended: dict[str, None] = {}
     while True:
         there = [
             visitor
@@ -228,8 +229,9 @@ def expel(
             and (everybody or (visitor.kind == "client backend" and visitor.user not in spared))
         ]
         if not there and not desk.value(_STARTING.format(oid=oid)):
-            return
+            return tuple(ended)
         for visitor in there:
+            ended[str(visitor)] = None
             try:
                 desk.value(f"SELECT pg_catalog.pg_terminate_backend({visitor.pid:d})")
             except StatementRefused as error:
@@ -239,6 +241,18 @@ def expel(
             raise _stays(staying or there, refused)
         alive()
         time.sleep(POLL_SECONDS)
+
+
+def readers_elsewhere(desk: Session) -> tuple[str, ...]:
+    """Who reads from a physical standby is not ended by a fence: a warning, where this role sees that there is one."""
+    found = desk.value(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walsender' AND datid IS NULL"
+    )
+    if not found:
+        return ()
+    return (
+        "Sessions that were open on a standby go on reading the replaced database there; let whoever reads from one connect again.",
+    )
 
 
 def _stays(there: list[Visitor], refused: dict[int, str]) -> RunnerError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_blockers as blockers
 from dbmigration_runner.engines import postgresql_fence as fences
+from dbmigration_runner.engines import postgresql_rights as rights
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.postgresql import PostgreSQL
@@ -21,7 +22,7 @@ from dbmigration_runner.engines.postgresql_fresh import Fresh
 from dbmigration_runner.engines.postgresql_names import digest, quoted, restore_key, text_literal
 from dbmigration_runner.engines.postgresql_probe import drop
 from dbmigration_runner.engines.postgresql_rows import Rows, Side
-from dbmigration_runner.engines.restore import STILL_CLOSED
+from dbmigration_runner.engines.restore import STILL_CLOSED, not_looked_for
 from dbmigration_runner.engines.row_comparison import compare
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
@@ -75,6 +76,7 @@ class PostgreSQLRestore:
         self._pids: frozenset[int] = frozenset()  # of all our sessions in the two databases
         self._exchanged = False
         self._is_shut = False  # by us, or perhaps
+        self._notes: tuple[str, ...] = ()
         self._before: Side | None = None  # the copy, as it is compared
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
@@ -127,13 +129,14 @@ class PostgreSQLRestore:
             self._is_shut = True
             fences.shut(self._desk, self._name, self._token)
             self._refuse_what_came()
-            fences.expel(
+            ended = fences.expel(
                 *(self._desk, live.oid),
                 but=self._pids,
                 spared=self._wanted.spared_users,
                 everybody=False,
                 alive=alive,
             )
+            self._notes = (*self._unseen(ended), *rights.changed(before=self._inside[1], now=self._inside[0]))
             yield
         finally:
             self._leave()
@@ -171,18 +174,19 @@ class PostgreSQLRestore:
 
     def confirm(self) -> tuple[str, ...]:
         """See restore.Restore."""
+        notes = (*self._notes, *fences.readers_elsewhere(self._desk))
         if self._ordinary is None:
-            return ()
+            return notes
         try:
             here = fences.find(self._desk, self._name)
             seen = _bare(
                 self._ordinary, "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
             )
         except RunnerError as error:
-            return (f"The restored database could not be reached by the ordinary URL yet: {error.message}",)
+            return (*notes, f"The restored database could not be reached by the ordinary URL yet: {error.message}")
         if here is not None and seen == here.oid:
-            return ()
-        return ("The ordinary URL still leads to the replaced database: let the pooler in front reconnect.",)
+            return notes
+        return (*notes, "The ordinary URL still leads to the replaced database: let the pooler in front reconnect.")
 
     def discard(self) -> tuple[str, ...]:
         """See restore.Restore."""
@@ -252,6 +256,9 @@ class PostgreSQLRestore:
             names = surroundings.differences(self._wanted.surroundings, surroundings.read(session))
         if names:
             yield f"Of the database itself was changed since the backup, and is as in the backup now: {', '.join(names)}."
+
+    def _unseen(self, ended: tuple[str, ...]) -> tuple[str, ...]:
+        return () if self._wanted.is_compared or not ended else (not_looked_for(ended, self._kept),)
 
     def _foresee(self, alive: Callable[[], None]) -> None:
         """The copy stands still, so what is compared of it is read before anybody has to wait."""

@@ -21,6 +21,16 @@ UNDEFINED_OBJECT = "42704"  # no such role: the objects were restored just now
 _OURS = ("GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES ")
 _AS, _AGAIN = "SET SESSION AUTHORIZATION ", "RESET SESSION AUTHORIZATION"
 _SHOWN = 5
+_HELD = """
+SELECT pg_catalog.concat(n.nspname, '.', c.relname), c.relowner::text, c.relrowsecurity, c.relforcerowsecurity,
+  ARRAY(SELECT x::text FROM pg_catalog.unnest(c.relacl) x ORDER BY 1),
+  ARRAY(SELECT pg_catalog.concat_ws(' ', p.polname, p.polcmd, p.polpermissive, p.polroles,
+          pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+        FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid ORDER BY 1)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND pg_catalog.left(n.nspname, 3) <> 'pg_'
+  AND n.nspname <> 'information_schema'
+"""
 _NAME = re.compile(r'"((?:[^"]|"")*)"')
 
 
@@ -75,3 +85,15 @@ def statements(script: str) -> Iterator[str]:
         if text.endswith(";") and text.count('"') % 2 == 0:
             yield text[:-1]
             begun = []
+
+
+def changed(*, before: Session, now: Session) -> tuple[str, ...]:
+    """A sentence about tables, views and sequences of both databases whose rights or policies differ."""
+    one, other = ({row[0]: row[1:] for row in session.rows(_HELD)} for session in (before, now))
+    names = sorted(name for name in one.keys() & other.keys() if one[name] != other[name])
+    if not names:
+        return ()
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (
+        f"Rights or policies were changed since the backup, and are as they were then: on {', '.join(names[:_SHOWN])}{more}.",
+    )

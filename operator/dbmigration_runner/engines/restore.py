@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Engine, Lock
 
 
+_SHOWN = 5
 STILL_CLOSED = "The database is still closed to everybody, as far as can be seen; the next attempt, or whatever step comes next, opens it."
 
 
@@ -175,3 +176,12 @@ def same_schema(wanted: Catalog | None, found: Catalog, part: Callable[[Catalog]
 def another(why: str) -> RunnerError:
     """What stands in the copy is not what the manifest says."""
     return RunnerError(RunnerReason.RESTORE_FAILED, short(f"What was restored is not what was backed up: {why}"))
+
+
+def not_looked_for(ended: tuple[str, ...], kept: str) -> str:
+    """Somebody was in the database when it was closed, although all that was named had been drained since before the backup."""
+    names = f"{', '.join(ended[:_SHOWN])}{f' and {len(ended) - _SHOWN} more' if len(ended) > _SHOWN else ''}"
+    return (
+        f"In the database when it was closed: {names}. What they wrote since the backup was not looked for; it is in {kept}. Name in "
+        "drain.workloads whoever writes."
+    )
