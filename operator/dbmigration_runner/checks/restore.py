@@ -6,7 +6,7 @@ Under the run's lock, in this order, so that a kill at any line leaves the old d
     2. restore it beside the database, and verify it there                 5. write down what is lost, or refuse
     3. fence: nobody but us is in the database                             6. exchange them; 7. look
 
-The long restore comes before the fence: while it runs, and where it fails, the application notices nothing. Nobody writes
+The long restore comes before the fence: who was not drained goes on meanwhile, also where it fails. Nobody writes
 between the comparison and the exchange. This module knows neither an engine nor how a lock is held.
 """
 
