@@ -25,6 +25,7 @@ _TOKENS = tuple(
     # Whether a backslash takes the meaning from a quote depends on the server, and on the letter before the literal.
     for literal in (r"[EeNn]?'(?:[^'\\]|''|\\.)*'", r"[Ee]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'")
 )
+_CONDITIONAL = re.compile(r"/\*M?!\d*(.*?)\*/", re.DOTALL)  # which MySQL and MariaDB execute
 _DESTROYING = re.compile(r"\b(DROP|DELETE|TRUNCATE|UPDATE|EXECUTE)\b", re.IGNORECASE)
 # What `ALTER TABLE … DROP` drops where it is no column.
 _NO_COLUMNS = ("CONSTRAINT", "INDEX", "KEY", "PRIMARY", "FOREIGN", "CHECK", "UNIQUE", "DEFAULT", "NOT")
@@ -89,6 +90,7 @@ def read_sql(text: str, ledger: Ledger) -> None:
     if len(text) > _LONGEST:
         ledger.say("executes SQL that is too long to read")
         return
+    text = _CONDITIONAL.sub(r" \1 ", text)
     for token in _TOKENS if "\\'" in text else _TOKENS[:1]:
         for statement in _statements(text, token):
             _read(_Words(statement), ledger)
@@ -120,6 +122,10 @@ def _read(words: _Words, ledger: Ledger) -> None:
             _read_drop(words, ledger)
         case "ALTER" if words.take("TABLE"):
             _read_alter(words, ledger)
+        case "ALTER" if words.take("SCHEMA") and words.holds("RENAME"):
+            ledger.say(f"renames the schema {words.name()}: what is dropped from it afterwards is not known")
+        case "RENAME" if words.take("TABLE") or words.take("TABLES"):
+            _read_renames(words, ledger)
         case "TRUNCATE":
             _read_truncate(words, ledger)
         case "DELETE":
@@ -196,6 +202,10 @@ def _read_action(table: str | None, words: _Words, ledger: Ledger) -> None:
         ledger.convert(table or HOLE, words.name() or HOLE)
     elif words.take("RENAME"):
         _read_rename(table, words, ledger)
+    elif words.take("SET", "SCHEMA"):
+        ledger.rename(Drop(table or HOLE), Drop(f"{words.name()}.{(table or HOLE).rpartition('.')[2]}"))
+    elif any(words.take(verb, "PARTITION") for verb in ("TRUNCATE", "CONVERT", "EXCHANGE")):
+        ledger.say(f"empties a partition of {table}, or takes it away")
     elif words.take("ADD"):
         if words.take("COLUMN") and not words.take("IF", "NOT", "EXISTS"):
             ledger.make(table, words.name(), surely=True)
@@ -214,6 +224,15 @@ def _read_rename(table: str | None, words: _Words, ledger: Ledger) -> None:
     words.take("COLUMN")
     old, _, new = words.name(), words.take("TO"), words.name()
     ledger.rename(Drop(table or "", old or HOLE), Drop(table or "", new or HOLE))
+
+
+def _read_renames(words: _Words, ledger: Ledger) -> None:
+    words.take("IF", "EXISTS")
+    while True:
+        old, _, new = words.name(), words.take("TO"), words.name()
+        ledger.rename(Drop(old or HOLE), Drop(new or HOLE))
+        if not words.sign(","):
+            return
 
 
 def _read_truncate(words: _Words, ledger: Ledger) -> None:
