@@ -120,11 +120,9 @@ def _read(words: _Words, ledger: Ledger) -> None:
     match first:
         case "DROP":
             _read_drop(words, ledger)
-        case "ALTER" if words.take("TABLE"):
+        case "ALTER":
             _read_alter(words, ledger)
-        case "ALTER" if words.take("SCHEMA") and words.holds("RENAME"):
-            ledger.say(f"renames the schema {words.name()}: what is dropped from it afterwards is not known")
-        case "RENAME" if words.take("TABLE") or words.take("TABLES"):
+        case "RENAME":
             _read_renames(words, ledger)
         case "TRUNCATE":
             _read_truncate(words, ledger)
@@ -176,6 +174,10 @@ def _read_drop(words: _Words, ledger: Ledger) -> None:
 
 
 def _read_alter(words: _Words, ledger: Ledger) -> None:
+    if words.take("SCHEMA") and words.holds("RENAME"):
+        ledger.say(f"renames the schema {words.name()}: what is dropped from it afterwards is not known")
+    if not words.take("TABLE"):
+        return
     words.take("IF", "EXISTS")
     words.take("ONLY")
     table = words.name()
@@ -186,12 +188,7 @@ def _read_alter(words: _Words, ledger: Ledger) -> None:
 
 def _read_action(table: str | None, words: _Words, ledger: Ledger) -> None:
     if words.take("DROP"):
-        column = words.take("COLUMN")
-        if not column and words.next_word() == "PARTITION":
-            ledger.say(f"drops a partition of {table}")
-        elif column or words.next_word() not in _NO_COLUMNS:
-            words.take("IF", "EXISTS")
-            ledger.drop(table, words.name() or "")
+        _read_drop_of(table, words, ledger)
     elif words.take("ALTER"):
         words.take("COLUMN")
         column_name = words.name()
@@ -213,6 +210,15 @@ def _read_action(table: str | None, words: _Words, ledger: Ledger) -> None:
         ledger.say(f"alters {table or 'a table'} in a way that is only known when it runs")
 
 
+def _read_drop_of(table: str | None, words: _Words, ledger: Ledger) -> None:
+    column = words.take("COLUMN")
+    if not column and words.next_word() == "PARTITION":
+        ledger.say(f"drops a partition of {table}")
+    elif column or words.next_word() not in _NO_COLUMNS:
+        words.take("IF", "EXISTS")
+        ledger.drop(table, words.name() or "")
+
+
 def _read_rename(table: str | None, words: _Words, ledger: Ledger) -> None:
     if words.next_word() in {"CONSTRAINT", "INDEX", "KEY"}:
         return
@@ -227,6 +233,8 @@ def _read_rename(table: str | None, words: _Words, ledger: Ledger) -> None:
 
 
 def _read_renames(words: _Words, ledger: Ledger) -> None:
+    if not (words.take("TABLE") or words.take("TABLES")):
+        return
     words.take("IF", "EXISTS")
     while True:
         old, _, new = words.name(), words.take("TO"), words.name()
