@@ -120,10 +120,8 @@ def _read(words: _Words, ledger: Ledger) -> None:
     match first:
         case "DROP":
             _read_drop(words, ledger)
-        case "ALTER":
-            _read_alter(words, ledger)
-        case "RENAME":
-            _read_renames(words, ledger)
+        case "ALTER" | "RENAME":
+            (_read_alter if first == "ALTER" else _read_renames)(words, ledger)
         case "TRUNCATE":
             _read_truncate(words, ledger)
         case "DELETE":
