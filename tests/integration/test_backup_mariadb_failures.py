@@ -104,7 +104,6 @@ def one_was_ended(database):
 
 def test_a_session_that_the_server_ends_is_told(large, mariadb_database):
     running = large.start()
-    until(lambda: being_written(large))
     until(lambda: one_was_ended(mariadb_database))
     ran = running.wait()
     assert (ran.result.reason, ran.result.backup) == ("ConnectionLost", None)
