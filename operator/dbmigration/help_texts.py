@@ -45,8 +45,7 @@ On this machine it is 0 where there is something to tell, and 2 where nothing wa
 
 WAIT = f"""\
 Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile. Ended by Ctrl-C
-(exit code 5) or by --timeout (6), it leaves the migration as it is. Flags of kubectl are not passed on; the current context
-of the kubeconfig counts.
+(exit code 5) or by --timeout (6), it leaves the migration as it is.
 
 {EXIT_CODES}"""
 
