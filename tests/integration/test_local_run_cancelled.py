@@ -86,3 +86,18 @@ def test_another_folder_than_that_of_the_backup_is_refused(interrupted, tmp_path
     assert said.code == 2, said.out + said.err
     assert "is not in" in said.err
     assert interrupted.resource() == before
+
+
+def test_where_a_restore_may_follow_the_folder_is_asked_for_before_the_migration_is_stopped(shop, tmp_path):
+    gate = tmp_path / "gate"
+    waits = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.1)"
+    shop.project.revision("a3", "a2", waits)
+    started = shop.start("run", "--on-failure", "Restore", *COMMANDS, "true")
+    wait_for(lambda: ("migrate", "Started") in shop.steps(), 60)
+    started.kill()
+    said = shop.run("cancel", *COMMANDS, "true")
+    assert said.code == 2, said.out + said.err
+    assert "This run may have to restore the backup" in said.err
+    assert shop.steps()[-1] == ("migrate", "Started")
+    gate.touch()
+    assert shop.run("run", "--on-failure", "Restore", *COMMANDS, "true").code == 0
