@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dbmigration.api import names
+from dbmigration.api import names, units
 from dbmigration.api.crd import custom_resource_definition, restore_definition
 from dbmigration.api.explanations import EXPLANATIONS, ReasonClass
 from dbmigration.api.reasons import Reason
@@ -119,7 +119,9 @@ def _default(values: Any, path: list[str]) -> str:
 
 def _command_line(parser: argparse.ArgumentParser) -> str:
     lines = [f"<!-- {HEADER} -->", "# dbmigration", "", parser.description or ""]
-    lines.append("As `kubectl-dbmigration` on the PATH it is also a plugin: `kubectl dbmigration`.")
+    lines.append(
+        "As `kubectl-dbmigration` on the PATH it is also a plugin: `kubectl dbmigration`. Flags of kubectl are not passed on; the current context counts."
+    )
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
     for name, command in commands.choices.items():
         lines += ["", f"## {name}", "", *_prose(command.description or "")][:-1]
@@ -158,7 +160,10 @@ def _resource(kind: str, short_name: str, annotations: dict[str, str], schema: d
         lines += ["", "## annotations", "", "| annotation | what it does |", "| --- | --- |"]
         lines += [f"| `{name}` | {meaning} |" for name, meaning in annotations.items()]
     for part in ("spec", "status"):
-        lines += ["", f"## {part}", "", "| field | type | default | what it is |", "| --- | --- | --- | --- |"]
+        lines += ["", f"## {part}", ""]
+        if part == "spec" and annotations:
+            lines += [" ".join(units.WORDS.values()), ""]
+        lines += ["| field | type | default | what it is |", "| --- | --- | --- | --- |"]
         lines += list(_rows(schema["properties"][part], ""))
     return "\n".join(lines) + "\n"
 

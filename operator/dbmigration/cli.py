@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except ModuleNotFoundError as error:
         extra = "operator" if command is _controller else "cli"
-        print(f"dbmigration: {error.name} is missing: pip install 'dbmigration-operator[{extra}]'.", file=sys.stderr)
+        remedy = f"pip install '/path/to/dbmigration-operator[{extra}]', the checkout of the repository"
+        print(f"dbmigration: {error.name} is missing: {remedy}.", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # Whoever read the report has seen enough; Python would complain once more when it closes stdout.
@@ -66,7 +67,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", help_texts.CANCEL)
     _add_manifest(cancel)
     _add_place(cancel)
-    _add_commands(cancel.add_argument_group("the way back"))
+    _add_way_back(cancel)
     _add_json(cancel, "print the final status as JSON")
 
     status = _command(
@@ -263,12 +264,12 @@ def _add_commands(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--drain-command",
         metavar="COMMAND",
-        help="stops what writes to the database, before a restore, or before the backup with drain.when Always; called for each of drain.workloads, which it finds in DBMIGRATION_WORKLOAD",
+        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does",
     )
     group.add_argument(
         "--resume-command",
         metavar="COMMAND",
-        help="starts it again afterwards, whatever came of it; DBMIGRATION_REPLICAS says how many",
+        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it",
     )
 
 
@@ -384,12 +385,13 @@ def _local(command: Callable[[Options], int], options: argparse.Namespace) -> in
 def _guarded(command: Callable[[], int]) -> int:
     """What is wrong in front of a run is one message."""
     from dbmigration.local.driving import Exit
-    from dbmigration.local.errors import LocalError, StoreHeldError
+    from dbmigration.local.errors import LocalError, StoreHeldError, UnansweredError
 
     try:
         return int(command())
     except LocalError as error:
         print(f"dbmigration: {error}", file=sys.stderr)
-        return int(Exit.HELD if isinstance(error, StoreHeldError) else Exit.INVALID)
+        codes = {StoreHeldError: Exit.HELD, UnansweredError: Exit.WAITING}
+        return int(codes.get(type(error), Exit.INVALID))
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)

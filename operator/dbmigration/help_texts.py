@@ -30,7 +30,8 @@ examples:
 
 CANCEL = f"""\
 Ends a run on this machine that was interrupted. A migration that has begun is stopped on the server, and the database is
-read. The project and the URL say which run; the other options of `run` may stand, and need not.
+read. The project and the URL say which run. Where it drains workloads, or is to restore a backup, also --drain-command,
+--resume-command and --backups; the other options of `run` may stand.
 
 {EXIT_CODES}"""
 
@@ -44,7 +45,7 @@ On this machine it is 0 where there is something to tell, and 2 where nothing wa
 
 WAIT = f"""\
 Follows a migration on a cluster until it is Ready, Failed or Cancelled, and tells what happens meanwhile. Ended by Ctrl-C
-or by --timeout (exit code 6), it leaves the migration as it is.
+(exit code 5) or by --timeout (6), it leaves the migration as it is.
 
 {EXIT_CODES}"""
 
@@ -59,6 +60,11 @@ schema with the one recorded before the upgrade.
 examples:
   dbmigration rollback shop --steps 1 --allow-downgrade
   dbmigration rollback shop --to 10c
+
+exit codes:
+  0  the wish was written; `wait` follows what comes of it
+  2  the command line or the kubeconfig is not valid, or the resource could not fulfil the wish; nothing was changed
+  6  the API server did not answer; the message says whether anything may have been written
 """
 
 BACKUPS = """\
@@ -68,7 +74,7 @@ could be named to `restore`. With a folder (anything with a slash in it, or that
 A backup that is on a resource's volume and not in its status, which may have been lost, can be restored by its name too; a
 DatabaseRestore that names one that is not there ends with the list of those that are, and changes nothing.
 
-On a folder the exit code is 3 where one of them is damaged.
+On a folder the exit code is 3 where one of them is damaged. It is 6 where the API server does not answer.
 """
 
 RESTORE = """\
@@ -78,10 +84,18 @@ replaced database is kept under another name.
 
 Without --accept-data-loss it goes on only where a comparison shows that nothing was written since the backup; else nothing is
 changed, and it ends with how many rows of which table would go. Afterwards nothing upgrades the database straight back: the
-DatabaseMigration rests until its spec changes. Ctrl-C or --timeout (exit code 6) leave the order as it is.
+DatabaseMigration rests until its spec changes. Ctrl-C or --timeout leave the order as it is.
 
 examples:
   dbmigration backups shop
   dbmigration restore shop --backup shop-7-20261123T041200Z
   dbmigration restore shop --backup shop-7-20261123T041200Z --accept-data-loss
+
+exit codes:
+  0  Succeeded: the backup is in the database's place
+  2  the command line or the kubeconfig is not valid, or the order was not taken
+  3  Failed: nothing was restored, or somebody must decide; the message says where the database stands
+  4  Cancelled: the order was deleted before anything was done for it
+  5  ended by Ctrl-C; the order, where it was given, goes on
+  6  not over within --timeout, and the order goes on; or the API server did not answer before it was given
 """

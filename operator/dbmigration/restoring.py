@@ -19,7 +19,7 @@ from dbmigration.cluster.errors import AlreadyExists, ClusterError, Unavailable
 from dbmigration.cluster.gateway import Gateway
 from dbmigration.lifecycle.progress import size
 from dbmigration.local.driving import Exit
-from dbmigration.local.errors import LocalError
+from dbmigration.local.errors import LocalError, UnansweredError
 from dbmigration.local.narration import restorable, short_heads
 from dbmigration.watching import namespace_of_context, open_gateway
 
@@ -38,7 +38,7 @@ class Wish:
 
 
 def restore(name: str, namespace: str | None, wish: Wish, timeout: timedelta) -> Exit:
-    """Create the order and follow it to its end; WAITING where that takes too long. Raises LocalError where it was not taken."""
+    """Create the order and follow it to its end; WAITING where that takes too long. Raises LocalError where it was not taken, or nobody knows."""
     return asyncio.run(_restore(name, namespace or namespace_of_context(), wish, timeout))
 
 
@@ -51,7 +51,10 @@ async def _restore(name: str, namespace: str, wish: Wish, limit: timedelta) -> E
     order = wish.name or f"{name[: _LONGEST_NAME - 17]}-{datetime.now(UTC):%Y%m%dt%H%M%Sz}"
     try:
         async with asyncio.timeout(limit.total_seconds()), open_gateway() as gateway:
-            await _read(gateway, namespace, name)  # one that is misspelt would be waited for
+            try:
+                await gateway.read_resource(namespace, name)  # one that is misspelt would be waited for
+            except Unavailable as error:
+                raise UnansweredError(f"{error}; nothing was ordered.") from error
             await _give(gateway, namespace, order, _manifest(name, order, wish))
             sys.stderr.write(f"DatabaseRestore {namespace}/{order} was created; the operator carries it out.\n")
             return await _follow(gateway, namespace, order)
@@ -62,14 +65,6 @@ async def _restore(name: str, namespace: str, wish: Wish, limit: timedelta) -> E
         return Exit.WAITING
 
 
-async def _read(gateway: Gateway, namespace: str, name: str) -> dict[str, Any]:
-    """The resource; nothing was asked of anybody before."""
-    try:
-        return await gateway.read_resource(namespace, name)
-    except Unavailable as error:
-        raise LocalError(f"{error}; nothing was ordered.") from error
-
-
 async def _give(gateway: Gateway, namespace: str, order: str, manifest: dict[str, Any]) -> None:
     try:
         await gateway.create_order(namespace, manifest)
@@ -78,7 +73,7 @@ async def _give(gateway: Gateway, namespace: str, order: str, manifest: dict[str
             f"There is a DatabaseRestore {namespace}/{order} already: give this one another --name."
         ) from error
     except Unavailable as error:
-        raise LocalError(
+        raise UnansweredError(
             f"{error}; whether the order was taken is not known: kubectl get databaserestore {order} --namespace {namespace}"
         ) from error
 
@@ -134,8 +129,11 @@ def _manifest(migration: str, order: str, wish: Wish) -> dict[str, Any]:
 
 
 async def _backups(name: str, namespace: str, *, as_json: bool) -> Exit:
-    async with open_gateway() as gateway:
-        document = (await _read(gateway, namespace, name)).get("status") or {}
+    try:
+        async with open_gateway() as gateway:
+            document = (await gateway.read_resource(namespace, name)).get("status") or {}
+    except Unavailable as error:
+        raise UnansweredError(f"{error}.") from error
     if as_json:
         sys.stdout.write(json.dumps(document.get("backups", []), indent=2) + "\n")
         return Exit.SUCCEEDED

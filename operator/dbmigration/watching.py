@@ -14,16 +14,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from dbmigration.api.names import LABEL_MIGRATION
 from dbmigration.api.status import ConditionStatus, Outcome, Status
 from dbmigration.cluster.client import open_client
 from dbmigration.cluster.errors import ClusterError, Unavailable
 from dbmigration.cluster.gateway import Gateway
+from dbmigration.cluster.kubeconfig import read_contexts
 from dbmigration.local.driving import Exit
 from dbmigration.local.errors import LocalError
 from dbmigration.local.narration import news
@@ -140,11 +138,4 @@ def _tell(document: dict[str, Any]) -> None:
 
 def namespace_of_context() -> str:
     """The namespace that kubectl would use."""
-    path = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or "~/.kube/config").expanduser()
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        current = document["current-context"]
-        contexts = {item["name"]: item["context"] for item in document["contexts"]}
-        return str(contexts[current].get("namespace") or "default")
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return "default"
+    return read_contexts(os.environ.get("KUBECONFIG") or "~/.kube/config").namespace

@@ -15,7 +15,7 @@ from dbmigration.api.status import Status
 from dbmigration.cluster.errors import Unavailable
 from dbmigration.lifecycle.steps_back import revision_behind
 from dbmigration.local.driving import Exit
-from dbmigration.local.errors import LocalError
+from dbmigration.local.errors import LocalError, UnansweredError
 from dbmigration.watching import namespace_of_context, open_gateway
 
 
@@ -30,23 +30,25 @@ class Wish:
 
 
 def rollback(name: str, namespace: str | None, wish: Wish) -> Exit:
-    """Write the wish; raises LocalError where it is none that the resource could fulfil."""
-    try:
-        return asyncio.run(_rollback(name, namespace or namespace_of_context(), wish))
-    except Unavailable as error:
-        raise LocalError(
-            f"{error}; whether the wish was written is not known, dbmigration status {name} tells."
-        ) from error
+    """Write the wish; raises LocalError where it is none that the resource could fulfil, or nobody knows."""
+    return asyncio.run(_rollback(name, namespace or namespace_of_context(), wish))
 
 
 async def _rollback(name: str, namespace: str, wish: Wish) -> Exit:
     async with open_gateway() as gateway:
-        document = await gateway.read_resource(namespace, name)
+        try:
+            document = await gateway.read_resource(namespace, name)
+        except Unavailable as error:
+            raise UnansweredError(f"{error}; nothing was changed.") from error
         target = _target(document, wish)
         before = document["spec"].get("targetRevision", "head")
-        await gateway.patch_spec(
-            namespace, name, document["metadata"]["resourceVersion"], _patch(document, target, wish)
-        )
+        patch = _patch(document, target, wish)
+        try:
+            await gateway.patch_spec(namespace, name, document["metadata"]["resourceVersion"], patch)
+        except Unavailable as error:
+            raise UnansweredError(
+                f"{error}; whether the wish was written is not known: kubectl get databasemigration {name} --namespace {namespace}"
+            ) from error
     sys.stdout.write(
         f"{namespace}/{name}: targetRevision is {target} now, and was {before}. The operator plans it, backs up, and goes there.\n"
         f"  dbmigration wait {name} --namespace {namespace}    follows it\n"

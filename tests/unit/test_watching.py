@@ -62,9 +62,31 @@ def test_a_status_that_cannot_be_read_is_not_waited_for(silent_cluster: Path):
 
 def test_an_order_that_was_not_given_is_said_not_to_be(silent_cluster: Path):
     code, said = _said(silent_cluster, "restore", "shop", "--backup", "old")
-    assert code == Exit.INVALID
+    assert code == Exit.WAITING
     assert "no answer from the API server" in said
     assert said.endswith("; nothing was ordered.\n")
+
+
+def test_a_list_that_cannot_be_read_speaks_of_no_order(silent_cluster: Path):
+    code, said = _said(silent_cluster, "backups", "shop")
+    assert code == Exit.WAITING
+    assert "no answer from the API server" in said
+    assert "order" not in said
+
+
+def test_a_wish_that_was_not_written_is_said_not_to_be(silent_cluster: Path):
+    code, said = _said(silent_cluster, "rollback", "shop", "--to", "10c", "--allow-downgrade")
+    assert code == Exit.WAITING
+    assert said.endswith("; nothing was changed.\n")
+
+
+def test_the_client_takes_the_current_context_of_the_first_file_as_kubectl_does(silent_cluster: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    document = {"contexts": [{"name": "b", "context": {"cluster": "nowhere", "user": "a"}}], "current-context": "b"}
+    other.write_text(yaml.safe_dump(document), encoding="utf-8")
+    code, said = _said(Path(f"{silent_cluster}:{tmp_path / 'missing'}:{other}"), "status", "shop")
+    assert code == Exit.WAITING
+    assert "no answer from the API server" in said
 
 
 def test_a_kubeconfig_that_leads_nowhere_is_told_with_its_remedy(tmp_path: Path):

@@ -114,10 +114,11 @@ class Source(SpecModel):
     )
     config_map: LocalReference | None = Field(
         default=None,
-        description="A ConfigMap with the project's files, a path's slashes written as two underscores; run in the tools image.",
+        description="A ConfigMap with the project's files, a path's slashes written as two underscores; run in the tools image, whose drivers, psycopg and PyMySQL, must do.",
     )
     persistent_volume_claim: ClaimReference | None = Field(
-        default=None, description="A volume with the Alembic project at its root; run in the tools image."
+        default=None,
+        description="A volume with the Alembic project at its root; run in the tools image, whose drivers, psycopg and PyMySQL, must do.",
     )
 
 

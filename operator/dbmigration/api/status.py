@@ -167,11 +167,29 @@ class PlannedRevision:
     title: Annotated[str, Field(max_length=512, description="First line of its docstring.")] = ""
 
 
+FINDINGS = {
+    "LosesData": "a downgrade drops what holds data",
+    "DowngradeEmpty": "a downgrade does nothing",
+    "NotRenderable": "the SQL of a revision is not known in advance",
+    "EnvironmentWrites": "env.py changed the schema while it was loaded",
+    "CloneTakesRoom": "how large backup.clone's copy will be",
+    "NoCreateInSchema": "the role may not create anything in the schema of the version table",
+    "TablesOfOthers": "tables belong to other roles and cannot be altered",
+    "NotTransactional": "tables know no transactions, so what fails there stays",
+}
+
+
 @status_model
 class Finding:
     """What the plan noticed."""
 
-    code: Annotated[str, Field(max_length=64, description="A stable word.")]
+    code: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description=f"A stable word: {', '.join(f'{word} ({why})' for word, why in FINDINGS.items())}.",
+        ),
+    ]
     message: Annotated[Text, Field(description="What was found.")]
     revision: Annotated[str | None, Field(max_length=256, description="Where.")] = None
 

@@ -11,8 +11,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-Duration = Annotated[str, Field(max_length=16, pattern=r"^([0-9]{1,6}(ms|s|m|h))+$")]
-Quantity = Annotated[str, Field(max_length=16, pattern=r"^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
+_DURATION = r"^([0-9]{1,6}(ms|s|m|h))+$"
+_QUANTITY = r"^[0-9]{1,15}(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+
+Duration = Annotated[str, Field(max_length=16, pattern=_DURATION)]
+Quantity = Annotated[str, Field(max_length=16, pattern=_QUANTITY)]
+
+# How a value is written, by the pattern that refuses another: a person is not shown the pattern alone.
+WORDS = {
+    _DURATION: "Durations are written 100ms, 30s, 5m, 168h or 1h30m; there is no d.",
+    _QUANTITY: "Sizes are written 5Gi or 500M; without a unit they are bytes.",
+}
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _QUANTITY_UNITS = {

@@ -18,6 +18,7 @@ from kubernetes.aio import client, config
 
 from dbmigration import __version__
 from dbmigration.cluster.errors import ClusterError
+from dbmigration.cluster.kubeconfig import read_contexts
 
 USER_AGENT = f"dbmigration-operator/{__version__}"
 _CONNECTIONS = 32
@@ -35,8 +36,10 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
         if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            _insist_on_a_file(kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION)
-            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            paths = kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
+            _insist_on_a_file(paths)
+            current = read_contexts(paths).current or None
+            await config.load_kube_config(config_file=kubeconfig, context=current, client_configuration=configuration)
     except (config.ConfigException, OSError) as error:
         raise ClusterError(f"The kubeconfig cannot be used: {str(error).rstrip('.')}. {_REMEDY}") from None
     except (yaml.YAMLError, AttributeError, TypeError) as error:  # the client's words for what is no kubeconfig at all

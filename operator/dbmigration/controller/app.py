@@ -53,7 +53,8 @@ async def _run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    logger.info("dbmigration-operator %s starts.", __version__)
+    watched = ", ".join(settings.watch_namespaces) or "all namespaces"
+    logger.info("dbmigration-operator %s starts. It watches %s.", __version__, watched)
     async with open_client(settings.kubeconfig) as api:
         operator = Operator(settings, api)
         async with health.serve(

@@ -21,6 +21,9 @@ from typing import Any
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.names import API_VERSION
+from dbmigration.api.spec import MigrationSpec
+from dbmigration.api.status import Procedure
+from dbmigration.api.way_back import OnFailure
 from dbmigration.local import journal, surroundings, wording
 from dbmigration.local.archive import look_through
 from dbmigration.local.audience import audience
@@ -43,6 +46,7 @@ from dbmigration.local.world import LocalWorld, document, results_of
 from dbmigration_runner.contract.codec import encode
 from dbmigration_runner.contract.result import Outcome, Result
 
+_RESTORING = {choice.value for choice in OnFailure if choice.restores}
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9.-]+")
 
 
@@ -95,9 +99,10 @@ def run(options: Options) -> Exit:
 
 def cancel(options: Options) -> Exit:
     """End an open run; a migration that has begun is stopped on the server, and the database is looked at."""
-    manifest, around = _manifest(options), _surroundings(options)
     # What is wished stays as it was: whoever wants an end need not repeat how the run was begun.
-    with _opened(options, _without_backup(manifest), around) as opened:
+    options = replace(options, on_failure=None, accept_data_loss=False)
+    manifest, around = _manifest(options), _surroundings(options)
+    with _opened(options, manifest, around, to_cancel=True) as opened:
         if not opened.resource.run_is_open:
             sys.stderr.write("No run is open; there is nothing to cancel.\n")
             return Exit.SUCCEEDED
@@ -170,16 +175,58 @@ class _Opened:
 
 
 @contextmanager
-def _opened(options: Options, manifest: Manifest, around: Surroundings) -> Iterator[_Opened]:
+def _opened(
+    options: Options, manifest: Manifest, around: Surroundings, *, to_cancel: bool = False
+) -> Iterator[_Opened]:
     name = folder_name(manifest.namespace, manifest.name, around.database)
     steps = _steps(manifest, around, options.root / name)
-    with open_store(options.root, name) as store, surroundings.places(manifest, around, store.folder) as places:
+    with open_store(options.root, name) as store:
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
-        yield _Opened(store, steps, places, resource, manifest)
+        if to_cancel:
+            manifest = _as_begun(manifest, resource, around)
+        with surroundings.places(manifest, around, store.folder) as places:
+            run = resource.parsed_status.run
+            if to_cancel or (run is not None and run.procedure is Procedure.RESTORE):
+                _insist_on_the_folder(resource, places.backups)
+            yield _Opened(store, steps, places, resource, manifest)
+
+
+def _as_begun(manifest: Manifest, resource: Resource, around: Surroundings) -> Manifest:
+    """What an end needs of the wish that the run was begun with. Raises ManifestError where a restore would lack its backup."""
+    run, spec = resource.parsed_status.run, manifest.spec
+    if run is None or run.outcome is not None:
+        return _without_backup(manifest)
+    spec = MigrationSpec.parse(resource.spec)
+    # A way back that has begun is gone to its end, and a migration that turns out to be half applied begins one.
+    restores = run.procedure is Procedure.RESTORE
+    may_restore = restores or (spec.rollback.on_failure.restores and bool(run.backup))
+    if not may_restore and resource.parsed_status.drain is None:
+        spec = spec.model_copy(update={"drain": None})
+    begun = replace(manifest, document=resource.spec, spec=spec)
+    if not may_restore:
+        return _without_backup(begun)
+    if around.backups is None:
+        does = "is" if restores else "may have"
+        raise ManifestError(f"This run {does} to restore the backup {run.backup}: give --backups the folder it is in.")
+    return begun
+
+
+def _insist_on_the_folder(resource: Resource, folder: str) -> None:
+    """Raises ManifestError where the backup that is to be restored lies elsewhere; one that is nowhere is the run's concern."""
+    status = resource.parsed_status
+    run = status.run
+    if not folder or run is None or run.outcome is not None:
+        return
+    known = next((Path(item.location) for item in status.backups if item.name == run.backup), None)
+    if known is not None and known.exists() and not (Path(folder) / known.name).exists():
+        raise ManifestError(
+            f"The backup {run.backup} that this run restores is not in {folder}: give --backups as it was given when it "
+            f"was taken, to {known}."
+        )
 
 
 def _without_backup(manifest: Manifest) -> Manifest:
-    """For what writes none, a plan or an end: whether there is a place for backups is the run's concern."""
+    """For what neither writes nor reads one: whether there is a place for backups is the run's concern."""
     backup = manifest.spec.backup.model_copy(update={"storage": None})
     return replace(manifest, spec=manifest.spec.model_copy(update={"backup": backup}))
 
@@ -236,6 +283,14 @@ def _wishes(spec: dict[str, Any], options: Options) -> dict[str, Any]:
         spec["rollback"] = {**spec.get("rollback", {}), "acceptDataLoss": True}
     if options.drain_command is not None and "drain" not in spec:
         spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "application"}]}
+    if options.on_failure in _RESTORING:
+        if options.no_backup is not None:
+            raise ManifestError(f"--on-failure {options.on_failure} restores a backup: leave --no-backup away.")
+        if "drain" not in spec or (options.filename is None and options.resume_command is None):
+            raise ManifestError(
+                f"--on-failure {options.on_failure} restores a backup only when nothing writes to the database: give "
+                "--drain-command and --resume-command, which stop and start here what does."
+            )
     return spec
 
 

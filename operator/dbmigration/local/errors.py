@@ -3,7 +3,8 @@
 LocalError                 a message that names cause and remedy, never a secret
 ├── ManifestError          the manifest, or what the options say in its place, cannot be used
 ├── StoreHeldError         another process works on the same resource
-└── StoreBrokenError       the store was written by another release, or by somebody else
+├── StoreBrokenError       the store was written by another release, or by somebody else
+└── UnansweredError        an API server did not answer; the same command may go better later
 
 What goes wrong within a run is no exception: it is a status, with its reason.
 """
@@ -25,3 +26,7 @@ class StoreHeldError(LocalError):
 
 class StoreBrokenError(LocalError):
     """The store cannot be read."""
+
+
+class UnansweredError(LocalError):
+    """An API server did not answer; the message says what is known of what was asked of it."""

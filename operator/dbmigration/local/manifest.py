@@ -17,6 +17,7 @@ import yaml
 from dbmigration.api.crd import structural
 from dbmigration.api.names import API_VERSION, KIND
 from dbmigration.api.spec import CLONE_NEEDS, RESTORE_NEEDS, MigrationSpec
+from dbmigration.api.units import WORDS
 from dbmigration.local.errors import ManifestError
 
 Node = dict[str, Any]
@@ -122,7 +123,8 @@ def _fault(item: Node, schema: Node) -> str:
         case "missing":
             return f"this is required: {_description(schema, item['loc'])}"
         case "string_pattern_mismatch":
-            return f"{item['msg']}. It is: {_description(schema, item['loc'])}"
+            words = WORDS.get(item["ctx"]["pattern"], "")
+            return f"{item['msg']}. {f'{words} ' if words else ''}It is: {_description(schema, item['loc'])}"
         case _:
             return str(item["msg"])
 

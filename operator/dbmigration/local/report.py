@@ -54,6 +54,13 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
                 "to go on",
                 "start the same command again; dbmigration cancel, with the same options, ends the run instead",
             )
+    if (drained := status.drain) is not None and drained.resumed_at is None:
+        # Whoever interrupts a run must know that the application stands still.
+        names = ", ".join(f"{known.kind}/{known.name}" for known in drained.workloads if known.replicas is not None)
+        since = drained.drained_at or drained.started_at
+        begun = "since" if drained.drained_at is not None else "or about to be, since"
+        if names:
+            yield "drained", f"{names}, {begun} {since:%Y-%m-%d %H:%M:%S} UTC"
     # What a step was doing when it was interrupted is no news; what it waits for is.
     if condition is not None and (ending is not Exit.INTERRUPTED or condition.status is ConditionStatus.FALSE):
         yield "message", condition.message
@@ -96,12 +103,15 @@ def _revisions(status: Status, results: list[Result]) -> Iterator[Row]:
         if result.migrate is not None and result.migrate.failed_revision is not None
     }
     label = "revisions"
+    width = len("restored away" if run.restored is not None else "applied ")
     for revision in plan.revisions:
         if revision.id in undone:
             mark = "undone"
         else:
             mark = done if arrived or revision.id in ran else failed.get(revision.id, "pending")
-        yield label, f"{mark:<8} {revision.id}  {revision.title}"
+            if run.restored is not None and mark == "applied":
+                mark = "restored away"
+        yield label, f"{mark:<{width}} {revision.id}  {revision.title}"
         label = ""
     if plan.count > len(plan.revisions):
         yield "", f"… {plan.count} in all"

@@ -31,10 +31,10 @@ class Workloads:
     resume_command: str | None = None
 
     def require(self, refs: Iterable[object]) -> None:
-        """Raises ManifestError where the manifest drains something, and nobody said how."""
+        """Raises ManifestError where a run drains something, and nobody said how."""
         if any(True for _ in refs) and (self.drain_command is None or self.resume_command is None):
             raise ManifestError(
-                "The manifest drains workloads: give --drain-command and --resume-command, which stop and start here what writes to the database."
+                "This run drains workloads: give both --drain-command and --resume-command, which stop and start here what writes to the database."
             )
 
     def look(self, refs: Iterable[WorkloadRef]) -> dict[WorkloadRef, WorkloadView]:
@@ -57,6 +57,7 @@ class Workloads:
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
+                start_new_session=True,  # Ctrl-C ends this program in good order, and not the command in its midst
                 check=False,
                 timeout=_SECONDS,
             )

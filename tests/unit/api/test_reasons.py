@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
 from dbmigration.api.reasons import Reason
+from dbmigration.api.status import FINDINGS
 from dbmigration_runner.contract.reasons import RunnerReason
+from dbmigration_runner.contract.result import LOSES_DATA
 
 
 def test_every_reason_is_explained_with_a_remedy_unless_nothing_is_wrong():
@@ -27,3 +30,11 @@ def test_a_word_that_nobody_knows_needs_a_person():
 
 def test_reasons_are_camel_case_as_the_condition_schema_wants():
     assert all(re.fullmatch(r"[A-Z][A-Za-z]*", reason.value) for reason in Reason)
+
+
+def test_every_word_of_a_finding_is_told_by_the_reference():
+    root = Path(__file__).parents[3] / "operator" / "dbmigration_runner"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in root.glob("**/*.py"))
+    used = set(re.findall(r'\bFinding\(\s*"(\w+)"', text))
+    assert len(used) > 5
+    assert used | {LOSES_DATA} == set(FINDINGS)

@@ -14,6 +14,7 @@ from dbmigration.cli import main
 from dbmigration.local.driving import Exit
 
 ROOT = Path(__file__).parents[3]
+_RESTORING = ("run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--on-failure", "Restore")
 
 
 def test_help_loads_nothing_that_takes_time():
@@ -93,6 +94,18 @@ def test_a_folder_is_told_from_a_resource_by_its_slash_or_by_being_there(tmp_pat
         (["run", "--project", "{tmp}", "--url-file", "{tmp}/nowhere"], "nowhere cannot be read"),
         (["run", "--filename", "{tmp}/x.yaml", "--no-backup", "small"], "write metadata.name and backup.skip.reason"),
         (["backups", "{tmp}/nowhere"], "There is no folder"),
+        (
+            [*_RESTORING, "--backups", "{tmp}/b", "--resume-command", "true"],
+            "give --drain-command and --resume-command",
+        ),
+        (
+            [*_RESTORING, "--backups", "{tmp}/b", "--drain-command", "true"],
+            "--on-failure Restore restores a backup only when nothing writes to the database: give --drain-command and --resume-command",
+        ),
+        (
+            [*_RESTORING, "--no-backup", "small", "--drain-command", "true", "--resume-command", "true"],
+            "--on-failure Restore restores a backup: leave --no-backup away.",
+        ),
     ],
 )
 def test_what_is_missing_is_named_and_nothing_is_started(arguments, complaint, tmp_path, capsys, monkeypatch):
@@ -127,3 +140,17 @@ def test_a_duration_that_cannot_be_read_is_refused(text, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--max-wait", text])
     assert "30s, 5m or 2h" in capsys.readouterr().err
+
+
+def test_an_end_takes_the_options_of_the_run_and_does_not_ask_for_what_they_need(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "alembic.ini").touch()
+    given = ["--project", str(tmp_path), "--url", f"sqlite:///{tmp_path}/x.db", "--on-failure", "Restore"]
+    assert main(["cancel", *given, "--accept-data-loss"]) == Exit.SUCCEEDED
+    assert "No run is open; there is nothing to cancel." in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_a_remedy_that_leads_to_no_registry(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dbmigration.controller.app", None)
+    assert main(["controller"]) == Exit.INVALID
+    assert "pip install '/path/to/dbmigration-operator[operator]'" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 
@@ -130,3 +131,19 @@ def test_a_file_without_exactly_one_migration_is_refused(tmp_path, text, complai
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ManifestError, match=complaint):
         read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("spec.timeouts", {"migrate": "7d"}, "Durations are written 100ms, 30s, 5m, 168h or 1h30m; there is no d."),
+        (
+            "spec.checks",
+            {"before": {"minFreeDisk": "5 GB"}},
+            "Sizes are written 5Gi or 500M; without a unit they are bytes.",
+        ),
+    ],
+)
+def test_how_a_duration_or_a_size_is_written_is_said_where_one_is_not(path, value, words):
+    with pytest.raises(ManifestError, match=re.escape(words)):
+        parse_manifest(changed(path, value), "it")
