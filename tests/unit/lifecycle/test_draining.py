@@ -12,10 +12,10 @@ from dbmigration.api.status import Outcome, Phase
 from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.observed import Waiting, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import MigrateReport
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.drains import STORE, WEB, finish, sizes, tick
 from tests.unit.lifecycle.laboratory import Laboratory, manifest
+
 
 def told(lab: Laboratory, reason: Reason) -> list[str]:
     return [event.message for event in lab.events if event.reason is reason]
