@@ -33,6 +33,7 @@ _MAY_HAVE_FENCED = {
     Reason.CANCELLED,
     Reason.INTERNAL_ERROR,
 }
+_UNREAD, _LAST_READ = "What the database is could not be read either", "as it was last read:"
 _BEFORE_THE_FENCE = {None, RestoreStage.VERIFIED, RestoreStage.RESTORED}
 
 
@@ -75,7 +76,7 @@ def _judge(seen: Observed, result: Result) -> Observed | Decision:
     if verdict is None:
         return attempts.refused(seen, StepKind.RESTORE, result)
     if _may_be_closed(seen, result):
-        return attempts.start(seen, StepKind.LOOK)
+        return attempts.start(seen, StepKind.LOOK, result.message)
     return ends.fail(seen, *verdict)
 
 
@@ -84,7 +85,7 @@ def _look(seen: Observed, looks: tuple[Step, ...]) -> Observed | Decision:
     step, reason, message = looks[-1], *_given_up(seen)
     if seen.now > looks[0].started_at + seen.pace.drain_patience:
         if step.state is not StepState.STARTED:
-            return ends.fail(seen, reason, f"{sentence(message)} What the database is could not be read either.")
+            return ends.fail(seen, reason, f"{sentence(message)} {_UNREAD}; {_LAST_READ}")
         if isinstance(seen.view(step), Waiting):
             return _withdraw(seen, step)
     answer = attempts.asked(seen, StepKind.LOOK)
@@ -93,12 +94,12 @@ def _look(seen: Observed, looks: tuple[Step, ...]) -> Observed | Decision:
     seen, result = answer.seen, answer.result
     if result.outcome is Outcome.SUCCEEDED and result.restore is not None:
         return _restored(seen, result)
-    if result.heads is not None:
-        said = result.message if result.restore is not None else message  # put in place, and yet another than it was
-        return ends.fail(seen, reason, said)
     why, meaning = classify(result.reason)
+    if result.heads is not None:
+        is_in_place = result.restore is not None  # and yet at other heads than the backup
+        return ends.fail(seen, why, result.message) if is_in_place else ends.fail(seen, reason, message)
     if meaning is ReasonClass.DECISION and result.restore is None:
-        told = f"{sentence(message)} What the database is could not be read either: {result.message}"
+        told = f"{sentence(message)} {_UNREAD}: {sentence(result.message)} {_LAST_READ.capitalize()}"
         return ends.fail(seen, reason, told)
     return attempts.retry_later(seen, StepKind.LOOK, why, result.message or why.value)
 

@@ -52,7 +52,27 @@ def test_a_look_that_cannot_be_had_does_not_keep_the_application_away_for_ever(r
     assert (restoring.status.phase, sizes(restoring)) == (Phase.FAILED, (2, 1))
     assert patience < restoring.now - began < 2 * patience
     assert kinds(restoring).count(StepKind.LOOK) > 1
-    assert "What the database is could not be read either" in restoring.status.conditions[0].message
+    message = restoring.status.conditions[0].message
+    assert "What the database is could not be read either; as it was last read: The database is at a1." in message
+
+
+def test_a_look_that_is_refused_for_good_says_so(restoring):
+    lose_all(restoring)
+    restoring.fail(RunnerReason.WRONG_DATABASE, "adminUrlFrom leads to another server", heads=None)
+    finish(restoring)
+    message = restoring.status.conditions[0].message
+    assert "either: adminUrlFrom leads to another server. As it was last read: The database is at a1." in message
+    assert sizes(restoring) == (2, 1)
+
+
+def test_a_backup_in_place_that_is_at_other_heads_is_told(restoring):
+    lose_all(restoring, last=3)
+    report = RestoreReport("b", RestoreStage.SWAPPED, swapped=True, kept_as=KEPT)
+    said = "The backup is in the database's place, but the database was read as at b2."
+    restoring.fail(RunnerReason.VERIFICATION_FAILED, said, heads=("b2",), restore=report)
+    finish(restoring)
+    assert restoring.status.phase is Phase.FAILED
+    assert said in restoring.status.conditions[0].message
 
 
 def test_the_last_look_is_told_what_was_to_be_restored_and_runs_as_who_may(restoring):
