@@ -10,8 +10,6 @@ import psycopg
 import pytest
 
 from dbmigration_runner.contract.result import Outcome, RestoreStage
-from dbmigration_runner.contract.task import ExpectedPlan, StepKind
-from dbmigration_runner.engines import engine_for
 from tests.integration import restores
 from tests.integration.backups import contents
 from tests.integration.restores import stopped
@@ -190,28 +188,16 @@ def test_a_person_finds_in_the_comment_how_to_open_it(migrated, database):
         pass
 
 
-def look_behind(back, database):
-    """The last look of a run that was planned before its restore."""
-    task = back.task(nothing_written=True)
-    expected = ExpectedPlan("hash", ("a1",), ("a2",), "alembic_version", fingerprint(database))
-    return replace(task, kind=StepKind.LOOK, expected=expected)
-
-
-def fingerprint(database):
-    engine = engine_for(database.url)
-    with engine.connect() as session:
-        return engine.facts(session).fingerprint
-
-
 def test_a_look_behind_a_restore_that_took_place_answers_as_that_would_have(migrated, database):
     """The exchange gave the database another identity: without its order the look would be refused for hours."""
-    look = look_behind(migrated, database)
+    look = migrated.looking()
     for attempt in (1, 2):
         migrated.lose("stage:verified", attempt=attempt, accept_data_loss=True)
     migrated.lose("stage:swapped", attempt=3, accept_data_loss=True)
     ran = migrated.start(task=look).wait()
     assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran
-    assert ran.result.database.fingerprint == fingerprint(database) != look.expected.fingerprint
+    now = migrated.looking().expected.fingerprint
+    assert ran.result.database.fingerprint == now != look.expected.fingerprint
     assert ran.result.catalog is not None
     report = ran.result.restore
     assert (report.swapped, report.kept_as, report.lost_rows) == (True, restores.kept(database), 1)
@@ -222,7 +208,7 @@ def test_a_look_behind_a_restore_that_took_place_answers_as_that_would_have(migr
 
 @pytest.mark.parametrize("point", ["stage:restored", "stage:fenced", "stage:compared"])
 def test_a_look_behind_one_that_did_not_opens_the_database_and_reads_it(migrated, database, point):
-    look = look_behind(migrated, database)
+    look = migrated.looking()
     migrated.lose(point, accept_data_loss=True)
     assert is_fenced(database) is (point != "stage:restored")
     ran = migrated.start(task=look).wait()
@@ -232,7 +218,7 @@ def test_a_look_behind_one_that_did_not_opens_the_database_and_reads_it(migrated
 
 
 def test_a_look_reads_the_database_also_where_the_backup_is_gone(migrated, database):
-    look = look_behind(migrated, database)
+    look = migrated.looking()
     migrated.lose("stage:fenced", accept_data_loss=True)
     for path in migrated.backups.directory.iterdir():
         path.unlink()
@@ -243,6 +229,6 @@ def test_a_look_reads_the_database_also_where_the_backup_is_gone(migrated, datab
 
 
 def test_a_look_at_another_database_than_was_planned_is_refused_with_an_order_too(migrated, database):
-    look = look_behind(migrated, database)
+    look = migrated.looking()
     moved = replace(look, expected=replace(look.expected, fingerprint="another"))
     assert migrated.start(task=moved).wait().result.reason == "DatabaseMoved"
