@@ -109,7 +109,10 @@ def test_a_look_behind_it_ends_it_too_and_knows_whether_it_took_place(migrated, 
     assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",) if took_place else ("a2",)), ran
     assert (ran.result.restore is not None) is took_place
     if ran.result.restore is not None:
-        assert (ran.result.restore.kept_as, ran.result.restore.lost_rows) == (mariadb_restores.kept(mariadb_database), 1)
+        assert (ran.result.restore.kept_as, ran.result.restore.lost_rows) == (
+            mariadb_restores.kept(mariadb_database),
+            1,
+        )
         assert state(mariadb_database) == migrated.before
     assert not mariadb_restores.is_fenced(mariadb_database)
 
