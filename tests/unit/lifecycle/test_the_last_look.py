@@ -118,6 +118,7 @@ def test_an_order_that_took_place_and_could_not_say_so_is_carried_out(lab):
 def test_the_last_look_has_its_own_time_whatever_the_restores_took(restoring):
     """Three losses of 90 minutes are longer than timeouts.restore."""
     lose_all(restoring, last=3, each=timedelta(minutes=90))
+    restoring.fail(RunnerReason.DATABASE_UNREACHABLE, heads=None)
     for _ in range(30):
         tick(restoring, 10)
     assert restoring.status.phase is not Phase.RESUMING
