@@ -17,7 +17,7 @@ from dbmigration_runner import child, process
 from dbmigration_runner.contract.codec import DecodeError
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result, fit
-from dbmigration_runner.contract.task import TASK_VARIABLE, WITHOUT_APPLICATION, StepKind, Task
+from dbmigration_runner.contract.task import TASK_VARIABLE, StepKind, Task
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.errors import Refusal, RunnerError
 from dbmigration_runner.log import Log
@@ -76,9 +76,7 @@ def _ready(task: Task, log: Log) -> Step | Result:
         url = _read(task.database.url_file)
         admin = _read(task.database.admin_url_file) if task.database.admin_url_file is not None else None
         # A backup runs beside no application: its folder is there only where the image of the backup happens to have it.
-        if task.migrations is not None and (
-            task.kind not in WITHOUT_APPLICATION or Path(task.migrations.path).is_dir()
-        ):
+        if task.migrations is not None and (task.runs_application or Path(task.migrations.path).is_dir()):
             os.chdir(task.migrations.path)
         step = _step(task, url, admin, log)
         step.obey_signals()
@@ -89,7 +87,7 @@ def _ready(task: Task, log: Log) -> Step | Result:
 
 def _fork(step: Step, started_in: Path) -> process.Ends | None:
     """Make the process that will run env.py, while there is nothing in this one that it must not have; not None in there."""
-    runs = step.task.migrations is not None and step.task.kind not in WITHOUT_APPLICATION
+    runs = step.task.migrations is not None and step.task.runs_application
     if not runs or not process.may_fork(started_in):
         return None
     try:

@@ -17,6 +17,7 @@ import psutil
 from dbmigration_runner.contract.result import BackupReport
 from dbmigration_runner.contract.task import (
     DatabaseAccess,
+    ExpectedPlan,
     FindOrder,
     LockBudget,
     Migrations,
@@ -25,6 +26,7 @@ from dbmigration_runner.contract.task import (
     StepKind,
     Task,
 )
+from dbmigration_runner.engines import engine_for
 from tests.integration.backups import Backups, drop
 from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running, wait_for
@@ -81,6 +83,13 @@ class Restores:
             locks=LockBudget(grace_seconds=grace),
             restore=RestoreOrder(**wanted),
         )
+
+    def looking(self) -> Task:
+        """The last look behind a restore whose end nobody heard, of a run that was planned just now."""
+        engine = engine_for(self.backups.url)
+        with engine.connect() as session:
+            expected = ExpectedPlan("hash", ("a1",), ("a2",), "alembic_version", engine.facts(session).fingerprint)
+        return replace(self.task(), kind=StepKind.LOOK, expected=expected)
 
     def finding(self, order: str, backup: str = "", name: str = "shop") -> Task:
         """Look for what a person's order names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -185,3 +186,49 @@ def test_a_person_finds_in_the_comment_how_to_open_it(migrated, database):
         database.server.superuser(database.name),
     ):
         pass
+
+
+def test_a_look_behind_a_restore_that_took_place_answers_as_that_would_have(migrated, database):
+    """The exchange gave the database another identity: without its order the look would be refused for hours."""
+    look = migrated.looking()
+    for attempt in (1, 2):
+        migrated.lose("stage:verified", attempt=attempt, accept_data_loss=True)
+    migrated.lose("stage:swapped", attempt=3, accept_data_loss=True)
+    ran = migrated.start(task=look).wait()
+    assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran
+    now = migrated.looking().expected.fingerprint
+    assert ran.result.database.fingerprint == now != look.expected.fingerprint
+    assert ran.result.catalog is not None
+    report = ran.result.restore
+    assert (report.swapped, report.kept_as, report.lost_rows) == (True, restores.kept(database), 1)
+    assert restores.databases(database).keys() == {database.name, restores.kept(database)}
+    again = migrated.start(task=look).wait()
+    assert (again.result.outcome, again.result.restore) == (Outcome.SUCCEEDED, report)
+
+
+@pytest.mark.parametrize("point", ["stage:restored", "stage:fenced", "stage:compared"])
+def test_a_look_behind_one_that_did_not_opens_the_database_and_reads_it(migrated, database, point):
+    look = migrated.looking()
+    migrated.lose(point, accept_data_loss=True)
+    assert is_fenced(database) is (point != "stage:restored")
+    ran = migrated.start(task=look).wait()
+    assert (ran.result.outcome, ran.result.heads, ran.result.restore) == (Outcome.SUCCEEDED, ("a2",), None), ran
+    assert not is_fenced(database)
+    assert restores.databases(database)[database.name] == OLD
+
+
+def test_a_look_reads_the_database_also_where_the_backup_is_gone(migrated, database):
+    look = migrated.looking()
+    migrated.lose("stage:fenced", accept_data_loss=True)
+    for path in migrated.backups.directory.iterdir():
+        path.unlink()
+    ran = migrated.start(task=look).wait()
+    assert (ran.result.outcome, ran.result.heads, ran.result.restore) == (Outcome.SUCCEEDED, ("a2",), None), ran
+    assert any("could not be asked" in warning for warning in ran.result.warnings)
+    assert not is_fenced(database)
+
+
+def test_a_look_at_another_database_than_was_planned_is_refused_with_an_order_too(migrated, database):
+    look = migrated.looking()
+    moved = replace(look, expected=replace(look.expected, fingerprint="another"))
+    assert migrated.start(task=moved).wait().result.reason == "DatabaseMoved"

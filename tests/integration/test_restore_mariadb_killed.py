@@ -100,6 +100,23 @@ def test_a_plan_with_the_ordinary_url_names_the_tables_back(migrated, mariadb_da
     assert state(mariadb_database) == before
 
 
+@pytest.mark.parametrize("point", ["stage:fenced", f"{EXCHANGE}._move", f"{EXCHANGE}._program", "stage:swapped"])
+def test_a_look_behind_it_ends_it_too_and_knows_whether_it_took_place(migrated, mariadb_database, point):
+    look = migrated.looking()
+    migrated.lose(point, accept_data_loss=True)
+    ran = migrated.start(task=look).wait()
+    took_place = point not in BEFORE_THE_EXCHANGE
+    assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",) if took_place else ("a2",)), ran
+    assert (ran.result.restore is not None) is took_place
+    if ran.result.restore is not None:
+        assert (ran.result.restore.kept_as, ran.result.restore.lost_rows) == (
+            mariadb_restores.kept(mariadb_database),
+            1,
+        )
+        assert state(mariadb_database) == migrated.before
+    assert not mariadb_restores.is_fenced(mariadb_database)
+
+
 def test_a_plan_that_may_not_make_a_trigger_of_another_definer_says_who_may(migrated, mariadb_database, project):
     before = state(mariadb_database)
     migrated.lose(f"{EXCHANGE}._move", accept_data_loss=True)

@@ -200,6 +200,17 @@ def test_a_second_attempt_goes_on_wherever_the_first_was_killed(shop, point):
     assert sorted(path.name for path in shop.path.parent.iterdir() if "replaced" in path.name) == [shop.kept.name]
 
 
+@pytest.mark.parametrize("point", ["stage:compared", "stage:swapped"])
+def test_a_look_behind_it_knows_whether_it_took_place(shop, point):
+    shop.migrate()
+    look = shop.restores.looking()
+    shop.restores.lose(point, accept_data_loss=True)
+    ran = shop.restores.start(task=look).wait()
+    kept = ran.result.restore.kept_as if ran.result.restore is not None else None
+    told = (("a1",), shop.kept.name) if point == "stage:swapped" else (("a2",), None)
+    assert (ran.result.outcome, ran.result.heads, kept) == (Outcome.SUCCEEDED, *told), ran
+
+
 def test_a_copy_that_is_killed_half_way_is_undone(shop):
     """Copied over as a file, half of it would be one database and half the other."""
     shop.say("CREATE TABLE padding (text)")

@@ -72,7 +72,7 @@ class Database(SpecModel):
     url_from: UrlSource = Field(description="The URL that the migration uses.")
     admin_url_from: UrlSource | None = Field(
         default=None,
-        description="A URL that goes past a connection pooler and whose role may create and rename databases. Only the steps that back up and restore are given it; they run the operator's image, or that of backup.image, and nothing of the application's.",
+        description="A URL that goes past a connection pooler and whose role may create and rename databases. Only the steps that back up and restore, and the look at what became of a restore, are given it; they run the operator's image, or that of backup.image, and nothing of the application's.",
     )
     persistent_volume_claim: ClaimMount | None = Field(
         default=None, description="For SQLite: the volume on which the database file lives."

@@ -12,7 +12,7 @@ from typing import assert_never
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase, Procedure, Run, Step, StepState
-from dbmigration.lifecycle import attempts, draining, ends, ordering, orders, record
+from dbmigration.lifecycle import attempts, draining, ends, ordering, orders, record, restoring
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, ForgetRuns, RemoveFinalizer, StopStep
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Observed, Running, StepRef, Stopping, Waiting
 from dbmigration.lifecycle.procedures import PROCEDURES
@@ -229,11 +229,12 @@ def _leave(seen: Observed) -> Decision:
 
 
 def _must_come_to_its_end(seen: Observed, step: Step) -> bool:
-    """It works; or it was a restore that was lost, which may have left the database closed, and nobody else would open it."""
+    """It works; or it was a restore that may have left the database closed, and nobody else would open it."""
     view = seen.view(step)
     if step.name != StepKind.RESTORE.value:
         return step.state is StepState.STARTED and not isinstance(view, Absent | Ended | Gone)
-    if step.state not in {StepState.STARTED, StepState.LOST} or isinstance(view, Ended):
+    is_open = step.state in {StepState.STARTED, StepState.LOST} and not isinstance(view, Ended)
+    if not is_open and not restoring.last_looks(seen):
         return False
     return seen.status.phase is not Phase.RESUMING and not _withdrawn(seen)
 

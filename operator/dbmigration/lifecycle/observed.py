@@ -126,7 +126,7 @@ class Pace:
     start_grace: timedelta = timedelta(minutes=15)  # from a step's creation to its program's start
     backup_age: timedelta = timedelta(hours=24)  # an older one is taken anew before anything is changed
     kept_runs: int = 3
-    drain_patience: timedelta = timedelta(minutes=10)  # for Pods to end, scalers to give up, disks to have room
+    drain_patience: timedelta = timedelta(minutes=10)  # for Pods to end, scalers to give up, room on disks, a last look
     resume_patience: timedelta = timedelta(minutes=5)  # for Pods to become ready again
     look_at_workloads: timedelta = timedelta(seconds=2)
 

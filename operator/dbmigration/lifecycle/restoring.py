@@ -1,7 +1,7 @@
 """The stage that puts the run's backup in the place of the database, once nothing writes to that any more.
 
-Its step can be made again after every loss: it finds what the one before it left, and goes on or begins anew. It must not
-drain or resume anything.
+Its step can be made again after every loss: it finds what the one before it left, and goes on or begins anew. A last one that
+did not tell what became of the database is looked after before the run ends. It must not drain or resume anything.
 """
 
 from __future__ import annotations
@@ -9,19 +9,32 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from dbmigration.api.explanations import ReasonClass, classify
+from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import StepState
+from dbmigration.api.status import Step, StepState
 from dbmigration.api.units import duration
 from dbmigration.lifecycle import attempts, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
-from dbmigration.lifecycle.decision import Decision
-from dbmigration.lifecycle.observed import Observed
-from dbmigration.lifecycle.telling import heads
-from dbmigration_runner.contract.result import Outcome, Result
+from dbmigration.lifecycle.decision import Decision, StopStep
+from dbmigration.lifecycle.observed import Ended, Observed, StepRef, Waiting
+from dbmigration.lifecycle.telling import heads, sentence
+from dbmigration_runner.contract.result import Outcome, RestoreStage, Result
 from dbmigration_runner.contract.task import StepKind
 
 _LOST_RESTORES = 3
+# Words of one who may have been within the fence, and may not have opened the database again.
+_MAY_HAVE_FENCED = {
+    Reason.CONNECTION_LOST,
+    Reason.STEP_LOST,
+    Reason.LOCK_LOST,
+    Reason.SESSION_STAYS,
+    Reason.FENCED,
+    Reason.TIMED_OUT,
+    Reason.CANCELLED,
+    Reason.INTERNAL_ERROR,
+}
+_UNREAD, _LAST_READ = "What the database is could not be read either", "as it was last read:"
+_BEFORE_THE_FENCE = {None, RestoreStage.VERIFIED, RestoreStage.RESTORED}
 
 
 def restore(seen: Observed) -> Observed | Decision:
@@ -31,6 +44,8 @@ def restore(seen: Observed) -> Observed | Decision:
         if seen.status.drain is not None and (why := seen.status.drain.given_up):
             return ends.fail(seen, Reason.DRAIN_CONTESTED, f"The workloads could not be drained: {why}.")
         return attempts.start(seen, StepKind.RESTORE)
+    if looks := last_looks(seen):
+        return _look(seen, looks)
     match attempts.stand(seen, step):
         case Lost(after, words):
             return _again(after, words)
@@ -40,46 +55,117 @@ def restore(seen: Observed) -> Observed | Decision:
             return known
 
 
+def last_looks(seen: Observed) -> tuple[Step, ...]:
+    """The looks behind the last restore: once there is one, nothing is restored any more, and its answer ends the run."""
+    steps = seen.status.steps
+    last = max((index for index, step in enumerate(steps) if step.name == StepKind.RESTORE.value), default=len(steps))
+    return tuple(step for step in steps[last + 1 :] if step.name == StepKind.LOOK.value)
+
+
 def _again(seen: Observed, words: str = "") -> Decision:
-    losses = sum(
-        1 for step in seen.status.steps if step.name == StepKind.RESTORE.value and step.state is StepState.LOST
-    )
-    if losses >= _LOST_RESTORES:
-        return _look(seen, f"The restore step was lost {losses} times; look at the memory limits and the nodes.")
+    if _losses(seen) >= _LOST_RESTORES:
+        # The last one may have left the database closed to everybody, or have put the backup in its place.
+        return attempts.start(seen, StepKind.LOOK, words)
     return attempts.start(seen, StepKind.RESTORE, words)
 
 
-def _look(seen: Observed, message: str) -> Decision:
-    """The last one may have left the database closed to everybody: whoever reads it next opens it first."""
-    lost, step = seen.latest(StepKind.RESTORE), seen.latest(StepKind.LOOK)
-    assert lost is not None  # noqa: S101  # only such a step is looked after
-    if step is None or (lost.finished_at is not None and step.started_at < lost.finished_at):
-        return attempts.start(seen, StepKind.LOOK)
-    if _time_is_up(seen):
-        return ends.fail(seen, Reason.STEP_LOST, f"{message} What the database is could not be read either.")
+def _judge(seen: Observed, result: Result) -> Observed | Decision:
+    if result.outcome is Outcome.SUCCEEDED:
+        return _restored(seen, result)
+    verdict = _verdict(seen, result)
+    if verdict is None:
+        return attempts.refused(seen, StepKind.RESTORE, result)
+    if _may_be_closed(seen, result):
+        return attempts.start(seen, StepKind.LOOK, result.message)
+    return ends.fail(seen, *verdict)
+
+
+def _look(seen: Observed, looks: tuple[Step, ...]) -> Observed | Decision:
+    """It has its own time, whatever the restores took: whoever reads the database opens it, and knows whether it is the backup."""
+    step, reason, message = looks[-1], *_given_up(seen)
+    if seen.now > looks[0].started_at + seen.pace.drain_patience:
+        if step.state is not StepState.STARTED:
+            return ends.fail(seen, reason, f"{sentence(message)} {_UNREAD}; {_LAST_READ}")
+        if isinstance(seen.view(step), Waiting):
+            return _withdraw(seen, step)
     answer = attempts.asked(seen, StepKind.LOOK)
     if isinstance(answer, Decision):
         return answer
-    if answer.result.heads is None:
-        return attempts.refused(answer.seen, StepKind.LOOK, answer.result)
-    return ends.fail(answer.seen, Reason.STEP_LOST, message)
+    seen, result = answer.seen, answer.result
+    if result.outcome is Outcome.SUCCEEDED and result.restore is not None:
+        return _restored(seen, result)
+    why, meaning = classify(result.reason)
+    if result.heads is not None:
+        is_in_place = result.restore is not None  # and yet at other heads than the backup
+        return ends.fail(seen, why, result.message) if is_in_place else ends.fail(seen, reason, message)
+    if meaning is ReasonClass.DECISION and result.restore is None:
+        told = f"{sentence(message)} {_UNREAD}: {sentence(result.message)} {_LAST_READ.capitalize()}"
+        return ends.fail(seen, reason, told)
+    return attempts.retry_later(seen, StepKind.LOOK, why, result.message or why.value)
 
 
-def _judge(seen: Observed, result: Result) -> Observed | Decision:
-    if result.outcome is Outcome.FAILED:
-        if result.reason == Reason.BACKUP_CORRUPT.value:
-            # A backup step makes another one; here it is the only one, and an application waits for it in vain.
-            return ends.fail(seen, Reason.BACKUP_CORRUPT, result.message)
-        if result.reason == Reason.DISK_SPACE_LOW.value and _began(seen) + seen.pace.drain_patience < seen.now:
-            # Room is made by a person, who may take hours: the application does not stand still for that.
-            return ends.fail(seen, Reason.DISK_SPACE_LOW, f"There is no room for the restore: {result.message}")
-        if classify(result.reason)[1] is ReasonClass.MENDABLE and _time_is_up(seen):
-            return ends.fail(seen, Reason.TIMED_OUT, f"The backup could not be restored in time: {result.message}")
-        return attempts.refused(seen, StepKind.RESTORE, result)
+def _withdraw(seen: Observed, step: Step) -> Decision:
+    """It does not even begin, and must not come when the application is back."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # steps belong to an open run
+    status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, Reason.STEP_OVERDUE)
+    return Decision(status, (StopStep(StepRef(run.number, StepKind.LOOK, step.attempt)),), seen.now)
+
+
+def _restored(seen: Observed, result: Result) -> Observed | Decision:
     if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
         message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
         return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
     return replace(seen, status=record.restored(seen.status, result.restore, seen.now))
+
+
+def _verdict(seen: Observed, result: Result) -> tuple[Reason, str] | None:
+    """Why a restore that failed is not made again; None where it is."""
+    reason, meaning = classify(result.reason)
+    if reason is Reason.BACKUP_CORRUPT:
+        # A backup step makes another one; here it is the only one, and an application waits for it in vain.
+        return reason, result.message
+    if reason is Reason.DISK_SPACE_LOW and _began(seen) + seen.pace.drain_patience < seen.now:
+        # Room is made by a person, who may take hours: the application does not stand still for that.
+        return reason, f"There is no room for the restore: {result.message}"
+    if meaning is ReasonClass.DECISION:
+        return reason, result.message or reason.value
+    if meaning is ReasonClass.MENDABLE and _time_is_up(seen):
+        return Reason.TIMED_OUT, f"The backup could not be restored in time: {result.message}"
+    return None
+
+
+def _given_up(seen: Observed) -> tuple[Reason, str]:
+    """Why no other restore follows the last one, told once more from what is left of it."""
+    step = seen.latest(StepKind.RESTORE)
+    assert step is not None  # noqa: S101  # only such a step is looked after
+    if step.state is StepState.LOST:
+        message = f"The restore step was lost {_losses(seen)} times; look at the memory limits and the nodes."
+        return Reason.STEP_LOST, message
+    view = seen.view(step)
+    if isinstance(view, Ended) and (verdict := _verdict(seen, view.result)):
+        return verdict
+    reason, meaning = classify(step.reason)
+    message = f"The backup could not be restored: {EXPLANATIONS[reason].meaning}"
+    return Reason.TIMED_OUT if meaning is ReasonClass.MENDABLE else reason, message
+
+
+def _may_be_closed(seen: Observed, result: Result) -> bool:
+    """Was an attempt within the fence, or perhaps, and is it not known that the database was opened again?
+
+    One that read the heads after it had failed came in by the ordinary way. It may also have put the backup in place.
+    """
+    if result.heads is not None:
+        return False
+    reached = result.restore.stage if result.restore is not None else None
+    made = (step for step in seen.status.steps if step.name == StepKind.RESTORE.value)
+    return reached not in _BEFORE_THE_FENCE or any(
+        step.state is StepState.LOST or classify(step.reason)[0] in _MAY_HAVE_FENCED for step in made
+    )
+
+
+def _losses(seen: Observed) -> int:
+    return sum(1 for step in seen.status.steps if step.name == StepKind.RESTORE.value and step.state is StepState.LOST)
 
 
 def _time_is_up(seen: Observed) -> bool:

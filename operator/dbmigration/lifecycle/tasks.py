@@ -70,17 +70,18 @@ def task(seen: Observed, step: Step) -> Task:
     elif run is not None and run.order is not None and kind is not StepKind.FIND:
         order = run.order
         expected = ExpectedPlan("", run.start_revisions, order.revisions, order.version_table, run.fingerprint)
+    restore = _restore(seen) if _concerns_a_restore(seen, kind) else None
     return Task(
         kind=kind,
         nonce=nonce(seen.uid, StepRef(number, kind, step.attempt)),
         run=RunIdentity(seen.namespace, seen.name, seen.uid, number, step.attempt),
-        database=_access(seen, kind),
+        database=_access(seen, kind, restore),
         timeout_seconds=int(time_limit(seen, kind).total_seconds()),
         migrations=_migrations(seen),
         expected=expected,
         find=_find(seen) if kind is StepKind.FIND else None,
         backup=_backup(seen, step, number) if kind is StepKind.BACKUP else None,
-        restore=_restore(seen) if kind is StepKind.RESTORE else None,
+        restore=restore,
         compare=_compare(seen) if kind is StepKind.COMPARE else None,
         locks=LockBudget(
             int(duration(seen.spec.locks.timeout).total_seconds() * 1000),
@@ -93,10 +94,15 @@ def task(seen: Observed, step: Step) -> Task:
     )
 
 
-def _access(seen: Observed, kind: StepKind) -> DatabaseAccess:
+def _concerns_a_restore(seen: Observed, kind: StepKind) -> bool:
+    """It is one, or it looks what became of one."""
+    return kind is StepKind.RESTORE or (kind is StepKind.LOOK and seen.work is StepKind.RESTORE)
+
+
+def _access(seen: Observed, kind: StepKind, restore: RestoreOrder | None) -> DatabaseAccess:
     """No step that runs the application's code is told of the administrator's URL."""
     places = seen.places
-    admin = places.admin_url_file if kind in ADMINISTERED else None
+    admin = places.admin_url_file if kind in ADMINISTERED or restore is not None else None
     return DatabaseAccess(places.url_file, admin, places.tls_directory)
 
 

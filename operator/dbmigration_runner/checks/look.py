@@ -1,6 +1,7 @@
 """The look step: after a loss, what is in the database, read and not guessed.
 
-Takes the run's lock, so that nobody works there meanwhile, and outlasts the sessions of the attempt that was lost.
+Takes the run's lock, so that nobody works there meanwhile, and outlasts the sessions of the attempt that was lost. Behind a
+restore it asks first whether that took place: then the database is another one than was planned, and that is no fault.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 def look(step: Step) -> Result:
     """Raises RunnerError where the database cannot be reached, or is held by somebody."""
+    if step.task.restore is not None:
+        from dbmigration_runner.checks.restore import done_before
+
+        if (restored := done_before(step)) is not None:
+            return restored
     with step.engine.connect() as session:
         step.recognise(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
@@ -49,7 +55,9 @@ def look(step: Step) -> Result:
 
 def _version_table(step: Step, lock: Lock) -> str | None:
     """As env.py configures it; where env.py does not run, the plan's, for a look must not fail with the application."""
-    if step.task.migrations is None or (step.task.expected is not None and step.task.expected.version_table):
+    task = step.task
+    told = task.expected is not None and task.expected.version_table
+    if told or task.migrations is None or not task.runs_application:
         return None
     story = application.run(step, lock, read_only=True, limit_locks=False)
     if story.stopped is not None:

@@ -57,6 +57,11 @@ class Work:
     report: RestoreReport
 
     @property
+    def path(self) -> Path:
+        """Where the dump is."""
+        return Path(self.order.directory) / self.manifest.file
+
+    @property
     def known_by(self) -> Engine:
         """What tells which database this is: as the plan did, where there was one, for another role may be told more."""
         planned = self.step.task.expected is not None and self.step.task.expected.fingerprint
@@ -70,11 +75,8 @@ class Work:
 
 def restore(step: Step) -> Result:
     """Raises RunnerError where nothing was begun; the answer to a failure is that the database is the old one."""
-    order, manifest = _ordered(step)
-    path = Path(order.directory) / manifest.file
-    with said_of(Path(order.directory)):
-        way = restore_for(step.engine, admin_engine(step), wanted(step, order, manifest, path))
-    work = Work(step, order, manifest, way, RestoreReport(order.backup))
+    work = _begun(step, *_ordered(step))
+    way, path = work.way, work.path
     with contextlib.ExitStack() as held:
         held.callback(way.close)
         lock = way.lock(step.check)
@@ -103,6 +105,31 @@ def restore(step: Step) -> Result:
             way.discard()
             raise
         return _looked(work)
+
+
+def done_before(step: Step) -> Result | None:
+    """What a restore would answer whose end nobody heard; None where it did not take place, and then its fence is lifted.
+
+    Nothing is begun. Raises RunnerError where the database cannot be reached, or is held by somebody.
+    """
+    try:
+        found = _ordered(step)
+    except Refusal as error:  # the database can be read all the same
+        step.warnings.append(f"Whether the backup was put in place could not be asked: {error.message}")
+        return None
+    work = _begun(step, *found)
+    with contextlib.ExitStack() as held:
+        held.callback(work.way.close)
+        held.callback(work.way.lock(step.check).release)
+        kept = work.way.swapped()
+        return None if kept is None else _done_before(work, kept)
+
+
+def _begun(step: Step, order: RestoreOrder, manifest: Manifest) -> Work:
+    path = Path(order.directory) / manifest.file
+    with said_of(Path(order.directory)):
+        way = restore_for(step.engine, admin_engine(step), wanted(step, order, manifest, path))
+    return Work(step, order, manifest, way, RestoreReport(order.backup))
 
 
 def _exchange(work: Work, lock: Lock) -> None:

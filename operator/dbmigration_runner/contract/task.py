@@ -30,9 +30,9 @@ class StepKind(str, Enum):
 
 # What changes the database; never silently made again.
 CHANGING = frozenset({StepKind.MIGRATE, StepKind.DOWNGRADE, StepKind.RESTORE})
-# These run nothing that an application brings.
+# These run nothing that an application brings; nor does a look that is given a restore's order, see Task.
 WITHOUT_APPLICATION = frozenset({StepKind.FIND, StepKind.BACKUP, StepKind.COMPARE, StepKind.RESTORE})
-# These alone are given the administrator's URL, where there is one: none of them runs anything of the application's.
+# These, and such a look, are given the administrator's URL, where there is one: none of them runs anything of the application's.
 ADMINISTERED = frozenset({StepKind.BACKUP, StepKind.RESTORE})
 
 
@@ -235,7 +235,8 @@ class Policy:
 class Task:
     """One step's whole order. `nonce` comes back in the result and proves that it answers this task.
 
-    `undo` turns the expected plan round: what of it was applied is undone, and its start is the target.
+    `undo` turns the expected plan round: what of it was applied is undone, and its start is the target. A look is given
+    `restore` too where it follows a restore that did not tell whether it took place.
     """
 
     kind: StepKind
@@ -255,6 +256,16 @@ class Task:
     policy: Policy = Policy()
     undo: bool = False
     version: int = TASK_VERSION
+
+    @property
+    def runs_application(self) -> bool:
+        """May something run that the application brings? A look behind a restore needs none of it."""
+        return self.kind not in WITHOUT_APPLICATION and self.restore is None
+
+    @property
+    def is_administered(self) -> bool:
+        """Is it given the administrator's URL, where there is one? So is a look that asks what became of a restore."""
+        return self.kind in ADMINISTERED or self.restore is not None
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted: the same task is the same text."""

@@ -19,6 +19,7 @@ from dbmigration_runner.contract.task import (
     BackupOrder,
     DatabaseAccess,
     Migrations,
+    RestoreOrder,
     RunIdentity,
     StepKind,
     Task,
@@ -53,7 +54,7 @@ EVERYTHING = {
 }
 
 
-def made(kind: StepKind = StepKind.PLAN, name: str = "shop", **spec: Any) -> dict[str, Any]:
+def made(kind: StepKind = StepKind.PLAN, name: str = "shop", *, restored: bool = False, **spec: Any) -> dict[str, Any]:
     owner = resource(name, **spec)
     assert owner.spec is not None
     seen = places(owner.spec, name)
@@ -65,6 +66,7 @@ def made(kind: StepKind = StepKind.PLAN, name: str = "shop", **spec: Any) -> dic
         timeout_seconds=300,
         migrations=Migrations(seen.project),
         backup=BackupOrder(seen.backups, "b") if kind is StepKind.BACKUP else None,
+        restore=RestoreOrder(seen.backups, "b", "f" * 64, "kept") if restored else None,
     )
     return job(StartStep(StepRef(1, kind, 1), task, timedelta(seconds=300)), owner, TOOLS)
 
@@ -241,6 +243,18 @@ def test_the_administrator_s_url_is_in_no_pod_that_runs_the_application(kind, so
     if is_ours_alone:
         assert "initContainers" not in pod_of(manifest)
         assert runner_of(manifest)["image"] == TOOLS.image
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_look_behind_a_restore_is_given_what_the_restore_was_and_nothing_of_the_application(source):
+    database = {name: {"secretKeyRef": {"name": name.lower(), "key": "dsn"}} for name in ("urlFrom", "adminUrlFrom")}
+    look = made(StepKind.LOOK, migrations=SOURCES[source], database=database, restored=True)
+    restore = made(StepKind.RESTORE, migrations=SOURCES[source], database=database, restored=True)
+
+    for name in ("volumes", "containers", "initContainers"):
+        of_both = [json.dumps(pod_of(manifest).get(name)) for manifest in (look, restore)]
+        assert of_both[0].replace('\\"look\\"', '\\"restore\\"') == of_both[1]
+    assert "migrations" not in json.loads(runner_of(look)["env"][-1]["value"])
 
 
 def test_a_claim_that_is_wanted_twice_is_one_volume_with_two_mounts():

@@ -96,7 +96,7 @@ class Laboratory:
     has_room: bool = True
     workloads: dict[WorkloadRef, WorkloadView] = field(default_factory=dict)
     orders: dict[str, OrderView] = field(default_factory=dict)  # by uid
-    swapped: list[str] = field(default_factory=list)  # orders whose backup took the database's place
+    swapped: list[str] = field(default_factory=list)  # orders, and runs, whose backup took the database's place
     said: list[TellOrder] = field(default_factory=list)
     stored: dict[str, tuple[str, ...]] = field(
         default_factory=dict
@@ -207,7 +207,7 @@ class Laboratory:
         """The history up to the task's target; a task keeps its target whatever becomes of the spec."""
         assert task.migrations is not None
         wanted = task.migrations.target
-        if task.undo or task.kind is StepKind.RESTORE:
+        if task.undo:
             assert task.expected is not None
             return HISTORY[: HISTORY.index(task.expected.start[0]) + 1] if task.expected.start else ()
         if wanted == "base":
@@ -254,10 +254,10 @@ class Laboratory:
 
     def apply(self, task: Task, count: int) -> tuple[str, ...]:
         """The database moves on, by at most so many revisions of the task; a backup that was ordered takes its place as a whole."""
-        if task.restore is not None and task.restore.by is not None:
-            if count and task.restore.by.name not in self.swapped:
-                self.swapped.append(task.restore.by.name)
-                self.heads = self.stored[task.restore.backup]
+        if task.restore is not None:
+            if count and restorer(task) not in self.swapped:
+                self.swapped.append(restorer(task))
+                self.heads, self.left = self.stored[task.restore.backup], ""
                 self.applied = list(HISTORY[: self.position()])
             return ()
         target = self.target(task)
@@ -339,18 +339,28 @@ class Laboratory:
             case StepKind.RESTORE:
                 assert task.restore is not None
                 self.apply(task, len(HISTORY))
-                self.left = ""
-                told = RestoreReport(task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=True)
-                if (by := task.restore.by) is not None:
-                    at = self.now.isoformat()
-                    self.records[by.name] = CarriedOut(task.restore.backup, at, by.identity, by.target, told)
-                return replace(plain, changed=True, heads=self.heads, catalog=self.catalog, restore=told)
+                return self._restored(task, plain)
             case StepKind.COMPARE:
                 assert task.compare is not None
                 found = (f"+table {self.left}",) if self.left else ()
                 return replace(plain, compare=CompareReport(task.compare.backup, len(found), found))
             case StepKind.LOOK:
-                return plain
+                took_place = task.restore is not None and restorer(task) in self.swapped
+                return self._restored(task, plain) if took_place else plain
+
+    def _restored(self, task: Task, plain: Result) -> Result:
+        assert task.restore is not None
+        told = RestoreReport(task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=True)
+        if (by := task.restore.by) is not None:
+            at = self.now.isoformat()
+            self.records[by.name] = CarriedOut(task.restore.backup, at, by.identity, by.target, told)
+        return replace(plain, changed=True, heads=self.heads, catalog=self.catalog, restore=told)
+
+
+def restorer(task: Task) -> str:
+    """Whose restore it is: a person's order, once whoever carries it out, or the run."""
+    by = task.restore.by if task.restore is not None else None
+    return by.name if by is not None else f"run {task.run.number}"
 
 
 def absent(lab: Laboratory, kind: StepKind) -> bool:

@@ -12,20 +12,9 @@ from dbmigration.api.status import Outcome, Phase
 from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.observed import Waiting, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import MigrateReport
 from dbmigration_runner.contract.task import StepKind
+from tests.unit.lifecycle.drains import STORE, WEB, finish, sizes, tick
 from tests.unit.lifecycle.laboratory import Laboratory, manifest
-
-WEB, STORE = WorkloadRef("Deployment", "shop-web"), WorkloadRef("StatefulSet", "shop-store")
-SPEC = manifest(
-    rollback={"onFailure": "Restore"},
-    drain={"workloads": [{"kind": ref.kind, "name": ref.name} for ref in (WEB, STORE)]},
-)
-
-
-def tick(lab: Laboratory, seconds: int = 2) -> None:
-    lab.now += timedelta(seconds=seconds)
-    lab.turn()
 
 
 def told(lab: Laboratory, reason: Reason) -> list[str]:
@@ -34,49 +23,6 @@ def told(lab: Laboratory, reason: Reason) -> list[str]:
 
 def rise(lab: Laboratory, ref: WorkloadRef, replicas: int, who: str) -> None:
     lab.workloads[ref] = replace(lab.workloads[ref], replicas=replicas, scaled_by=who)
-
-
-def sizes(lab: Laboratory) -> tuple[int, ...]:
-    return tuple(lab.workloads[ref].replicas for ref in (WEB, STORE) if ref in lab.workloads)
-
-
-@pytest.fixture
-def failed(lab: Laboratory) -> Laboratory:
-    """The migration has just failed half-way; its backup is to be restored."""
-    lab.spec = SPEC
-    lab.workloads = {WEB: WorkloadView(2, 2, 2), STORE: WorkloadView(1, 1, 1)}
-    for _ in range(2):
-        lab.turn()
-        lab.answer()
-    lab.turn()
-    lab.apply(lab.tasks[lab.running], 1)
-    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
-    return lab
-
-
-@pytest.fixture
-def draining(failed: Laboratory) -> Laboratory:
-    """Scaled to zero; the Pods are still there."""
-    failed.turn()
-    tick(failed)
-    return failed
-
-
-@pytest.fixture
-def restoring(draining: Laboratory) -> Laboratory:
-    """The restore is at work."""
-    draining.pods_follow()
-    tick(draining)
-    assert draining.running is not None
-    return draining
-
-
-def finish(lab: Laboratory) -> None:
-    for _ in range(12):
-        if lab.running is not None:
-            lab.answer()
-        tick(lab)
-        lab.pods_follow()
 
 
 def test_what_each_had_is_written_down_before_any_is_scaled(failed):
@@ -309,27 +255,3 @@ def test_a_disk_without_room_is_waited_for_as_long_as_pods_are_and_then_the_appl
     assert (restoring.status.phase, condition.reason) == (Phase.FAILED, "RollbackFailed")
     assert "There is no room for the restore: 80 GB are needed" in condition.message
     assert (sizes(restoring), restoring.status.drain, restoring.finalizer) == ((2, 1), None, False)
-
-
-def test_after_the_last_lost_restore_the_database_is_looked_at_which_opens_it(restoring):
-    for _ in range(3):
-        assert restoring.running.kind is StepKind.RESTORE
-        restoring.lose()
-        tick(restoring)
-    assert restoring.running.kind is StepKind.LOOK
-    finish(restoring)
-    assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RollbackFailed")
-    assert "lost 3 times" in restoring.status.conditions[0].message
-    assert (sizes(restoring), restoring.status.drain) == ((2, 1), None)
-
-
-def test_a_look_that_cannot_be_had_does_not_keep_the_application_away_for_ever(restoring):
-    for _ in range(3):
-        restoring.lose()
-        tick(restoring)
-    for _ in range(60):
-        if restoring.running is not None:
-            restoring.fail(RunnerReason.DATABASE_UNREACHABLE, heads=None)
-        tick(restoring, 600)
-        restoring.pods_follow()
-    assert (restoring.status.phase, sizes(restoring)) == (Phase.FAILED, (2, 1))

@@ -94,7 +94,8 @@ def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run 
     status, run = decision.status, decision.status.run
     ordered = action.task.restore.by if action.task.restore is not None else None
     assert ordered is None or ordered.name not in lab.records, "an order was carried out twice"
-    is_ours = action.ref.kind in {StepKind.BACKUP, StepKind.RESTORE}
+    is_ours = action.ref.kind is StepKind.BACKUP or action.task.restore is not None
+    assert action.task.restore is None or action.ref.kind in {StepKind.RESTORE, StepKind.LOOK}
     assert (action.task.database.admin_url_file is not None) is is_ours, "who may drop databases"
     if action.ref.kind is StepKind.PLAN and was is not None and was.order is not None and was.outcome is not None:
         rests = was.outcome is Outcome.SUCCEEDED and was.identity == lab.observe().identity

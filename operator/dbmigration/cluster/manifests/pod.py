@@ -1,7 +1,7 @@
 """The Pod of a step: the application's image with the runner injected, or the tools image.
 
-Plan, migrate, downgrade and look run what the application brings: its interpreter, its Alembic, its driver. A backup and a comparison need none of it,
-and scripts from a ConfigMap or a volume bring none. It must not know Jobs.
+Plan, migrate, downgrade and look run what the application brings: its interpreter, its Alembic, its driver. A backup, a comparison and a restore need none of it,
+nor does a look behind a restore, and scripts from a ConfigMap or a volume bring none. It must not know Jobs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dbmigration.cluster.manifests.volumes import (
     database_mounts,
     mount,
 )
-from dbmigration_runner.contract.task import ADMINISTERED, TASK_VARIABLE, WITHOUT_APPLICATION, StepKind, Task
+from dbmigration_runner.contract.task import TASK_VARIABLE, StepKind, Task
 
 RUNNER = "runner"
 PREPARE = "prepare"
@@ -47,9 +47,9 @@ class Tools:
 def pod(task: Task, spec: MigrationSpec, tools: Tools, *, deadline_seconds: int, labels: dict[str, str]) -> Document:
     """The template of the step's Pod; the deadline stands on the Pod, for a Job's would take its last words away."""
     image = spec.migrations.source.image
-    if task.kind in WITHOUT_APPLICATION:
+    if not task.runs_application:
+        body = _beside_the_application(task, spec, tools)
         task = replace(task, migrations=None)  # the project is not in this Pod
-        body = _beside_the_application(task.kind, spec, tools)
     elif image is not None:
         body = _in_the_application(spec, _of_the_run(image, task), tools)
     else:
@@ -82,8 +82,8 @@ def _of_the_run(image: Image, task: Task) -> Image:
     return image.model_copy(update={"reference": began}) if began else image
 
 
-def _beside_the_application(kind: StepKind, spec: MigrationSpec, tools: Tools) -> Document:
-    made = database_mounts(spec, administered=kind in ADMINISTERED)
+def _beside_the_application(task: Task, spec: MigrationSpec, tools: Tools) -> Document:
+    made = database_mounts(spec, administered=task.is_administered)
     if spec.backup.storage is not None:
         made.add_claim(spec.backup.storage.persistent_volume_claim.claim_name, BACKUPS_DIRECTORY)
     image = spec.backup.image
