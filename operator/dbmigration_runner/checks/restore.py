@@ -88,7 +88,7 @@ def restore(step: Step) -> Result:
             step.recognise(session)
         with way.engine.connect() as session:
             step.await_guests(session)
-            undone = _schema_since(work, session) if order.by is not None else ()
+            undone = _schema_since(work, session) if work.order.by is not None else ()
         if not way.is_filled:
             _verify_dump(work, path)
         way.refuse_impossible()
