@@ -336,7 +336,7 @@ def _refuse_no_way_back(order: BackupOrder, probe: Probe) -> None:
     if order.probe_required and probe.restorable is None:
         raise RunnerError(
             RunnerReason.BACKUP_NOT_RESTORABLE,
-            f"rollback.onFailure relies on a restore, and none could be tried. {probe.note}",
+            f"rollback.onFailure relies on a restore, and whether one would succeed is not known. {probe.note}",
         )
 
 
