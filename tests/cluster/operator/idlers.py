@@ -114,6 +114,25 @@ class Idler:
             over.set()
             thread.join()
 
+    def autoscale(self) -> None:
+        """Kubernetes' own autoscaler looks after it from now on, and wants at least its replicas."""
+        target = {"apiVersion": "apps/v1", "kind": self.kind, "name": self.name}
+        cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+        limits = {"minReplicas": self.replicas, "maxReplicas": self.replicas + 2}
+        self.namespace.apply(
+            {
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": self.name},
+                "spec": {"scaleTargetRef": target, **limits, "metrics": [{"type": "Resource", "resource": cpu}]},
+            }
+        )
+
+    def autoscaler_says(self) -> set[str]:
+        """The reasons of its conditions."""
+        status = self.namespace.get("horizontalpodautoscaler", self.name).get("status", {})
+        return {condition["reason"] for condition in status.get("conditions", ())}
+
     def delete(self) -> None:
         """Gone for good, with its Pods."""
         self.namespace.kubectl("delete", self.kind, self.name, "--wait=false")

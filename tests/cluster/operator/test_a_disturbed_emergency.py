@@ -76,13 +76,22 @@ def test_whoever_scales_the_application_back_each_second_is_named_and_undone(sta
 
 
 def test_a_session_that_may_not_be_ended_is_named_and_waited_for(stage: Stage, web: Idler):
-    """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name."""
+    """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name.
+
+    Meanwhile an autoscaler comes, which leaves alone what has no replicas.
+    """
     with stage.server.holding("LOCK TABLE orders IN ACCESS SHARE MODE", stage.database):
         waiting = stage.until("SessionStays", timeout=120)
         assert (waiting["phase"], web.size[0], stage.heads()) == ("Restoring", 0, ["r2"])
         told = {condition["message"] for condition in waiting["conditions"] if condition["reason"] == "SessionStays"}
         assert "psql of postgres (pid " in told.pop()
+        web.autoscale()
+        eventually(lambda: "ScalingDisabled" in web.autoscaler_says(), "A look of the autoscaler")
+        assert web.size[0] == 0
     ends_rolled_back(stage, web)
+    eventually(lambda: "ScalingDisabled" not in web.autoscaler_says(), "An autoscaler at work again")
+    assert web.size[0] == REPLICAS
+    assert "DrainContested" not in " ".join(stage.events())
 
 
 def test_neither_an_edit_nor_a_cancel_nor_a_suspension_stops_it(stage: Stage, web: Idler):
