@@ -6,6 +6,7 @@ The sides take turns on one server and one disk, and medians are compared: only 
     outage    of that, what the application notices: from the fence to the exchange
     drained   the same by a run that was drained since before its backup: nothing was written, nothing is compared
     bare      createdb and pg_restore -j of `pg_dump -Fc`: nothing hashed, analysed, counted, compared or exchanged
+    checked   the same, and sha256sum of the archive, vacuumdb --analyze-only -j, a count of each table
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a program, not by pytest
 from dbmigration_runner.contract.result import Outcome
 from tests.bench.goals import at_most, told
-from tests.bench.shops import filled
+from tests.bench.shops import TABLES, filled
 from tests.bench.sides import Seconds, tell
 from tests.integration.backups import Backups
 from tests.integration.postgresql_server import CANARY, Database, Server, running_server
@@ -45,9 +46,9 @@ def run(database: Database, folder: Path, rounds: int) -> Seconds:
     restores = Restores(backups, backups.take())
     archive = folder / "default"
     by_hand(database.server, "pg_dump", "--format=custom", f"--file={archive}", "bench")
-    seconds: Seconds = {"compared": [], "outage": [], "drained": [], "bare": []}
+    seconds: Seconds = {"compared": [], "outage": [], "drained": [], "bare": [], "checked": []}
     for number in range(rounds + 1):
-        found = {"bare": bare(database.server, archive)}
+        found = by_a_person(database.server, archive)
         found["drained"] = restored(restores, 2 * number, nothing_written=True)["whole"]
         forget(database)
         compared = restored(restores, 2 * number + 1, nothing_written=False)
@@ -69,15 +70,21 @@ def restored(restores: Restores, number: int, *, nothing_written: bool) -> dict[
     return {"whole": took, "outage": (reached["swapped"] - reached["restored"]).total_seconds()}
 
 
-def bare(server: Server, archive: Path) -> float:
-    """What a person would type, into a database that is there for it."""
+def by_a_person(server: Server, archive: Path) -> dict[str, float]:
+    """What a person would type, in a hurry and with care: the careful one's checks are what they take more."""
+    jobs = f"--jobs={os.cpu_count()}"
     started = time.perf_counter()
     by_hand(server, "createdb", "bare")
-    by_hand(server, "pg_restore", f"--jobs={os.cpu_count()}", "--exit-on-error", "--dbname=bare", str(archive))
-    took = time.perf_counter() - started
+    by_hand(server, "pg_restore", jobs, "--exit-on-error", "--dbname=bare", str(archive))
+    restored = time.perf_counter()
+    subprocess.run(["sha256sum", archive], check=True, stdout=subprocess.DEVNULL)
+    by_hand(server, "vacuumdb", "--analyze-only", "--quiet", jobs, "--dbname=bare")
+    for table in TABLES:
+        by_hand(server, "psql", "--quiet", "--output=/dev/null", f"--command=SELECT count(*) FROM {table}", "bare")
+    checked = time.perf_counter()
     with server.superuser() as connection:
         connection.execute("DROP DATABASE bare")
-    return took
+    return {"bare": restored - started, "checked": checked - started}
 
 
 def by_hand(server: Server, program: str, *arguments: str) -> None:
@@ -88,7 +95,9 @@ def by_hand(server: Server, program: str, *arguments: str) -> None:
 
 def report(seconds: Seconds) -> None:
     """Medians and their spread, and what they are to each other."""
-    tell(seconds, ("drained", "bare", partial(at_most, 1.10)), ("compared", "bare", told), ("outage", "bare", told))
+    goal = partial(at_most, 1.10)
+    rest = (("drained", "bare", told), ("compared", "bare", told), ("outage", "bare", told))
+    tell(seconds, ("drained", "checked", goal), *rest)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from tests.bench.goals import at_least, at_most
 from tests.bench.sides import Seconds, in_turns, tell
 from tests.integration.mariadb_server import MariaDatabase, fresh_database, running_mariadb
 
+PER_PROCESSOR = 2  # zstd takes a quarter of gzip's time, the server about as much again
 SETTINGS = {"innodb-buffer-pool-size": "768M", "innodb-log-file-size": "256M"}
 ROWS = """
 CREATE TABLE orders (id bigint PRIMARY KEY AUTO_INCREMENT, customer int NOT NULL, note varchar(200), total decimal(10,2));
@@ -50,7 +51,7 @@ def measure(rounds: int) -> None:
         print(f"a MariaDB database of {database.ask(asked)[0][0]:.0f} MB, {rounds} rounds")
         tell(
             run(database, Path(folder), rounds),
-            ("gzip", "ours", partial(at_least, 8)),
+            ("gzip", "ours", partial(at_least, min(8, PER_PROCESSOR * (os.cpu_count() or 1)))),
             ("zstd", "ours", partial(at_least, 1)),
             ("verify", "ours", partial(at_most, 0.5)),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.integration.postgresql_server import Database, Server
 
+TABLES = ("orders", "events")
 _HEADS = (
     "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('a1');"
 )
