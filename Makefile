@@ -40,11 +40,11 @@ test-packaging: ## Chart, manifests and Argo CD's health script, rendered by the
 
 .PHONY: test-cluster
 test-cluster: ## The operator, on a real Kubernetes with the real images.
-	@$(IN_ENV) pytest tests/cluster
+	@$(IN_ENV) scripts/test-cluster
 
 .PHONY: soak
-soak: ## The fault tests at every point, not only at a sample, and restores beside writers of 20 seeds; an hour or more.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/integration/test_restore_losses.py tests/integration/test_restore_mariadb_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
+soak: ## The fault tests at every point, not only at a sample, restores beside writers of 20 seeds, three times the states; an hour or more.
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration/test_restore_losses.py tests/integration/test_restore_mariadb_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

@@ -1,4 +1,9 @@
-"""A real cluster for the tests of this folder, and a namespace of its own for each of them."""
+"""A real cluster for the tests of this folder, and a namespace of its own for each of them.
+
+Several workers share a cluster that is up, and the installed operator on it; each has its own database servers. They
+work on one folder at a time: what lies in `faults` wants that operator at rest, what lies in `operator` wants it awake,
+and what lies in `installs` or here wants both, or the whole machine. `scripts/test-cluster` does so.
+"""
 
 import os
 import re
@@ -9,7 +14,7 @@ import pytest
 
 from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
-from tests.cluster.installation import ACCOUNT, QUICK, install, operator_log
+from tests.cluster.installation import ACCOUNT, QUICK, install_for_all_workers, operator_log
 from tests.cluster.operator.stage import QUOTED_PASSWORD, Server, server
 from tests.cluster.providers import chosen
 
@@ -46,7 +51,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Name
 def operator(cluster: Cluster) -> Iterator[Namespace]:
     """The installed operator; at the end its log is searched for tracebacks and passwords, and the audit log for refusals."""
     begin = cluster.audit.moment() if cluster.audit_log else 0
-    namespace = install(cluster, *QUICK)
+    namespace = install_for_all_workers(cluster, *QUICK)
     yield namespace
     if cluster.audit_log:
         asked = cluster.audit.asked(begin, cluster.audit.moment(), user=ACCOUNT)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.cluster.access import Cluster, Namespace, eventually
-from tests.cluster.embedded import catalog
+from tests.cluster.embedded import cache, catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "dbmigration-operator"
@@ -43,6 +44,18 @@ def chart_images(cluster: Cluster) -> list[str]:
     ]
 
 
+def install_for_all_workers(cluster: Cluster, *values: str) -> Namespace:
+    """Install it once for all workers of a test run: the first one does, the others find it."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    with cache.lock("operator-installation"):
+        found = ("get", "deployments", "--namespace", SYSTEM, "--output", "jsonpath={.items[*].metadata.annotations}")
+        if run and run in cluster.kubectl(*found):
+            return Namespace(SYSTEM, cluster)
+        operator = install(cluster, *values)
+        operator.kubectl("annotate", f"deployment/{NAME}", "--overwrite", f"dbmigration-test/run={run}")
+        return operator
+
+
 def install(cluster: Cluster, *values: str, chart: Path = CHART) -> Namespace:
     """Install the operator by its chart for the whole cluster, under Pod Security "restricted"; or upgrade it."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -68,15 +81,17 @@ def install(cluster: Cluster, *values: str, chart: Path = CHART) -> Namespace:
 
 @contextmanager
 def at_rest(operator: Namespace) -> Iterator[None]:
-    """The installed operator works on no namespace meanwhile."""
+    """The installed operator works on no namespace meanwhile; where several workers want that, the last one wakes it."""
     deployment = operator.kubectl("get", "deployments", "--output", "name").strip()
-    operator.kubectl("scale", deployment, "--replicas=0")
-    eventually(lambda: not operator.kubectl("get", "pods", "--output", "name"), "The installed operator's end")
     try:
-        yield
+        with cache.lock("operator-at-rest", shared=True):
+            operator.kubectl("scale", deployment, "--replicas=0")
+            eventually(lambda: not operator.kubectl("get", "pods", "--output", "name"), "The installed operator's end")
+            yield
     finally:
-        operator.kubectl("scale", deployment, "--replicas=1")
-        operator.kubectl("rollout", "status", deployment, "--timeout=120s")
+        with suppress(BlockingIOError), cache.lock("operator-at-rest", wait=False):
+            operator.kubectl("scale", deployment, "--replicas=1")
+            operator.kubectl("rollout", "status", deployment, "--timeout=120s")
 
 
 # Retries as they are would make a test wait for minutes; everything else is as a user installs it.

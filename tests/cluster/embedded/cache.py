@@ -32,21 +32,22 @@ def key_of(*inputs: bytes | str) -> str:
 
 
 @contextmanager
-def lock(name: str, *, wait: bool = True) -> Iterator[None]:
+def lock(name: str, *, wait: bool = True, shared: bool = False) -> Iterator[None]:
     """Keep every other process from `name`, after waiting for the one that is there; its end ends its lock.
 
-    Without `wait` raises BlockingIOError instead.
+    Whoever shares it keeps only those away who want it alone. Without `wait` raises BlockingIOError instead.
     """
     locks = folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with (locks / name).open("w") as held:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if not wait:
                 raise
             print(f"Waiting for another process that holds {held.name}.", file=sys.stderr)
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(held, kind)
         yield
 
 

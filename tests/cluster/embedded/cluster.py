@@ -232,6 +232,7 @@ class _ControlPlane:
             f"--cluster-signing-cert-file={authority.certificate}",
             f"--cluster-signing-key-file={authority.key}",
             f"--flex-volume-plugin-dir={self._layout.volume_plugins}",
+            "--horizontal-pod-autoscaler-sync-period=2s",
             # The default of 20 requests a second is for a cluster that is shared; tests would wait for Pods.
             "--kube-api-qps=100",
             "--kube-api-burst=200",
@@ -260,9 +261,9 @@ def _remove_what_kubelet_keeps_elsewhere(files: Layout) -> None:
         links.rmdir()
 
 
-def whole_session() -> AbstractContextManager[None]:
+def whole_session(*, shared: bool = False) -> AbstractContextManager[None]:
     """Held by whoever uses the cluster for longer than one command: nobody takes it down meanwhile."""
-    return cache.lock("cluster-session")
+    return cache.lock("cluster-session", shared=shared)
 
 
 def _check_the_machine(root: Path) -> None:

@@ -12,9 +12,9 @@ from tests.cluster.providers import Volume
 
 
 class EmbeddedProvider:
-    """A cluster started by the tests themselves. DBMIGRATION_KEEP_CLUSTER=1 uses the one that a kept session left.
+    """A cluster started by the tests themselves. DBMIGRATION_KEEP_CLUSTER=1 uses the one that is up, beside others who do.
 
-    Two sessions at once take turns, for a machine has room for one such cluster.
+    Two sessions that start their own take turns, for a machine has room for one such cluster.
     """
 
     node_name = NODE_NAME
@@ -28,10 +28,13 @@ class EmbeddedProvider:
         self.audit_log: Path | None = self.cluster.layout.audit_log
 
     def up(self) -> None:
+        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1":
+            with whole_session(shared=True):
+                if self.cluster.is_up:
+                    self._turn.enter_context(whole_session(shared=True))
+                    return
         self._turn.enter_context(whole_session())
         self._has_turn = True
-        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1" and self.cluster.is_up:
-            return
         self.cluster.up()
 
     def down(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -235,7 +236,8 @@ def server(cluster: Cluster, image: str) -> Server:
 
 def served(cluster: Cluster, container: dict[str, Any], *volumes: dict[str, Any]) -> Namespace:
     """Run a database server, with /data to write to, as a Deployment and a Service of its container's name; wait until it is ready."""
-    namespace = Namespace("databases", cluster)
+    # What a test does to a server's settings, or counts of its sessions, is no matter of another worker's.
+    namespace = Namespace("-".join(filter(None, ("databases", os.environ.get("PYTEST_XDIST_WORKER")))), cluster)
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name}})
     eventually(
         lambda: namespace.kubectl("get", "serviceaccount", "default", "--ignore-not-found"), "The service account"
