@@ -224,6 +224,8 @@ def _leave(seen: Observed) -> Decision:
         decision = _go_on(seen) if step.name == StepKind.RESTORE.value else Decision(seen.status)
         if not _ends_the_run(seen, decision):
             return draining.hold_down(seen, decision)
+    elif seen.open_run and not _withdrawn(seen) and (look := restoring.look_before_leaving(seen)):
+        return draining.hold_down(seen, look)
     decision = draining.resume(seen) or draining.resumed(seen, Decision(seen.status, (RemoveFinalizer(),)))
     return replace(decision, actions=(*_withdrawn(seen), *decision.actions))
 

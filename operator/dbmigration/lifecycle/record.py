@@ -197,14 +197,20 @@ def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: 
 
 def restored(status: Status, report: RestoreReport, now: datetime) -> Status:
     """The backup is in the place of the database; nothing of what the run applied is left. The replaced one is kept."""
-    assert status.run is not None  # noqa: S101  # callers are inside an open run
-    if report.kept_as and all(known.name != report.kept_as for known in status.replaced):
-        kept = Replaced(name=report.kept_as, replaced_at=now, run=status.run.number)
-        known = (kept, *status.replaced)
-        untold = status.replaced_untold + len(known[_REPLACED_KEPT:])
-        status = replace(status, replaced=known[:_REPLACED_KEPT], replaced_untold=untold)
+    status = replaced(status, report, now)
     taken = (replace(known, clone="") if known.name == report.backup else known for known in status.backups)
     return run_changed(replace(status, backups=tuple(taken)), restored=told_of(report))
+
+
+def replaced(status: Status, report: RestoreReport, now: datetime) -> Status:
+    """A database that a restore replaced is kept under this name."""
+    assert status.run is not None  # noqa: S101  # callers are inside an open run
+    if not report.kept_as or any(known.name == report.kept_as for known in status.replaced):
+        return status
+    kept = Replaced(name=report.kept_as, replaced_at=now, run=status.run.number)
+    known = (kept, *status.replaced)
+    untold = status.replaced_untold + len(known[_REPLACED_KEPT:])
+    return replace(status, replaced=known[:_REPLACED_KEPT], replaced_untold=untold)
 
 
 def told_of(report: RestoreReport) -> Restored:
@@ -232,10 +238,10 @@ def told_of(report: RestoreReport) -> Restored:
 
 def outlived(status: Status, run: int) -> Status:
     """A run changed the database and succeeded: what earlier ones replaced is needed less from here on."""
-    replaced = tuple(
+    outlived_all = tuple(
         known if known.outlived_by is not None else replace(known, outlived_by=run) for known in status.replaced
     )
-    return replace(status, replaced=replaced)
+    return replace(status, replaced=outlived_all)
 
 
 def compared(status: Status, verified_by: Verification, left_behind: Iterable[str] = ()) -> Status:

@@ -55,6 +55,20 @@ def restore(seen: Observed) -> Observed | Decision:
             return known
 
 
+def look_before_leaving(seen: Observed) -> Decision | None:
+    """A look behind a restore that failed and may have left the database closed, when nobody else would make one: the resource goes."""
+    step = seen.latest(StepKind.RESTORE)
+    view = seen.view(step) if step is not None else None
+    if step is None or not isinstance(view, Ended) or view.result.outcome is Outcome.SUCCEEDED or last_looks(seen):
+        return None
+    if not _may_be_closed(seen, view.result):
+        return None
+    if step.state is StepState.STARTED:
+        why = classify(view.result.reason)[0]
+        seen = replace(seen, status=record.step_ended(seen.status, step, StepState.FAILED, seen.now, why))
+    return attempts.start(seen, StepKind.LOOK, view.result.message)
+
+
 def last_looks(seen: Observed) -> tuple[Step, ...]:
     """The looks behind the last restore: once there is one, nothing is restored any more, and its answer ends the run."""
     steps = seen.status.steps
@@ -96,8 +110,9 @@ def _look(seen: Observed, looks: tuple[Step, ...]) -> Observed | Decision:
         return _restored(seen, result)
     why, meaning = classify(result.reason)
     if result.heads is not None:
-        is_in_place = result.restore is not None  # and yet at other heads than the backup
-        return ends.fail(seen, why, result.message) if is_in_place else ends.fail(seen, reason, message)
+        if result.restore is None:
+            return ends.fail(seen, reason, message)
+        return ends.fail(_kept(seen, result), why, result.message)  # it is in place, and yet at other heads than the backup
     if meaning is ReasonClass.DECISION and result.restore is None:
         told = f"{sentence(message)} {_UNREAD}: {sentence(result.message)} {_LAST_READ.capitalize()}"
         return ends.fail(seen, reason, told)
@@ -115,8 +130,13 @@ def _withdraw(seen: Observed, step: Step) -> Decision:
 def _restored(seen: Observed, result: Result) -> Observed | Decision:
     if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
         message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
-        return ends.fail(seen, Reason.VERIFICATION_FAILED, message)
+        return ends.fail(_kept(seen, result), Reason.VERIFICATION_FAILED, message)
     return replace(seen, status=record.restored(seen.status, result.restore, seen.now))
+
+
+def _kept(seen: Observed, result: Result) -> Observed:
+    """The database that was replaced is there, and retention's to drop one day, whatever else is wrong."""
+    return replace(seen, status=record.replaced(seen.status, result.restore, seen.now)) if result.restore else seen
 
 
 def _verdict(seen: Observed, result: Result) -> tuple[Reason, str] | None:

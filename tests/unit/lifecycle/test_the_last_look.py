@@ -73,6 +73,7 @@ def test_a_backup_in_place_that_is_at_other_heads_is_told(restoring):
     finish(restoring)
     assert restoring.status.phase is Phase.FAILED
     assert said in restoring.status.conditions[0].message
+    assert [kept.name for kept in restoring.status.replaced] == [KEPT]
 
 
 def test_the_last_look_is_told_what_was_to_be_restored_and_runs_as_who_may(restoring):
@@ -230,6 +231,27 @@ def test_a_resource_that_goes_waits_for_that_look(restoring):
     assert restoring.finalizer
     assert sizes(restoring) == (0, 0)
     finish(restoring)
+    assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
+
+
+@pytest.mark.parametrize("is_heard", [True, False], ids=["heard before it goes", "heard as it goes"])
+def test_a_resource_that_goes_does_not_leave_a_database_closed(restoring, is_heard):
+    restoring.fail(RunnerReason.CONNECTION_LOST, heads=None)
+    if is_heard:
+        tick(restoring)
+    restoring.deleting = True
+    tick(restoring)
+    assert (restoring.running.kind, restoring.finalizer, sizes(restoring)) == (StepKind.LOOK, True, (0, 0))
+    finish(restoring)
+    assert kinds(restoring) == [StepKind.RESTORE, StepKind.LOOK]
+    assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
+
+
+def test_a_resource_that_goes_waits_for_nothing_when_the_database_was_read_since(restoring):
+    restoring.fail(RunnerReason.CONNECTION_LOST)
+    restoring.deleting = True
+    finish(restoring)
+    assert kinds(restoring) == [StepKind.RESTORE]
     assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
 
 
