@@ -1,0 +1,25 @@
+"""Which of many cases a usual run plays: all of them in a soak, else some, and others in the next run.
+
+All workers of one run choose the same; DBMIGRATION_SEED, which a run tells at its beginning, makes the choice again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Sequence
+from typing import TypeVar
+
+Case = TypeVar("Case")
+
+IS_SOAK = os.environ.get("DBMIGRATION_SOAK") == "1"
+SEED = os.environ.get("DBMIGRATION_SEED") or os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+
+
+def some(cases: Sequence[Case], count: int) -> list[Case]:
+    """So many of the cases, in their order; all of them in a soak."""
+    if IS_SOAK or count >= len(cases):
+        return list(cases)
+    chosen = random.Random(SEED).sample(range(len(cases)), count)
+    return [cases[index] for index in sorted(chosen)]
