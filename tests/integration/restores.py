@@ -30,9 +30,10 @@ from dbmigration_runner.engines import engine_for
 from tests.integration.backups import Backups, drop
 from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running, wait_for
+from tests.sampling import IS_SOAK
 
 KEPT = "before-7"
-SEEDS = range(1, 21 if os.environ.get("DBMIGRATION_SOAK") == "1" else 4)  # of applications that write during a restore
+SEEDS = range(1, 21 if IS_SOAK else 4)  # of applications that write during a restore
 # Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back.
 _FAILING_RUNNER = """
 import importlib, os, signal, sys

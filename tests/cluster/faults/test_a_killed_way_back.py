@@ -18,6 +18,7 @@ from tests.cluster.faults.conftest import Rig
 from tests.cluster.faults.runs import SLOW_EMERGENCY, Run
 from tests.cluster.inmates import inmates, kill
 from tests.cluster.operator.stage import Server
+from tests.sampling import IS_SOAK
 
 _COMMENTS = "LOCK TABLE pg_catalog.pg_shdescription IN {mode} MODE"
 _WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '{query}'"
@@ -123,7 +124,7 @@ def kill_first(run: Run, stage: str, murder: Murder) -> None:
 
 _ALWAYS = [("copy", "exchanging", delete), ("downgrade", "exchanged", shoot)]
 _IN_A_SOAK = [("copy", "fenced", shoot), ("copy", "compared", delete), ("downgrade", "exchanging", shoot)]
-CASES = [*_ALWAYS, *(_IN_A_SOAK if os.environ.get("DBMIGRATION_SOAK") == "1" else [])]
+CASES = [*_ALWAYS, *(_IN_A_SOAK if IS_SOAK else [])]
 # Of three attempts the first one's Job is not kept.
 STEPS = {
     "copy": ["plan", "backup", "migrate", "downgrade", "restore", "restore"],

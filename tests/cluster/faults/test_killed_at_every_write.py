@@ -7,8 +7,6 @@ migrate twice, wait for ever, or end with another status than the run that nobod
 from __future__ import annotations
 
 import json
-import os
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from typing import Any
 from tests.cluster.faults.conftest import OpenRig, Rig
 from tests.cluster.faults.proxy import Exchange, Kill, Moment
 from tests.cluster.faults.runs import BROKEN, EMERGENCY, GOOD, History, Run, masked
+from tests.sampling import some
 
 # Three runs at once keep two processors busy; a fourth would only make the others slower.
 _RIGS = 3
@@ -94,15 +93,9 @@ def _cases(references: Iterable[Reference]) -> Iterator[Case]:
         for reference, moment in product(references, Moment)
         for write in reference.trace
     ]
-    if os.environ.get("DBMIGRATION_SOAK") == "1":
-        yield from every
-        return
     always = [case for case in every if case.is_feared]
     assert {case.kill.phase for case in always} == {"Draining", "Restoring", "Resuming", "RolledBack"}
-    seed = os.environ.get("DBMIGRATION_SEED") or str(random.randrange(10**6))
-    print(f"DBMIGRATION_SEED={seed}")
-    others = [case for case in every if case not in always]
-    yield from [*always, *random.Random(seed).sample(others, min(_SAMPLE, len(others)))]
+    yield from [*always, *some([case for case in every if case not in always], _SAMPLE)]
 
 
 def _undisturbed(rig: Rig, history: History) -> Reference:

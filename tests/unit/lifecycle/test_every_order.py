@@ -7,7 +7,6 @@ checked in every state; that there is a way out of every state is checked from a
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -22,10 +21,11 @@ from dbmigration.lifecycle.observed import (
     WorkloadRef,
 )
 from dbmigration_runner.contract.task import CHANGING, StepKind
+from tests.sampling import IS_SOAK
 from tests.unit.lifecycle.explorer import EVENTS, ORDERS, SIZES, SPECS, WORKER, WORKLOADS, Explorer
 from tests.unit.lifecycle.laboratory import HISTORY
 
-STATES = 60_000 if os.environ.get("DBMIGRATION_SOAK") == "1" else 20_000  # of each group
+STATES = 60_000 if IS_SOAK else 20_000  # of each group
 ENDS = {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.RESTORED, Phase.FAILED, Phase.CANCELLED}
 ONLY_BACK = {Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.DRAINING, Phase.RESTORING, Phase.RESUMING}
 FORWARD, BACK, ORDERED, DRAINED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6), (7, 2, 6)
