@@ -16,6 +16,7 @@ from dbmigration_runner.contract.task import LockBudget, RunIdentity
 from dbmigration_runner.engines.postgresql_names import GUEST_KEY, RUN_KEY
 from dbmigration_runner.step import application_name
 from tests.integration.projects import create, wait_for
+from tests.sampling import some
 
 QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=3, grace_seconds=1)
 
@@ -227,9 +228,9 @@ HIDDEN_COMMITS = {
 }
 
 
-@pytest.mark.parametrize("lines", HIDDEN_COMMITS.values(), ids=HIDDEN_COMMITS)
+@pytest.mark.parametrize("hidden", some(tuple(HIDDEN_COMMITS), 4))
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(project, database, lines, driver):
+def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(project, database, hidden, driver):
     """Each further try would leave its row once more, and the last one could even succeed."""
     shop = project("url_in_the_ini", database.server.url(database.name, driver=f"postgresql+{driver}"))
     shop.revision("a1", None, create("t1"), create("rows"))
@@ -240,7 +241,7 @@ def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(
         "CREATE PROCEDURE public.add_a_row_and_lock() LANGUAGE plpgsql AS $$ BEGIN"
         " INSERT INTO public.rows VALUES (DEFAULT); COMMIT; LOCK TABLE public.t1; END $$"
     )
-    shop.revision("a2", "a1", *lines, 'op.add_column("t1", sa.Column("x", sa.Integer))')
+    shop.revision("a2", "a1", *HIDDEN_COMMITS[hidden], 'op.add_column("t1", sa.Column("x", sa.Integer))')
     with reading(database):
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, result.changed, result.migrate.lock_waits) == ("MigrationFailed", True, 0)

@@ -17,6 +17,7 @@ from dbmigration_runner.errors import Stopped
 from dbmigration_runner.step import application_name
 from tests.integration.mariadb_server import WORK, said
 from tests.integration.projects import create, wait_for
+from tests.sampling import some
 
 QUICK = LockBudget(timeout_milliseconds=100, retry_for_seconds=4, grace_seconds=1)
 ADD_A_COLUMN = 'op.add_column("t1", sa.Column("x", sa.Integer))'
@@ -240,9 +241,10 @@ HIDDEN_COMMITS = {
 }
 
 
-@pytest.mark.parametrize("lines", HIDDEN_COMMITS.values(), ids=HIDDEN_COMMITS)
-def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(shop, mariadb_database, lines):
+@pytest.mark.parametrize("hidden", some(tuple(HIDDEN_COMMITS), 4))
+def test_a_commit_that_a_statement_hides_is_seen_and_the_revision_not_run_again(shop, mariadb_database, hidden):
     """Each further try would leave its row once more, and the last one could even succeed."""
+    lines = HIDDEN_COMMITS[hidden]
     mariadb_database.ask("CREATE PROCEDURE add_a_row() BEGIN INSERT INTO sales VALUES (NULL); COMMIT; END")
     mariadb_database.ask(
         "CREATE FUNCTION add_one() RETURNS int MODIFIES SQL DATA BEGIN INSERT INTO sales VALUES (NULL); RETURN 1; END"

@@ -17,6 +17,7 @@ from dbmigration_runner.engines.mysql_names import text_literal
 from tests.integration import mariadb_backups, mariadb_restores
 from tests.integration.mariadb_server import fresh_database, quoted, running_mariadb, said
 from tests.integration.restores import Restores, stopped
+from tests.sampling import some
 
 EXCHANGE = "engines.mysql_exchange:Exchange"
 BEFORE_THE_EXCHANGE = (
@@ -68,7 +69,7 @@ def state(database):
     )
 
 
-@pytest.mark.parametrize("point", [*BEFORE_THE_EXCHANGE, *BETWEEN, *AFTER_THE_INSTANT])
+@pytest.mark.parametrize("point", some([*BEFORE_THE_EXCHANGE, *BETWEEN, *AFTER_THE_INSTANT], 9))
 def test_a_second_attempt_ends_it_wherever_the_first_was_killed(migrated, mariadb_database, point):
     """Without the record it would take what stands there under numbers, or nothing at all, for the database."""
     replaced = state(mariadb_database)

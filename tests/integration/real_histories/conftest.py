@@ -13,7 +13,7 @@ import pytest
 from tests.integration.backups import Backups
 from tests.integration.postgresql_server import Database
 from tests.integration.projects import Project, Ran
-from tests.integration.real_histories.histories import JUPYTERHUB, MLFLOW, OPTUNA, History
+from tests.integration.real_histories.histories import ALL, History, named
 from tests.integration.real_histories.installed import environment_of, interpreter, packages
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -70,7 +70,7 @@ class Application:
         return [self.database.ask(query) for query in self.history.kept]
 
 
-@pytest.fixture(params=[OPTUNA, MLFLOW, JUPYTERHUB], ids=lambda history: history.application)
+@pytest.fixture(params=ALL, ids=named)
 def history(request: pytest.FixtureRequest) -> History:
     """Each of the applications in turn."""
     found: History = request.param

@@ -134,3 +134,10 @@ JUPYTERHUB = History(
     config_is_made=True,
     first_tables_by="jupyterhub-1.1",
 )
+
+ALL = (OPTUNA, MLFLOW, JUPYTERHUB)
+
+
+def named(history: History) -> str:
+    """A history's name in a test's."""
+    return history.application

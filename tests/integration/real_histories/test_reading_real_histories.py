@@ -6,10 +6,14 @@ from collections import Counter
 
 import pytest
 
+from tests.integration.real_histories.histories import ALL, named
+from tests.sampling import some
+
 # The first test of an application installs it.
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.parametrize("history", some(ALL, 1), ids=named)
 def test_every_table_and_column_that_goes_was_read_and_nothing_else(application, history):
     application.begin()
     application.run("migrate")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dbmigration_runner.contract.task import ChecksAfter, ExpectedPlan
-from tests.integration.real_histories.histories import JUPYTERHUB, MLFLOW
+from tests.integration.real_histories.histories import ALL, JUPYTERHUB, MLFLOW, named
+from tests.sampling import some
 
 # The first test of an application installs it.
 pytestmark = pytest.mark.timeout(900)
@@ -40,6 +41,7 @@ def test_a_history_is_planned_backed_up_and_migrated_to_its_head(application, hi
     application.tells()
 
 
+@pytest.mark.parametrize("history", some(ALL, 1), ids=named)
 def test_a_database_half_way_is_backed_up_and_taken_to_the_head_with_its_rows(application, history):
     application.begin()
     half = application.run("migrate", target=history.middle).result
@@ -63,6 +65,7 @@ def test_a_database_half_way_is_backed_up_and_taken_to_the_head_with_its_rows(ap
     assert history.told in application.tells()
 
 
+@pytest.mark.parametrize("history", some(ALL, 1), ids=named)
 def test_the_runner_leaves_the_schema_that_alembic_leaves(application, history):
     application.begin()
     application.upgrade_without_us()
