@@ -17,6 +17,7 @@ from tests.cluster.providers import Provider, Volume
 
 Manifest = Mapping[str, Any]
 Seen = TypeVar("Seen")
+_LONGEST_PAUSE = 0.6
 
 
 class KubectlError(Exception):
@@ -112,10 +113,15 @@ class Namespace:
 
 
 def eventually(look: Callable[[], Seen | None], what: str, *, timeout: float = 60) -> Seen:
-    """What `look` sees first that is true; raises TimeoutError after `timeout` seconds."""
+    """What `look` sees first that is true; raises TimeoutError after `timeout` seconds.
+
+    A look is mostly a kubectl, which costs the machine more than most of what it waits for: what takes long is looked at seldom.
+    """
     deadline = time.monotonic() + timeout
+    pause = 0.1
     while not (seen := look()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} did not come within {timeout:.0f} s.")
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
     return seen
