@@ -14,6 +14,7 @@ import yaml
 from tests.cluster.audit import AuditLog
 from tests.cluster.embedded.catalog import Image
 from tests.cluster.providers import Provider, Volume
+from tests.cluster.reading import Reader
 
 Manifest = Mapping[str, Any]
 Seen = TypeVar("Seen")
@@ -33,6 +34,7 @@ class Cluster:
         self.node_name: str = provider.node_name
         self.node_address: str = provider.node_address
         self.audit_log: Path | None = provider.audit_log
+        self.reader = Reader(provider.kubeconfig)
 
     @property
     def audit(self) -> AuditLog:
@@ -92,8 +94,10 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One object, parsed; raises KubectlError when there is none."""
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output", "json"))
-        return found
+        try:
+            return self.cluster.reader.read(self.name, kind, name)
+        except (LookupError, OSError) as error:
+            raise KubectlError(str(error)) from error
 
     def volume(self, claim: str, *, size_mib: int | None = None) -> Volume:
         """A bound claim of this name that a Pod of uid or fsGroup 65532 may write to; full after `size_mib`, if given."""
