@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.access import Cluster, Namespace, eventually
-from tests.cluster.operator.stage import QUOTED_PASSWORD, ROLE_PASSWORD_SQL, Stage, served
+from tests.cluster.operator.stage import QUOTED_PASSWORD, ROLE_PASSWORD_SQL, Stage, asked_until_it_answers, served
 
 CLIENT = ("mariadb", "--no-defaults", "--user=mysql", "--socket=/tmp/mariadb.sock", "--batch", "--raw")
 ASIDE = r"`dbmigration\_%`"  # where a backup is tried out, and restored
@@ -100,6 +100,6 @@ def start_mariadb(cluster: Cluster, image: str) -> MariaDB:
         "image": image,
         "args": ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--performance-schema=0"],
         "ports": [{"containerPort": 3306}],
-        "readinessProbe": {"exec": {"command": [*CLIENT, "--execute=SELECT 1"]}, "periodSeconds": 1},
+        "startupProbe": asked_until_it_answers(*CLIENT, "--execute=SELECT 1"),
     }
     return MariaDB(served(cluster, container))

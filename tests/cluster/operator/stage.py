@@ -229,9 +229,14 @@ def server(cluster: Cluster, image: str) -> Server:
         "args": ["-c", "max_connections=200"],
         "env": [{"name": "POSTGRES_PASSWORD", "value": "superuser-of-a-test"}],
         "ports": [{"containerPort": 5432}],
-        "readinessProbe": {"exec": {"command": ["pg_isready", "--host", "127.0.0.1"]}, "periodSeconds": 1},
+        "startupProbe": asked_until_it_answers("pg_isready", "--host", "127.0.0.1"),
     }
     return Server(served(cluster, container))
+
+
+def asked_until_it_answers(*command: str) -> dict[str, Any]:
+    """A probe that ends with the server's first answer: each is a process in the container, of a tenth of a second."""
+    return {"exec": {"command": list(command)}, "periodSeconds": 1, "failureThreshold": 120}
 
 
 def served(cluster: Cluster, container: dict[str, Any], *volumes: dict[str, Any]) -> Namespace:
