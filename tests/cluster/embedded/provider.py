@@ -7,14 +7,15 @@ from pathlib import Path
 from tests.cluster.embedded import images, network, volumes
 from tests.cluster.embedded.catalog import Image
 from tests.cluster.embedded.cluster import EmbeddedCluster, whole_session
+from tests.cluster.embedded.errors import ClusterError
 from tests.cluster.embedded.layout import NODE_NAME
 from tests.cluster.providers import Volume
 
 
 class EmbeddedProvider:
-    """A cluster started by the tests themselves. DBMIGRATION_KEEP_CLUSTER=1 uses the one that is up, beside others who do.
+    """A cluster started by the tests themselves. DBMIGRATION_KEEP_CLUSTER=1 uses the one that a kept session left.
 
-    Two sessions that start their own take turns, for a machine has room for one such cluster.
+    Two sessions at once take turns, for a machine has room for one such cluster. The workers of one test run share a kept one.
     """
 
     node_name = NODE_NAME
@@ -28,13 +29,14 @@ class EmbeddedProvider:
         self.audit_log: Path | None = self.cluster.layout.audit_log
 
     def up(self) -> None:
-        if os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1":
-            with whole_session(shared=True):
-                if self.cluster.is_up:
-                    self._turn.enter_context(whole_session(shared=True))
-                    return
-        self._turn.enter_context(whole_session())
-        self._has_turn = True
+        is_kept = os.environ.get("DBMIGRATION_KEEP_CLUSTER") == "1"
+        is_worker = is_kept and "PYTEST_XDIST_WORKER" in os.environ
+        self._turn.enter_context(whole_session(shared=is_worker))
+        self._has_turn = not is_worker
+        if is_kept and self.cluster.is_up:
+            return
+        if is_worker:
+            raise ClusterError("Workers share a cluster that is up. Start it: python -m tests.cluster.embedded up")
         self.cluster.up()
 
     def down(self) -> None:
