@@ -32,6 +32,9 @@ MAINTENANCE = ("postgres", "template1")
 LEAVE_SECONDS = 10  # how long an ended session may take to vanish
 POLL_SECONDS = 0.1
 _SHOWN = 5
+# They write nothing by themselves: the ones go with their leaders, the others only send. Any other process that has a user is
+# a client's, or an extension's worker, which an order to connect no more does not end.
+_WITHOUT_WRITES = ("parallel worker", "walsender")
 _DATABASE = (
     "SELECT d.oid, d.datallowconn, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d"
     " WHERE d.datname = :name"
@@ -211,7 +214,7 @@ def expel(
     everybody: bool,
     alive: Callable[[], None],
 ) -> tuple[str, ...]:
-    """End the clients' sessions in a fenced database, and see that none is left or just beginning; whose they were.
+    """End whatever may write in a fenced database, and see that none is left or just beginning; whose they were.
 
     `spared` are roles whose sessions are let be; with `everybody`, as before an exchange of names, they too are ended, and
     so is whatever else can be.
@@ -226,7 +229,7 @@ def expel(
             visitor
             for visitor in visitors(desk, oid, but)
             if visitor.user  # the server's own have none, and make room by themselves
-            and (everybody or (visitor.kind == "client backend" and visitor.user not in spared))
+            and (everybody or (visitor.kind not in _WITHOUT_WRITES and visitor.user not in spared))
         ]
         if not there and not desk.value(_STARTING.format(oid=oid)):
             return tuple(ended)
