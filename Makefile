@@ -43,8 +43,8 @@ test-cluster: ## The operator, on a real Kubernetes with the real images.
 	@$(IN_ENV) scripts/test-cluster
 
 .PHONY: soak
-soak: ## The fault tests at every point, not only at a sample, restores beside writers of 20 seeds, three times the states; an hour or more.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration/test_restore_losses.py tests/integration/test_restore_mariadb_losses.py tests/integration/test_restore_sqlite.py tests/cluster/faults
+soak: ## Every case of which a usual run plays a sample: points of a kill, histories, engines, 20 seeds of writers, all states; hours.
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration tests/cluster/faults
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

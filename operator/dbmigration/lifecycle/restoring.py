@@ -112,9 +112,8 @@ def _look(seen: Observed, looks: tuple[Step, ...]) -> Observed | Decision:
     if result.heads is not None:
         if result.restore is None:
             return ends.fail(seen, reason, message)
-        return ends.fail(
-            _kept(seen, result), why, result.message
-        )  # it is in place, and yet at other heads than the backup
+        # It is in place, and yet at other heads than the backup.
+        return ends.fail(_kept(seen, result), why, result.message)
     if meaning is ReasonClass.DECISION and result.restore is None:
         told = f"{sentence(message)} {_UNREAD}: {sentence(result.message)} {_LAST_READ.capitalize()}"
         return ends.fail(seen, reason, told)
