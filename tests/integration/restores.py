@@ -34,13 +34,20 @@ from tests.sampling import IS_SOAK
 
 KEPT = "before-7"
 SEEDS = range(1, 21 if IS_SOAK else 4)  # of applications that write during a restore
-# Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back.
+# Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back. A point
+# `place:name+2` is reached when the name is called for the third time.
 _FAILING_RUNNER = """
 import importlib, os, signal, sys
 sys.path.insert(0, os.path.dirname({runner!r}))
 from dbmigration_runner import log, supervisor
 where, _, what = {at!r}.partition(":")
+what, _, passed = what.partition("+")
+passes = int(passed or 0)
 def fail(*arguments, **options):
+    global passes
+    if passes:
+        passes -= 1
+        return real(*arguments, **options)
     print("failing", flush=True)
     os.kill(os.getpid(), getattr(signal, {signal!r}))
 if where == "stage":
@@ -53,7 +60,9 @@ if where == "stage":
 else:
     place = importlib.import_module("dbmigration_runner." + where)
     *owner, name = what.split(".")
-    setattr(getattr(place, owner[0]) if owner else place, name, fail)
+    owner = getattr(place, owner[0]) if owner else place
+    real = getattr(owner, name)
+    setattr(owner, name, fail)
 sys.exit(supervisor.main())
 """
 

@@ -87,6 +87,22 @@ def test_a_second_attempt_ends_it_wherever_the_first_was_killed(migrated, mariad
     assert listed == '{"table": "orders", "kind": "inserted", "key": {"id": "9000"}}\n'
 
 
+def test_triggers_of_one_table_fire_in_their_order_again(migrated, mariadb_database):
+    """One that is made anew fires behind those that were not dropped yet."""
+    mariadb_database.ask(
+        "CREATE TRIGGER late BEFORE UPDATE ON orders FOR EACH ROW SET NEW.note = concat(NEW.note, '!')"
+    )
+    mariadb_database.ask("CREATE TRIGGER again BEFORE UPDATE ON orders FOR EACH ROW SET NEW.note = upper(NEW.note)")
+    before = state(mariadb_database)
+    migrated.lose(f"{EXCHANGE}._drop_trigger+1", accept_data_loss=True)
+    assert migrated.run(attempt=2).result.reason == "RestoreNeedsAcknowledgement"
+    assert state(mariadb_database) == before
+    ordered = (
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() ORDER BY ACTION_ORDER"
+    )
+    assert mariadb_database.ask(ordered) == [("marked",), ("late",), ("again",)]
+
+
 @pytest.mark.parametrize("point", ["stage:fenced", f"{EXCHANGE}._move"])
 def test_a_plan_with_the_ordinary_url_names_the_tables_back(migrated, mariadb_database, project, point):
     """It has the ordinary URL and nothing else; without it a plan would begin at the first revision of an empty database."""

@@ -17,7 +17,7 @@ from tests.integration.postgresql_server import Database
 TABLES = ("sales.orders", '"Odd: (name%"', "log", "alembic_version")
 SURROUNDINGS = (
     "SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datallowconn, d.datconnlimit,"
-    " d.dattablespace, d.datacl::text, shobj_description(d.oid, 'pg_database'),"
+    " d.datistemplate, d.dattablespace, d.datacl::text, shobj_description(d.oid, 'pg_database'),"
     " (SELECT array_agg(concat(r.rolname, ':', setting) ORDER BY r.rolname, setting) FROM pg_db_role_setting s"
     "  CROSS JOIN unnest(s.setconfig) AS setting LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE s.setdatabase = d.oid)"
     " FROM pg_database d WHERE d.datname = current_database()"
@@ -64,7 +64,7 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
             f"COMMENT ON DATABASE {name} IS 'the shop''s\nown'",
             f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
             f'GRANT CONNECT ON DATABASE {name} TO "odd=role/x" WITH GRANT OPTION',
-            f"ALTER DATABASE {name} CONNECTION LIMIT 17",
+            f"ALTER DATABASE {name} CONNECTION LIMIT 17 IS_TEMPLATE true",
         ):
             connection.execute(statement)
     try:
@@ -80,7 +80,18 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
     finally:
         restores.forget(database)
         with database.server.superuser() as connection:
+            connection.execute(f"ALTER DATABASE {name} IS_TEMPLATE false")
             connection.execute(f'REVOKE ALL ON DATABASE {name} FROM "odd=role/x"; DROP ROLE "odd=role/x"')
+
+
+def test_an_extension_that_comes_back_in_another_version_is_named(shop, database):
+    """CREATE EXTENSION, as it stands in a dump, takes the server's default version."""
+    database.ask("CREATE EXTENSION pg_trgm VERSION '1.5'")
+    shop = restores.Restores(shop.backups, shop.backups.take("second"))
+    ran = shop.run(nothing_written=True)
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    (told,) = ran.result.warnings
+    assert "the server's versions, not the backup's: pg_trgm 1.6 instead of 1.5." in told
 
 
 def test_a_database_that_is_read_only_and_open_to_nobody_comes_back_so(database, tmp_path):

@@ -87,7 +87,7 @@ def shop(request, tmp_path):
 def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop):
     before = everything(shop.path)
     shop.migrate()
-    shop.say("INSERT INTO orders (note) VALUES ('late')")
+    shop.say("INSERT INTO orders (note) VALUES ('late'); PRAGMA user_version = 7")
     replaced = everything(shop.path)
     mode = ask(shop.path, "PRAGMA journal_mode")
     ran = shop.restores.run(accept_data_loss=True)
@@ -96,6 +96,8 @@ def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop):
     assert (ran.result.restore.kept_as, ran.result.restore.stage) == (shop.kept.name, RestoreStage.LOOKED)
     assert everything(shop.path) == before
     assert everything(shop.kept) == replaced
+    assert ran.result.warnings == ("PRAGMA user_version was set to 7 since the backup, and is 0 again.",)
+    assert (ask(shop.path, "PRAGMA user_version"), ask(shop.kept, "PRAGMA user_version")) == ([(0,)], [(7,)])
     assert ask(shop.path, "PRAGMA journal_mode") == mode
     assert shop.kept.stat().st_mode & 0o777 == 0o600
 

@@ -42,8 +42,10 @@ class Surroundings:
     ctype: str
     locale_provider: str = "libc"
     locale: str | None = None
+    collation_rules: str | None = None  # what ICU was told beside the locale
     tablespace: str = ""
     connection_limit: int = -1
+    is_template: bool = False
     comment: str | None = None
     grants: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()

@@ -72,11 +72,15 @@ class Exchange:
         return tuple(warnings)
 
     def _drop_triggers(self, schema: str) -> None:
-        """In another schema than its table's none may be."""
+        """In another schema than its table's none may be. The last first: one that is made again comes behind those left."""
         for (name,) in self._desk.rows(
             f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {text_literal(schema)}"
+            " ORDER BY ACTION_ORDER DESC"
         ):
-            self._desk.run(f"DROP TRIGGER IF EXISTS {quoted(schema)}.{quoted(str(name))}")
+            self._drop_trigger(schema, str(name))
+
+    def _drop_trigger(self, schema: str, name: str) -> None:
+        self._desk.run(f"DROP TRIGGER IF EXISTS {quoted(schema)}.{quoted(name)}")
 
     def _move(self) -> None:
         """The old leave first: names of foreign keys are the schema's."""

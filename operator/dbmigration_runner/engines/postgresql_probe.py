@@ -191,6 +191,8 @@ def like(surroundings: Surroundings | None) -> str:
     if surroundings.locale_provider != "libc" and surroundings.locale is not None:
         clauses["LOCALE_PROVIDER"] = surroundings.locale_provider
         clauses[f"{surroundings.locale_provider.upper()}_LOCALE"] = text_literal(surroundings.locale)
+        if surroundings.collation_rules is not None:
+            clauses["ICU_RULES"] = text_literal(surroundings.collation_rules)
     return " ".join(f"{name} = {value}" for name, value in clauses.items())
 
 

@@ -161,10 +161,11 @@ class PostgreSQLRestore:
         wanted = self._wanted.surroundings
         comment = wanted.comment if wanted is not None else live.comment
         limit = wanted.connection_limit if wanted is not None else -1
+        is_template = wanted is not None and wanted.is_template
         told = f"{REPLACED}{self._token} A restore of {self._wanted.path.name} took its place; nobody may connect."
         told += "" if live.comment is None else f"\n{live.comment}"
         try:
-            self._exchange(told, comment, limit)
+            self._exchange(told, comment, limit, is_template=is_template)
         except StatementRefused as error:
             raise RunnerError(
                 RunnerReason.SESSION_STAYS, f"The names could not be exchanged: {error.message}; nothing was changed."
@@ -227,8 +228,11 @@ class PostgreSQLRestore:
         if whys:
             raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, f"{' '.join(whys)} Nothing was changed.")
 
-    def _exchange(self, told: str, comment: str | None, limit: int) -> None:
-        """The copy opens under the database's name, with this comment and limit; what was so called stays closed."""
+    def _exchange(self, told: str, comment: str | None, limit: int, *, is_template: bool) -> None:
+        """The copy opens under the database's name, with this comment and limit; what was so called stays closed.
+
+        A template cannot be dropped, so what is kept is none.
+        """
         run, live, fresh, kept = self._desk.run, quoted(self._name), quoted(self._fresh.name), quoted(self._kept)
         with fences.transaction(self._desk):
             run(f"ALTER DATABASE {live} RENAME TO {kept}")
@@ -236,7 +240,8 @@ class PostgreSQLRestore:
             run(f"ALTER DATABASE {fresh} RENAME TO {live}")
             run(f"COMMENT ON DATABASE {kept} IS {text_literal(told)}")
             run(f"COMMENT ON DATABASE {live} IS {'NULL' if comment is None else text_literal(comment)}")
-            run(f"ALTER DATABASE {live} CONNECTION LIMIT {limit:d}")
+            run(f"ALTER DATABASE {kept} IS_TEMPLATE false")
+            run(f"ALTER DATABASE {live} CONNECTION LIMIT {limit:d} IS_TEMPLATE {str(is_template).lower()}")
             run(f"ALTER DATABASE {live} ALLOW_CONNECTIONS true")
 
     def _refuse_opened(self) -> None:
@@ -250,12 +255,17 @@ class PostgreSQLRestore:
 
     def _changed_around(self) -> Iterator[str]:
         """What stands in no table, was changed since the backup, and is as it was then again."""
-        if self._wanted.surroundings is None:
+        was = self._wanted.surroundings
+        if was is None:
             return
         with self.engine.connect() as session:
-            names = surroundings.differences(self._wanted.surroundings, surroundings.read(session))
+            names = surroundings.differences(was, surroundings.read(session))
         if names:
             yield f"Of the database itself was changed since the backup, and is as in the backup now: {', '.join(names)}."
+        with self._fresh.engine.connect() as session:
+            others = surroundings.other_extensions(was, surroundings.read(session))
+        if others:
+            yield f"Extensions of the restored database have the server's versions, not the backup's: {', '.join(others)}."
 
     def _unseen(self, ended: tuple[str, ...]) -> tuple[str, ...]:
         return () if self._wanted.is_compared or not ended else (not_looked_for(ended, self._kept),)

@@ -22,7 +22,8 @@ _DATABASE = """
 SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate::text, d.datctype::text,
        coalesce(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c'),
        coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale'),
-       s.spcname::text, d.datconnlimit, pg_catalog.shobj_description(d.oid, 'pg_database'), d.datacl::text[]
+       coalesce(pg_catalog.to_jsonb(d) ->> 'daticurules', ''), s.spcname::text, d.datconnlimit, d.datistemplate,
+       pg_catalog.shobj_description(d.oid, 'pg_database'), d.datacl::text[]
 FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace s ON s.oid = d.dattablespace
 WHERE d.datname = pg_catalog.current_database()
 """
@@ -39,7 +40,8 @@ _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 def read(session: Session) -> Surroundings:
     """Of the session's database; anybody may read this."""
-    owner, encoding, collate, ctype, provider, locale, space, limit, comment, grants = session.rows(_DATABASE)[0]
+    (found,) = session.rows(_DATABASE)
+    owner, encoding, collate, ctype, provider, locale, rules, space, limit, is_template, comment, grants = found
     return Surroundings(
         owner=str(owner),
         encoding=str(encoding),
@@ -47,8 +49,10 @@ def read(session: Session) -> Surroundings:
         ctype=str(ctype),
         locale_provider=_PROVIDERS[str(provider)],
         locale=locale,
+        collation_rules=str(rules) or None,
         tablespace=str(space),
         connection_limit=int(limit),
+        is_template=bool(is_template),
         comment=comment,
         grants=_NOBODY if grants == [] else tuple(str(grant) for grant in grants or ()),
         settings=tuple(Setting(str(setting), role) for role, setting in session.rows(_SETTINGS)),
@@ -95,8 +99,18 @@ def differences(was: Surroundings, has: Surroundings) -> tuple[str, ...]:
         "settings": (set(was.settings), set(has.settings)),
         "limit of connections": (was.connection_limit, has.connection_limit),
         "comment": (was.comment, has.comment),
+        "being a template": (was.is_template, has.is_template),
     }
     return tuple(name for name, (one, other) in pairs.items() if one != other)
+
+
+def other_extensions(was: Surroundings, has: Surroundings) -> tuple[str, ...]:
+    """Extensions of which a restore made another version, for it makes the one that the server has now. Pure."""
+    return tuple(
+        f"{name} {has.extensions[name]} instead of {version}"
+        for name, version in sorted(was.extensions.items())
+        if has.extensions.get(name, version) != version
+    )
 
 
 def roles(wanted: Surroundings) -> frozenset[str]:

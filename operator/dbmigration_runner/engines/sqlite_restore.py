@@ -36,6 +36,7 @@ KEPT = ".replaced-"  # between the file's name and what it is kept as
 PARTIAL = ".partial"
 BUSY_SECONDS = 10  # how long somebody's transaction is waited for, where nothing else is said
 ASK_SECONDS = 0.002  # between two tries to be alone; SQLite's own waits of up to 0.1 s lose against busy writers
+_NUMBERS = ("user_version", "application_id")  # an application's own, in the file's header: no row and no schema
 _SHOWN = 5
 
 
@@ -69,6 +70,7 @@ class SQLiteRestore:
         self._kept = engine.path.with_name(engine.path.name + KEPT + wanted.keep_as)
         self._connection: sqlite3.Connection | None = None
         self._is_kept = self._is_exchanged = self._is_wal = False
+        self._notes: tuple[str, ...] = ()
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
@@ -169,7 +171,7 @@ class SQLiteRestore:
 
     def confirm(self) -> tuple[str, ...]:
         """See restore.Restore. There is one way to a file."""
-        return ()
+        return self._notes
 
     def discard(self) -> tuple[str, ...]:
         """See restore.Restore. No copy was made; but the database may have been kept that is still in its place."""
@@ -232,6 +234,7 @@ class SQLiteRestore:
         source = sqlite3.connect(uri(self._wanted.path, "mode=ro&immutable=1"), uri=True)
         with contextlib.closing(source):
             connection.execute("PRAGMA synchronous = FULL")
+            self._notes = tuple(_changed_numbers(source, connection))
             is_another = _asked(connection, "main.page_size") != _asked(source, "page_size")
             if self._is_wal and is_another:
                 _asked(connection, "main.journal_mode = DELETE")
@@ -311,6 +314,13 @@ def _is_wal(path: Path) -> bool:
 
 def _attach(connection: sqlite3.Connection, dump: Path) -> None:
     connection.execute(f"ATTACH ? AS {BEFORE}", (uri(dump, "mode=ro&immutable=1"),))
+
+
+def _changed_numbers(backup: sqlite3.Connection, live: sqlite3.Connection) -> Iterator[str]:
+    for name in _NUMBERS:
+        was, now = _asked(backup, name), _asked(live, name)
+        if was != now:
+            yield f"PRAGMA {name} was set to {now} since the backup, and is {was} again."
 
 
 def _asked(connection: sqlite3.Connection, pragma: str) -> object:

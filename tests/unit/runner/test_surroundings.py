@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbmigration_runner.engines.dump import Setting, Surroundings
+from dbmigration_runner.engines.postgresql_probe import like
 from dbmigration_runner.engines.postgresql_surroundings import grants, roles, settings
 
 
@@ -58,3 +59,10 @@ def test_where_everything_was_revoked_nobody_is_granted_anything():
         'REVOKE ALL ON DATABASE "d" FROM "shop"',
     ]
     assert roles(wanted) == {"shop"}
+
+
+def test_what_icu_was_told_is_told_again():
+    """Text sorts by it, and so do indexes."""
+    told = like(surroundings(locale_provider="icu", locale="en-US", collation_rules="&z < 'a'"))
+    assert told.endswith("LOCALE_PROVIDER = icu ICU_LOCALE = 'en-US' ICU_RULES = '&z < ''a'''")
+    assert "ICU_RULES" not in like(surroundings(locale_provider="icu", locale="en-US"))
