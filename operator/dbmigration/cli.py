@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration import __version__, help_texts
+from dbmigration import __version__, arguments, help_texts
 
 if TYPE_CHECKING:
     from dbmigration.local.commands import Options
@@ -51,8 +51,8 @@ def command_line(name: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     run = _command(commands, "run", _run, "run a migration on this machine", help_texts.RUN)
-    _add_manifest(run)
-    _add_place(run)
+    arguments.add_manifest(run)
+    arguments.add_place(run)
     run.add_argument(
         "--plan-only", action="store_true", help="tell what would be done; nothing is changed, no run is kept"
     )
@@ -61,14 +61,14 @@ def command_line(name: str) -> argparse.ArgumentParser:
         action="store_true",
         help="with --plan-only: also the SQL of each revision, as far as Alembic can write it",
     )
-    _add_way_back(run)
-    _add_json(run, "print the final status, or the plan, as JSON")
+    arguments.add_way_back(run, with_restore=True)
+    arguments.add_json(run, "print the final status, or the plan, as JSON")
 
     cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", help_texts.CANCEL)
-    _add_manifest(cancel)
-    _add_place(cancel)
-    _add_way_back(cancel)
-    _add_json(cancel, "print the final status as JSON")
+    arguments.add_manifest(cancel)
+    arguments.add_place(cancel)
+    arguments.add_way_back(cancel, with_restore=False)
+    arguments.add_json(cancel, "print the final status as JSON")
 
     status = _command(
         commands,
@@ -77,9 +77,9 @@ def command_line(name: str) -> argparse.ArgumentParser:
         "print how a run stands: on a cluster by NAME, on this machine without it",
         help_texts.STATUS,
     )
-    _add_name(status, "?")
-    _add_manifest(status)
-    _add_json(status, "print it as JSON")
+    arguments.add_name(status, "?")
+    arguments.add_manifest(status)
+    arguments.add_json(status, "print it as JSON")
 
     backups = _command(
         commands,
@@ -95,7 +95,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     )
     backups.add_argument("-n", "--namespace", help="the resource's namespace (default: the one of the current context)")
     backups.add_argument("--verify", action="store_true", help="of a folder: read every dump and compare its SHA-256")
-    _add_json(backups, "print them as JSON")
+    arguments.add_json(backups, "print them as JSON")
 
     wait = _command(
         commands,
@@ -104,9 +104,13 @@ def command_line(name: str) -> argparse.ArgumentParser:
         "follow a migration on a cluster until it is Ready, Failed or Cancelled",
         help_texts.WAIT,
     )
-    _add_name(wait, None)
+    arguments.add_name(wait, None)
     wait.add_argument(
-        "--timeout", type=_seconds, default=timedelta(hours=1), metavar="DURATION", help="how long (default: 1h)"
+        "--timeout",
+        type=arguments.duration,
+        default=timedelta(hours=1),
+        metavar="DURATION",
+        help="how long (default: 1h)",
     )
 
     rollback = _command(
@@ -116,10 +120,13 @@ def command_line(name: str) -> argparse.ArgumentParser:
         "take a database on a cluster back: write an older targetRevision",
         help_texts.ROLLBACK,
     )
-    _add_name(rollback, None)
+    arguments.add_name(rollback, None)
     where = rollback.add_mutually_exclusive_group(required=True)
     where.add_argument(
-        "--steps", type=_steps, metavar="N", help="so many revisions back, as the runs that are remembered tell"
+        "--steps",
+        type=arguments.steps,
+        metavar="N",
+        help="so many revisions back, as the runs that are remembered tell",
     )
     where.add_argument("--to", metavar="REVISION", help="a revision's id, or base")
     rollback.add_argument(
@@ -134,7 +141,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
         "put a backup in the place of a database on a cluster: create a DatabaseRestore and follow it",
         help_texts.RESTORE,
     )
-    _add_name(restore, None)
+    arguments.add_name(restore, None)
     restore.add_argument("--backup", required=True, metavar="BACKUP", help="its name, as `backups` lists it")
     restore.add_argument(
         "--accept-data-loss", action="store_true", help="what was written since the backup may be thrown away"
@@ -144,7 +151,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     )
     restore.add_argument(
         "--timeout",
-        type=_seconds,
+        type=arguments.duration,
         default=timedelta(hours=4),
         metavar="DURATION",
         help="how long it is followed (default: 4h)",
@@ -170,125 +177,6 @@ def _command(
     )
     parser.set_defaults(command=function)
     return parser
-
-
-def _add_name(parser: argparse.ArgumentParser, count: str | None) -> None:
-    parser.add_argument(
-        "resource", nargs=count, metavar="NAME", help="a DatabaseMigration of the cluster of your kubeconfig"
-    )
-    parser.add_argument("-n", "--namespace", help="its namespace (default: the one of the current context)")
-
-
-def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what")
-    group.add_argument(
-        "-f",
-        "--filename",
-        type=Path,
-        metavar="FILE",
-        help="YAML with one DatabaseMigration; without it the options make one",
-    )
-    group.add_argument("--name", help="without a manifest: what the resource is called (default: the project's folder)")
-    group.add_argument(
-        "--project",
-        type=Path,
-        metavar="DIR",
-        help="the Alembic project; stands for the manifest's image, ConfigMap or volume",
-    )
-    group.add_argument(
-        "--config",
-        metavar="FILE",
-        help="Alembic's configuration, relative to the project; instead of migrations.config",
-    )
-    group.add_argument(
-        "--target", metavar="REVISION", help="instead of targetRevision: head, heads, base, or a revision id"
-    )
-    group.add_argument(
-        "--allow-downgrade",
-        action="store_true",
-        help="instead of policy.downgrade: a target behind the database is meant",
-    )
-    group.add_argument(
-        "--state", type=Path, metavar="DIR", help="where runs are remembered (default: $XDG_STATE_HOME/dbmigration)"
-    )
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where")
-    url = group.add_mutually_exclusive_group()
-    url.add_argument(
-        "--url-file",
-        type=Path,
-        metavar="FILE",
-        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
-    )
-    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
-    group.add_argument(
-        "--admin-url-file",
-        type=Path,
-        metavar="FILE",
-        help="URL past a pooler, for the backup (or DBMIGRATION_ADMIN_URL)",
-    )
-    group.add_argument(
-        "--python", metavar="PROGRAM", help="the project's interpreter, 3.10 or newer (default: this program's own)"
-    )
-    group.add_argument("--tls", type=Path, metavar="DIR", help="stands for the Secret of database.tls")
-    backup = group.add_mutually_exclusive_group()
-    backup.add_argument("--backups", type=Path, metavar="DIR", help="stands for the volume of backup.storage")
-    backup.add_argument("--no-backup", metavar="REASON", help="without a manifest: take no backup, and why")
-    group.add_argument(
-        "--max-wait",
-        type=_seconds,
-        default=timedelta(minutes=5),
-        metavar="DURATION",
-        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
-    )
-
-
-def _add_way_back(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the way back")
-    group.add_argument(
-        "--on-failure",
-        choices=("None", "Downgrade", "DowngradeOrRestore", "Restore"),
-        help="instead of rollback.onFailure: what follows a migration that failed after it had changed something",
-    )
-    group.add_argument(
-        "--accept-data-loss",
-        action="store_true",
-        help="instead of rollback.acceptDataLoss: data may go on the way back",
-    )
-    _add_commands(group)
-
-
-def _add_commands(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--drain-command",
-        metavar="COMMAND",
-        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does",
-    )
-    group.add_argument(
-        "--resume-command",
-        metavar="COMMAND",
-        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it",
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--json", action="store_true", dest="as_json", help=what)
-
-
-def _steps(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of steps")
-    return int(text)
-
-
-def _seconds(text: str) -> timedelta:
-    units = {"s": "seconds", "m": "minutes", "h": "hours"}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 30s, 5m or 2h")
-    return timedelta(**{units[unit]: int(number)})
 
 
 def _run(options: argparse.Namespace) -> int:

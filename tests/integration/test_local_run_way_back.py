@@ -16,6 +16,10 @@ BROKEN = 'op.execute("ALTER TABLE nowhere ADD COLUMN x INTEGER")'
 RAISES = 'raise RuntimeError("nobody wrote it")'
 
 
+def said_in(status):
+    return status["conditions"][0]["message"]
+
+
 @pytest.fixture
 def calls(tmp_path):
     """Two commands that write down how they are called."""
@@ -147,8 +151,24 @@ def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, call
     assert (99,) in database.ask("SELECT id FROM t1")
     status = shop.status()
     assert status["conditions"][0]["reason"] == "RestoreNeedsAcknowledgement"
+    backup = status["run"]["backup"]
+    assert f"dbmigration restore shop --namespace default --backup {backup} --accept-data-loss" in said_in(status)
     assert calls.read_text().splitlines()[-1] == "resume Deployment/shop-web 1"
     assert status.get("drain") is None
+
+    asked = shop.run("run", "--restore", backup, *around)
+    assert asked.code == 3, asked.err
+    assert f"If the rows may go: the same command with --restore {backup} --accept-data-loss" in " ".join(
+        asked.out.split()
+    )
+    assert (99,) in database.ask("SELECT id FROM t1")
+    told = shop.run("run", "--restore", backup, "--accept-data-loss", *around)
+    assert told.code == 0, told.err
+    assert database.ask("SELECT id FROM t1") == [(1,)]
+    status = shop.status()
+    assert (status["phase"], status["currentRevisions"], status.get("drain")) == ("Restored", ["a1"], None)
+    assert calls.read_text().splitlines()[-2:] == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
+    assert "It rests there" in told.out
 
 
 def test_a_role_that_could_not_restore_is_refused_before_anything_is_changed(shop, calls, database, around):

@@ -57,6 +57,9 @@ def test_without_leave_nothing_is_lost_and_everything_is_counted(shop, database)
     assert (result.changed, result.heads) == (False, ("a2",))
     assert result.restore is not None
     assert result.restore.lost == LOSSES
+    (told,) = ran.events_called("restore-estimate")
+    assert told["written"].startswith("An estimate: since the backup about ")
+    assert "sales.orders" in told["written"]
     assert (result.restore.lost_rows, result.restore.swapped) == (10, False)
     assert restores.databases(database) == before
     database.ask("SET ROLE shop; INSERT INTO sales.orders VALUES (7000)")

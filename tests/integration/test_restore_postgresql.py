@@ -46,6 +46,7 @@ def test_the_backup_is_the_database_again_and_the_replaced_one_is_kept(shop, dat
     assert not ran.result.restore.compared
     assert everything(database) == before
     assert set(restores.databases(database)) == {database.name, kept}
+    assert not ran.events_called("restore-estimate"), "drained all along, nothing can have been written"
     assert [event["stage"] for event in ran.events_called("restore-stage")] == [
         stage.value for stage in RestoreStage if stage is not RestoreStage.COMPARED
     ]

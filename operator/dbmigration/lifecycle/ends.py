@@ -155,11 +155,15 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
     run = seen.open_run
     if run is not None and run.order is not None:
         outcome = Outcome.SUCCEEDED if reason is Reason.ALREADY_RESTORED else Outcome.FAILED
-        return _end_order(seen, outcome, reason, f"{sentence(message)}{_go_on(seen, run.order, reason)}")
+        return _end_order(seen, outcome, reason, f"{sentence(message)}{_go_on(seen, run.order.backup, reason)}")
     if run is not None and run.failure is not None:
         which = "another backup" if reason in _USELESS else f"the backup {run.backup}"
-        restore = f" Restore {which}, or mend it by hand." if run.backup else " Mend it by hand."
-        told = f"The way back failed: {told}{restore} The migration had failed: {sentence(run.failure.message)}"
+        go_on = _go_on(seen, run.backup, reason)
+        by_hand = f" Restore {which}, or mend it by hand." if run.backup else " Mend it by hand."
+        told = (
+            f"The way back failed: {told}{'' if go_on else by_hand} The migration had failed: {sentence(run.failure.message)}"
+            f"{go_on}"
+        )
         reason = reason if reason in _KEPT else Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)
     status = standing(seen, status, Standing.STALLED, reason, told, Phase.FAILED)
@@ -266,11 +270,11 @@ def _counted(loss: TableLoss) -> str:
     return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
 
 
-def _go_on(seen: Observed, order: Order, reason: Reason) -> str:
+def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
     """The one command that goes on, where there is one."""
     if reason is not Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT:
         return ""
-    return f" If they may go: dbmigration restore {seen.name} --namespace {seen.namespace} --backup {order.backup} --accept-data-loss"
+    return f" If the rows may go: dbmigration restore {seen.name} --namespace {seen.namespace} --backup {backup} --accept-data-loss"
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

@@ -30,6 +30,7 @@ from dbmigration.local.audience import audience
 from dbmigration.local.driving import Exit, drive_to_its_end
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
+from dbmigration.local.ordering import order_of
 from dbmigration.local.planning import planned
 from dbmigration.local.report import archived, plan_report, report
 from dbmigration.local.steps import Steps
@@ -62,6 +63,7 @@ class Options:
     allow_downgrade: bool = False
     on_failure: str | None = None
     accept_data_loss: bool = False
+    restore: str | None = None
     drain_command: str | None = None
     resume_command: str | None = None
     url: str | None = None
@@ -84,15 +86,17 @@ class Options:
 
 
 def run(options: Options) -> Exit:
-    """Take the database to where the manifest wants it; an open run is gone on with."""
+    """Take the database to where the manifest wants it, or to a backup; an open run is gone on with."""
     manifest, around = _manifest(options), _surroundings(options)
+    if options.restore is not None and around.backups is None:
+        raise ManifestError("--restore takes a backup of --backups: give the folder.")
     with _opened(options, manifest, around) as opened:
         fresh = opened.resource.wished(wish_of(manifest, around))
         # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
         # the same as before, and what is waited for is tried at once.
         if fresh.run_is_open:
             fresh = replace(fresh, status={key: value for key, value in fresh.status.items() if key != "nextRetryTime"})
-        else:
+        elif options.restore is None:
             fresh = replace(fresh, retry=uuid.uuid4().hex)
         return _driven(opened, fresh, options)
 
@@ -235,7 +239,8 @@ def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     before = resource.parsed_status
     workloads = Workloads(opened.store.folder / "drained", options.drain_command, options.resume_command)
     workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
-    world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads)
+    order = order_of(before, options.restore, accept_data_loss=options.accept_data_loss)
+    world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads, order=order)
     with audience(before, terminal=sys.stderr.isatty()) as watching:
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
@@ -279,7 +284,7 @@ def _wishes(spec: dict[str, Any], options: Options) -> dict[str, Any]:
         spec["policy"] = {**spec.get("policy", {}), "downgrade": "Allow"}
     if options.on_failure is not None:
         spec["rollback"] = {**spec.get("rollback", {}), "onFailure": options.on_failure}
-    if options.accept_data_loss:
+    if options.accept_data_loss and options.restore is None:  # of an order it is the order's own
         spec["rollback"] = {**spec.get("rollback", {}), "acceptDataLoss": True}
     if options.drain_command is not None and "drain" not in spec:
         spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "application"}]}

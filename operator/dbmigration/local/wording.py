@@ -7,6 +7,7 @@ message means.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("Set the retry annotation, or change the spec, to run again", "The same command runs again"),
     ("then set the retry annotation", "then run again"),
     ("Set the retry annotation", "Run again"),
+    ("until the spec changes or the retry annotation is set", "until the command runs without --restore"),
+    ("DatabaseRestore ", "Order "),
     ("Mend the Secret", "Mend user and password in the URL"),
     ("mend the Secret", "mend the URL"),
     ("the URL in the Secret", "the URL"),
@@ -42,11 +45,14 @@ PHRASES: tuple[tuple[str, str], ...] = (
 )
 
 
+_ORDER = re.compile(r"dbmigration restore \S+ --namespace \S+ --backup (\S+) --accept-data-loss")
+
+
 def here(text: str) -> str:
     """A message for somebody at this machine."""
     for there, said in PHRASES:
         text = text.replace(there, said)
-    return text
+    return _ORDER.sub(r"the same command with --restore \1 --accept-data-loss", text)
 
 
 def of_resource(resource: Resource) -> Resource:

@@ -25,7 +25,7 @@ from dbmigration.lifecycle.decision import (
     TellOrder,
 )
 from dbmigration.lifecycle.draining import wanted
-from dbmigration.lifecycle.observed import Absent, Observed, Pace, Places, StepRef, StepView
+from dbmigration.lifecycle.observed import Absent, Observed, OrderView, Pace, Places, StepRef, StepView
 from dbmigration.lifecycle.tasks import nonce
 from dbmigration.local.steps import Steps
 from dbmigration.local.store import Event, Resource, Store
@@ -40,15 +40,23 @@ PACE = Pace(first_retry=timedelta(seconds=2), longest_retry=timedelta(seconds=30
 class LocalWorld:
     """One resource in one store. Implements `lifecycle.world.World`."""
 
-    def __init__(  # all that a run has here
-        self, store: Store, steps: Steps, places: Places, resource: Resource, workloads: Workloads
+    def __init__(
+        self,
+        store: Store,
+        steps: Steps,
+        places: Places,
+        resource: Resource,
+        workloads: Workloads,
+        *,
+        order: OrderView | None = None,
     ) -> None:
-        """`resource` is what the store holds with the wishes of this start; it is saved at once."""
+        """`resource` is what the store holds with the wishes of this start; it is saved at once. `order`: see ordering.py."""
         self.steps = steps
         self.resource = resource
         self._store = store
         self._places = places
         self._workloads = workloads
+        self._orders = () if order is None else (order,)
         store.save(resource)
 
     async def observe(self) -> Observed:
@@ -67,6 +75,7 @@ class LocalWorld:
             pace=PACE,
             retry=resource.retry,
             cancel=resource.cancel,
+            orders=self._orders,
             kept_runs=self.steps.runs(),
             workloads=self._workloads.look(wanted(MigrationSpec.parse(resource.spec), status)),
         )
@@ -110,7 +119,7 @@ class LocalWorld:
             case Scale(workload, replicas):
                 self._workloads.scale(workload, replicas)
             case AddFinalizer() | RemoveFinalizer() | TellOrder():
-                pass  # nobody deletes a resource behind this program's back, and orders are objects of a cluster
+                pass  # nobody deletes a resource behind this program's back, and an order has no status of its own here
             case _:
                 assert_never(action)
 

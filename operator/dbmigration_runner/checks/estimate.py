@@ -26,8 +26,11 @@ TOTAL_SECONDS = 10.0
 _SHOWN = 5
 
 
-def estimate(engine: Engine, manifest: Manifest) -> str:
-    """A sentence, such as "An estimate: since the backup about 12 rows were written, in orders (12)."."""
+def estimate(engine: Engine, manifest: Manifest, *, seconds: float = TOTAL_SECONDS) -> str:
+    """A sentence, such as "An estimate: since the backup about 12 rows were written, in orders (12).".
+
+    `seconds` may go into counting.
+    """
     try:
         with engine.connect(statement_timeout_seconds=STATEMENT_SECONDS, lock_timeout_seconds=LOCK_SECONDS) as session:
             noted = writes.changed(engine.name, manifest.marks, writes.marks(engine.name, session))
@@ -35,7 +38,7 @@ def estimate(engine: Engine, manifest: Manifest) -> str:
             heads = manifest.version_table.rpartition(".")[2]
             tables = noted if noted is not None else dict.fromkeys(manifest.rows)
             suspects = {table: rows for table, rows in tables.items() if table.rpartition(".")[2] != heads}
-            found = _counted(engine, session, suspects, manifest.rows, is_noted=noted is not None)
+            found = _counted(engine, session, suspects, manifest.rows, seconds, is_noted=noted is not None)
     except RunnerError as error:
         return short(f"What was written since the backup could not be estimated: {error.message}")
     return short(sentence(found, is_noted=noted is not None))
@@ -61,11 +64,12 @@ def _counted(
     session: AskingSession,
     suspects: Mapping[str, int | None],
     before: Mapping[str, int],
+    seconds: float,
     *,
     is_noted: bool,
 ) -> dict[str, int | None]:
     """Count where it is not known how many. A table that has as many as it had is none of these, unless the server noted a write."""
-    until = time.monotonic() + TOTAL_SECONDS
+    until = time.monotonic() + seconds
     found: dict[str, int | None] = {}
     for table, rows in suspects.items():
         left = until - time.monotonic()

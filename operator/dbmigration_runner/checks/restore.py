@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks import orders
 from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
+from dbmigration_runner.checks.estimate import estimate
 from dbmigration_runner.checks.loss import LossList, read_record, write_record
 from dbmigration_runner.checks.manifest import Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.restore import Restore
     from dbmigration_runner.step import Step
 
+ESTIMATE_SECONDS = 1.0  # the application waits, and nobody is asked
 _NAMED = 5
 KEEP_AS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
@@ -92,6 +94,8 @@ def restore(step: Step) -> Result:
         if not way.is_filled:
             _verify_dump(work, path)
         way.refuse_impossible()
+        if work.order.by is None and not work.order.nothing_written:  # a person's order was told it when it was found
+            step.log.say("restore-estimate", written=estimate(step.engine, work.manifest, seconds=ESTIMATE_SECONDS))
         try:
             with said_of(path.parent):
                 _exchange(work, lock)
@@ -181,7 +185,7 @@ def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
     if lost and not order.accept_data_loss:
         raise Refusal(
             RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
-            f"Since the backup of {work.manifest.taken_at} {_told(lost, rows)} Nothing was changed. Set acceptDataLoss to go on.",
+            f"Since the backup of {work.manifest.taken_at} {_told(lost, rows)} Nothing was changed.",
         )
     file, sha256 = losses.publish()
     work.report = replace(work.report, list_file=file, list_sha256=sha256)

@@ -191,6 +191,16 @@ def test_only_who_may_have_closed_the_database_and_did_not_read_it_since_is_look
     assert "a slot was made" in restoring.status.conditions[0].message
 
 
+def test_rows_that_may_not_go_are_told_with_the_one_command_that_goes_on(restoring):
+    restoring.fail(RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT, "3 rows were written", heads=("a2",))
+    finish(restoring)
+    condition = restoring.status.conditions[0]
+    assert condition.reason == "RestoreNeedsAcknowledgement"
+    assert "3 rows were written" in condition.message
+    command = f"dbmigration restore shop --namespace shop --backup {restoring.status.run.backup} --accept-data-loss"
+    assert condition.message.endswith(f" If the rows may go: {command}")
+
+
 def test_what_an_attempt_before_the_last_may_have_closed_is_opened_too(restoring):
     restoring.lose()
     tick(restoring)
