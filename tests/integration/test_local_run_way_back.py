@@ -158,6 +158,8 @@ def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, call
 
     asked = shop.run("run", "--restore", backup, *around)
     assert asked.code == 3, asked.err
+    assert "Failed (RestoreNeedsAcknowledgement)" in asked.out
+    assert "An estimate: since the backup" in asked.err
     assert f"If the rows may go: the same command with --restore {backup} --accept-data-loss" in " ".join(
         asked.out.split()
     )

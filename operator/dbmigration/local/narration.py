@@ -77,7 +77,8 @@ def _answer(step: Step, now: Status) -> str:
             left = len(now.run.left_behind) if now.run else 0
             return f"The schema differs in {left} item(s)." if left else "The schema is the one before the upgrade."
         case StepKind.FIND:
-            return f"Found: {now.run.backup if now.run else 'the backup'}."
+            estimate = f" {now.run.order.estimate}" if now.run and now.run.order else ""
+            return f"Found: {now.run.backup if now.run else 'the backup'}.{estimate}"
         case StepKind.MIGRATE | StepKind.DOWNGRADE | StepKind.RESTORE | StepKind.LOOK:
             return f"The database was read: it is at {heads(now.current_revisions)}."
 

@@ -46,7 +46,10 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     if run is None:
         yield "outcome", "nothing was run"
     elif run.outcome is not None:
-        yield "outcome", _with_reason(run.outcome.value, condition.reason if condition else "unknown")
+        # Of the resource it may say that nothing changed for it; an order has its own.
+        ordered = run.order and next((order for order in status.orders if order.uid == run.order.uid), None)
+        reason = ordered.reason if ordered else condition.reason if condition else "unknown"
+        yield "outcome", _with_reason(run.outcome.value, reason)
     else:
         yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open"
         if ending is not None:
