@@ -145,9 +145,9 @@ def fresh_database(server: MariaDB, name: str) -> Iterator[MariaDatabase]:
 
 
 @contextmanager
-def running_mariadb(settings: Mapping[str, str] | None = None) -> Iterator[MariaDB]:
-    """A server of its own, with these settings besides; everything of it is removed at the end."""
-    home = Path(tempfile.mkdtemp(prefix="dbmigration-mariadb-"))
+def running_mariadb(settings: Mapping[str, str] | None = None, folder: Path | None = None) -> Iterator[MariaDB]:
+    """A server of its own, with these settings besides, in that folder; everything of it is removed at the end."""
+    home = Path(tempfile.mkdtemp(prefix="dbmigration-mariadb-", dir=folder))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         user: dict[str, Any] = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED} if os.geteuid() == 0 else {}

@@ -218,12 +218,12 @@ def test_a_pg_restore_that_was_killed_is_no_failed_restore(shop, database):
 
 
 @contextlib.contextmanager
-def extension(database, in_a_probe):
-    """One that does what is given when it is created in a probe's database."""
+def extension(database, does, where="dbmigration_probe_%"):
+    """One that does what is given when it is created in a database of such a name, a probe's."""
     name = f"elsewhere_only_{os.getpid()}"
     script = (
         f"CREATE FUNCTION {name}() RETURNS int LANGUAGE sql AS 'SELECT 1';"
-        f"DO $do$ BEGIN IF pg_catalog.current_database() LIKE 'dbmigration_probe_%' THEN {in_a_probe}; END IF; END $do$;"
+        f"DO $do$ BEGIN IF pg_catalog.current_database() LIKE '{where}' THEN {does}; END IF; END $do$;"
     )
     folder = database.server.binaries.parent / "share" / "extension"
     files = {folder / f"{name}.control": "default_version = '1'\n", folder / f"{name}--1.sql": script}

@@ -115,6 +115,12 @@ def clone(engine: Engine, admin: Engine | None, wanted: Wanted, lock: Lock, aliv
         assert found is not None  # noqa: S101  # a lock is held inside
         copy = Clone(live, desk, wanted)
         _drop_all(desk, live)
+        if version := fences.scheduler_for_good(desk, live):
+            raise Refusal(
+                RunnerReason.RESTORE_NOT_POSSIBLE,
+                f"pg_cron's scheduler is in the database, and nobody may be while it is copied; ended, that of version {version} starts"
+                " again only with the server. Have pg_cron 1.6.1 or later, or its jobs in another database (cron.database_name).",
+            )
         try:
             with contextlib.ExitStack() as fenced:
                 fences.shut(desk, live, f"{digest(live)}/{wanted.token}")

@@ -11,6 +11,7 @@ a lift and a new fence never cross.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +40,12 @@ _DATABASE = (
     "SELECT d.oid, d.datallowconn, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d"
     " WHERE d.datname = :name"
 )
+# Before 1.6.1, the first whose schema is called 1.6, pg_cron's scheduler ends without an error, and so for good.
+_SCHEDULER = (
+    "SELECT e.default_version FROM pg_catalog.pg_available_extensions e WHERE e.name = 'pg_cron' AND EXISTS"
+    " (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = :name AND a.backend_type = 'pg_cron launcher')"
+)
+_COMES_BACK = (1, 6)
 # A backend that is just starting has this lock before it reads whether it may, and still when it can be seen.
 _STARTING = (
     "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'object' AND database = 0 AND objid = {oid:d}"
@@ -244,6 +251,13 @@ def expel(
             raise _stays(staying or there, refused)
         alive()
         time.sleep(POLL_SECONDS)
+
+
+def scheduler_for_good(desk: Session, name: str) -> str:
+    """The version of the pg_cron whose scheduler is in the database and would not come back when it is ended, or ""."""
+    version = str(desk.value(_SCHEDULER, name=name) or "")
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    return version if numbers < _COMES_BACK else ""
 
 
 def readers_elsewhere(desk: Session) -> tuple[str, ...]:

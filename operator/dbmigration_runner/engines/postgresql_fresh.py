@@ -43,6 +43,7 @@ CLONED = " by the server"  # and behind that, where the server had copied it
 PREFIX = "dbmigration_restore_"
 _FULL = ("53100",)
 _NO_ROOM = "No space left on device"
+_OF_ONE_DATABASE = "can only create extension in database"  # pg_cron; tried again it would fail again
 _COPY_FAILED = re.compile(r'(COPY failed for table "[^"]*").*')
 LEAST_WORKERS, MOST_WORKERS = 2, 4
 _GONE = re.compile(r'role "([^"]*)" does not exist')
@@ -186,6 +187,14 @@ class Fresh:
         told = "; ".join(_COPY_FAILED.sub(r"\1", error) for error in errors) or "it gave no reason"
         if _NO_ROOM in complaints:
             raise _no_room(told)
+        if _OF_ONE_DATABASE in complaints:
+            raise RunnerError(
+                RunnerReason.RESTORE_NOT_POSSIBLE,
+                short(
+                    "An extension that one database of a server alone may have cannot be restored beside it: take backup.clone, or"
+                    f" restore by hand. {told}"
+                ),
+            )
         if any(words in complaints for words in OF_TRYING):
             raise RunnerError(RunnerReason.CONNECTION_LOST, short(f"The restore was cut short: {told}"))
         if any(words in complaints for words in RIGHTS):

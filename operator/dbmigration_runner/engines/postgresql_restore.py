@@ -38,6 +38,10 @@ REPLACED = "dbmigration/replaced/"  # how the comment of a database that was rep
 NAME_BYTES = 63
 POLL_SECONDS = 0.25
 _SHOWN = 5
+_SCHEDULER_STOPPED = (
+    "pg_cron's scheduler was in the database and was ended; that of version {version} starts again only with the server. Until"
+    " PostgreSQL is restarted no job runs."
+)
 
 
 def restore_for(engine: Engine, admin: Engine | None, wanted: Wanted) -> PostgreSQLRestore:
@@ -77,6 +81,7 @@ class PostgreSQLRestore:
         self._exchanged = False
         self._is_shut = False  # by us, or perhaps
         self._notes: tuple[str, ...] = ()
+        self._stopped: tuple[str, ...] = ()  # what was ended and does not come back, whatever becomes of the restore
         self._before: Side | None = None  # the copy, as it is compared
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
@@ -129,6 +134,8 @@ class PostgreSQLRestore:
             self._is_shut = True
             fences.shut(self._desk, self._name, self._token)
             self._refuse_what_came()
+            scheduler = fences.scheduler_for_good(self._desk, self._name)
+            self._stopped = (_SCHEDULER_STOPPED.format(version=scheduler),) if scheduler else ()
             ended = fences.expel(
                 *(self._desk, live.oid),
                 but=self._pids,
@@ -175,7 +182,7 @@ class PostgreSQLRestore:
 
     def confirm(self) -> tuple[str, ...]:
         """See restore.Restore."""
-        notes = (*self._notes, *fences.readers_elsewhere(self._desk))
+        notes = (*self._notes, *self._stopped, *fences.readers_elsewhere(self._desk))
         if self._ordinary is None:
             return notes
         try:
@@ -195,7 +202,7 @@ class PostgreSQLRestore:
             return ()
         with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
             self._fresh.give_up()
-        return (STILL_CLOSED,) if self._is_shut and self._is_still_closed() else ()
+        return (*self._stopped, *((STILL_CLOSED,) if self._is_shut and self._is_still_closed() else ()))
 
     def close(self) -> None:
         """See restore.Restore."""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dbmigration_runner.engines.postgresql_fence import expel
+from dbmigration_runner.engines.postgresql_fence import expel, scheduler_for_good
 
 THERE = {
     11: ("shop", "web", "client backend"),
@@ -29,7 +29,7 @@ class Desk:
         assert "pg_stat_activity" in statement
         return [(pid, *of) for pid, of in self.there.items()]
 
-    def value(self, statement: str) -> object:
+    def value(self, statement: str, **_values: object) -> object:
         if told := re.search(r"pg_terminate_backend\((\d+)\)", statement):
             return self.there.pop(int(told[1])) is not None
         return 0
@@ -42,3 +42,15 @@ def test_an_extensions_worker_may_write_as_any_client_may(everybody, stay):
     desk = Desk()
     expel(desk, 5, but=frozenset({17}), spared=("agent",), everybody=everybody, alive=lambda: None)
     assert set(desk.there) == stay
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [(None, ""), ("1.4-1", "1.4-1"), ("1.5", "1.5"), ("1.6", ""), ("1.10", ""), ("2.0", "")]
+)
+def test_a_scheduler_that_would_start_again_only_with_the_server_is_known_by_its_version(version, told):
+    class Asked(Desk):
+        def value(self, statement: str, **values: object) -> object:
+            assert "pg_cron" in statement
+            return version if values == {"name": "shop"} else None
+
+    assert scheduler_for_good(Asked(), "shop") == told
