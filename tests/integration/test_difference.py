@@ -12,9 +12,10 @@ import pytest
 from dbmigration_runner.checks.difference import difference, rewordings
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.catalog import Catalog
+from dbmigration_runner.engines.mysql_catalog import catalog as mariadb_catalog
 from dbmigration_runner.engines.postgresql_catalog import catalog
 from dbmigration_runner.engines.sqlite_catalog import catalog as sqlite_catalog
-from tests.integration import backups
+from tests.integration import backups, mariadb_backups
 from tests.integration.backups import Backups
 from tests.integration.postgresql_server import CANARY
 
@@ -153,6 +154,63 @@ def test_a_change_of_an_sqlite_schema_is_told_in_a_sentence(tmp_path, change, se
     assert len(found) == len(sentences), found
     for sentence, start in zip(found, sentences, strict=True):
         assert sentence.startswith(start), found
+
+
+ON_MARIADB = b"""
+CREATE TABLE customers (id int AUTO_INCREMENT PRIMARY KEY, mail varchar(80) NOT NULL UNIQUE, age int DEFAULT 1 CHECK (age > 0));
+CREATE TABLE orders (
+  id int PRIMARY KEY, customer int, total decimal(10, 2), KEY ix_total (total),
+  CONSTRAINT of_customer FOREIGN KEY (customer) REFERENCES customers (id)
+);
+CREATE TABLE `odd ``table` (`a b` text, `c.d` int);
+CREATE VIEW adults AS SELECT id FROM customers WHERE age > 17;
+CREATE TRIGGER audit BEFORE DELETE ON orders FOR EACH ROW SET @gone = OLD.id;
+CREATE FUNCTION one() RETURNS int DETERMINISTIC RETURN 1;
+CREATE SEQUENCE numbers;
+CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM orders;
+"""
+# Each on top of those before it: there is no transaction that would undo them.
+CHANGES = (
+    ("SELECT 1", []),
+    ("CREATE TABLE notes (id int PRIMARY KEY, o int, KEY by_o (o), FOREIGN KEY (o) REFERENCES orders (id))", ["table `notes` is left behind"]),
+    ("DROP TABLE notes", ["table `notes` is missing"]),
+    ("ALTER TABLE orders ADD COLUMN extra int", ["column `orders`.`extra` is left behind"]),
+    ("ALTER TABLE orders MODIFY total decimal(12, 2) NOT NULL", ["column `orders`.`total`: decimal(10,2) DEFAULT NULL became decimal(12,2) NOT NULL"]),
+    ("ALTER TABLE customers MODIFY age int DEFAULT 1", ["column `customers`.`age`: int(11) DEFAULT 1 CHECK (`age` > 0) became int(11) DEFAULT 1"]),
+    ("ALTER TABLE orders DROP KEY ix_total, ADD KEY ix_total (total, id)", ["index `orders`.`ix_total`: KEY (`total`) became KEY (`total`,`id`)"]),
+    ("ALTER TABLE orders DROP COLUMN total, DROP KEY ix_total", ["column `orders`.`total` is missing", "index `orders`.`ix_total` is missing"]),
+    ("ALTER TABLE orders DROP FOREIGN KEY of_customer", ["constraint `orders`.`of_customer` is missing"]),
+    ("ALTER TABLE orders DROP PRIMARY KEY", ["primary key of `orders` is missing"]),
+    ("ALTER TABLE customers DROP KEY mail", ["index `customers`.`mail` is missing"]),
+    ("ALTER TABLE `odd ``table` DROP COLUMN `c.d`", ["column `odd ``table`.`c.d` is missing"]),
+    ("ALTER TABLE `odd ``table` ENGINE = Aria", ["options of `odd ``table`: ) ENGINE=InnoDB "]),
+    ("CREATE OR REPLACE VIEW adults AS SELECT id FROM customers WHERE age > 18", ["view `adults`: …"]),
+    ("DROP VIEW adults", ["view `adults` is missing"]),
+    ("CREATE OR REPLACE TRIGGER audit BEFORE DELETE ON orders FOR EACH ROW SET @gone = 1", ["trigger `audit` has another definition"]),
+    ("DROP TABLE orders", ["table `orders` is missing"]),
+    ("CREATE OR REPLACE FUNCTION one() RETURNS int DETERMINISTIC RETURN 2", ["function `one` has another definition"]),
+    ("CREATE OR REPLACE FUNCTION one(n int) RETURNS int DETERMINISTIC RETURN 2", ["parameter of function `one` 1 IN n int(11) is left behind"]),
+    ("ALTER SEQUENCE numbers INCREMENT BY 7", ["sequence `numbers`: …"]),
+    ("ALTER EVENT nightly ON SCHEDULE EVERY 2 DAY", ["event `nightly`: RECURRING - 1 DAY "]),
+    ("ALTER DATABASE CHARACTER SET latin1", ["database latin1 latin1_swedish_ci is left behind", "database utf8mb4 utf8mb4_general_ci is missing"]),
+)  # fmt: skip
+
+
+def test_a_change_of_a_mariadb_schema_is_told_in_a_sentence(mariadb_database):
+    # As root: a routine's text is hidden from who did not define it.
+    engine = engine_for(mariadb_database.server.url(mariadb_database.name, user="root"))
+    mariadb_backups.load(mariadb_database, ON_MARIADB)
+    with engine.connect() as session:
+        before = mariadb_catalog(session)
+    for change, sentences in CHANGES:
+        mariadb_database.ask(change)
+        with engine.connect() as session:
+            after = mariadb_catalog(session)
+        found = difference(before, after)
+        assert len(found) == len(sentences), (change, found)
+        for sentence, start in zip(found, sentences, strict=True):
+            assert sentence.startswith(start), (change, found)
+        before = after
 
 
 def test_a_table_that_a_batch_wrote_anew_is_no_difference(tmp_path):

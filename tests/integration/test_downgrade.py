@@ -50,11 +50,21 @@ def test_an_older_target_that_nobody_allowed_is_refused_and_the_remedy_named(sho
     assert "policy.downgrade to Allow" in result.message
 
 
-def test_a_revision_without_a_downgrade_is_refused_before_anything_is_done(shop):
-    shop.revision("a2", "a1", create("t2"))
-    result = shop.run("plan", migrations={"target": "a1"}, policy=DOWN).result
-    assert (result.reason, result.heads) == ("DowngradeImpossible", ("a3",))
-    assert "a2 has no function downgrade: a2.py" in result.message
+def test_what_a_downgrade_cannot_undo_is_told_by_the_plan(shop):
+    """Where there is none, or it only raises an error, nothing is begun; one that does nothing leaves its upgrade's work."""
+    wanted = {"migrations": {"target": "a1"}, "policy": DOWN}
+    for down, told in (
+        ("", "a2 has no function downgrade: a2.py"),
+        ('raise NotImplementedError("never")', "The downgrade of revision a2 only raises an error: a2.py"),
+    ):
+        shop.revision("a2", "a1", create("t2"), down=down)
+        result = shop.run("plan", **wanted).result
+        assert (result.reason, result.heads, result.changed) == ("DowngradeImpossible", ("a3",), False)
+        assert told in result.message
+    shop.revision("a2", "a1", create("t2"), down="pass")
+    plan = shop.run("plan", **wanted).result.plan
+    assert [(finding.code, finding.revision) for finding in plan.findings] == [("DowngradeEmpty", "a2")]
+    assert (plan.count, plan.loses_data) == (2, False)
 
 
 def test_a_downgrade_that_fails_says_how_far_it_came(shop, url):

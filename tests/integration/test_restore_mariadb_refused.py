@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+import pymysql
 import pytest
 
 from dbmigration_runner.checks.manifest import SUFFIX
 from dbmigration_runner.contract.result import Outcome
+from dbmigration_runner.contract.task import Policy
 from tests.integration import mariadb_backups, mariadb_restores
 from tests.integration.mariadb_server import fresh_database, said
 from tests.integration.restores import Restores
@@ -51,7 +53,7 @@ def test_a_role_that_may_not_make_databases_is_told_at_the_backup_and_before_a_r
     assert_alone(mariadb_database)
 
 
-def test_foreign_keys_of_other_databases_are_refused_at_the_backup_and_before_a_restore(shop, mariadb_database):
+def test_foreign_keys_of_other_databases_are_refused_by_plan_backup_and_restore(shop, mariadb_database, project):
     """A rename carries them along: they would hold rows of the replaced tables for ever."""
     server = mariadb_database.server
     with fresh_database(server, f"{mariadb_database.name}x") as other:
@@ -59,6 +61,11 @@ def test_foreign_keys_of_other_databases_are_refused_at_the_backup_and_before_a_
             f"CREATE TABLE debts (customer int, FOREIGN KEY (customer) REFERENCES {mariadb_database.name}.customers (id))"
         )
         before = state(mariadb_database)
+        application = project("url_in_the_ini", mariadb_database.url)
+        application.three_revisions()
+        assert application.run("plan").result.outcome is Outcome.SUCCEEDED  # where nothing is to be restored
+        planned = application.run("plan", policy=Policy(needs_restore=True)).result
+        assert (planned.reason, f"{other.name}.debts" in planned.message) == ("RestoreNotPossible", True), planned
         ran = shop.run(accept_data_loss=True)
         assert (ran.result.reason, f"{other.name}.debts" in ran.result.message) == ("RestoreNotPossible", True), ran
         assert shop.backups.start("second").wait().result.outcome is Outcome.SUCCEEDED  # by hand it can be restored
@@ -78,16 +85,34 @@ def test_a_name_that_is_taken_is_told_before(shop, mariadb_database):
     assert not mariadb_restores.is_fenced(mariadb_database)
 
 
-def test_who_holds_a_table_is_ended_and_his_transaction_with_him(shop, mariadb_database):
-    with contextlib.closing(mariadb_database.server.session(mariadb_database.name)) as holder:
+@pytest.fixture
+def agent(mariadb_database):
+    """A user who may only read."""
+    with mariadb_database.server.superuser() as connection:
+        said(connection, "CREATE USER agent IDENTIFIED BY 'agent'")
+        said(connection, f"GRANT SELECT ON `{mariadb_database.name}`.* TO agent")
+        yield "agent"
+        said(connection, "DROP USER agent")
+
+
+def test_who_is_there_is_ended_and_his_transaction_with_him_but_for_a_named_agent(shop, mariadb_database, agent):
+    server, name = mariadb_database.server, mariadb_database.name
+    with (
+        contextlib.closing(server.session(name)) as holder,
+        contextlib.closing(server.session(name)) as idle,
+        contextlib.closing(server.session(name, user=agent, password=agent)) as reader,
+    ):
         said(holder, "BEGIN")
         said(holder, "INSERT INTO log VALUES ('never committed')")
-        ran = shop.run()
+        ran = shop.run(spared_users=(agent,))
         assert ran.result.outcome is Outcome.SUCCEEDED, ran
         assert ran.result.restore is not None
         assert ran.result.restore.lost_rows == 0
-    kept = mariadb_restores.kept(mariadb_database)
-    with mariadb_database.server.superuser(kept) as connection:
+        assert said(reader, "SELECT count(*) FROM log") == [(2,)]
+        for ended in (holder, idle):
+            with pytest.raises(pymysql.OperationalError):
+                said(ended, "SELECT 1")
+    with server.superuser(mariadb_restores.kept(mariadb_database)) as connection:
         assert said(connection, "SELECT count(*) FROM log") == [(2,)]
 
 
