@@ -29,6 +29,12 @@ def inmates(pod_uid: str) -> Iterator[Inmate]:
                 yield Inmate(int(folder.name), int(inside.split()[-1]), (folder / "cmdline").read_bytes())
 
 
+def runner(pod_uid: str) -> int:
+    """The program of a step's Pod, by its number on this machine."""
+    (found,) = (there.pid for there in inmates(pod_uid) if there.pid_inside == 1 and b"dbmigration" in there.command)
+    return found
+
+
 def kill(pod_uid: str, wanted: Callable[[Inmate], bool]) -> None:
     """End those of the Pod's processes by SIGKILL; with the first process of a container the kernel ends all others."""
     there = list(inmates(pod_uid))

@@ -51,7 +51,7 @@ class Expectation:
 class Scenario:
     """One folder. It is the same on all of its `engines` and in all of its `worlds`.
 
-    Where playing is dear, on a cluster, it is played on the first of its engines only.
+    Where playing is dear, on a cluster, it is played on the first of its engines, and few scenarios are on all.
     """
 
     folder: Path

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.access import Cluster, Namespace, eventually
-from tests.cluster.operator.stage import QUOTED_PASSWORD, ROLE_PASSWORD_SQL, Stage, asked_until_it_answers, served
+from tests.cluster.operator.stage import (
+    PASSWORD,
+    QUOTED_PASSWORD,
+    ROLE_PASSWORD_SQL,
+    Stage,
+    asked_until_it_answers,
+    held,
+    served,
+)
 
-CLIENT = ("mariadb", "--no-defaults", "--user=mysql", "--socket=/tmp/mariadb.sock", "--batch", "--raw")
+PROGRAM = ("mariadb", "--no-defaults", "--batch", "--raw")
+CLIENT = (*PROGRAM, "--user=mysql", "--socket=/tmp/mariadb.sock")  # the superuser's
+IN_ITS_POD = ("exec", "--stdin", "deploy/mariadb", "--")
 ASIDE = r"`dbmigration\_%`"  # where a backup is tried out, and restored
 
 
@@ -25,12 +37,18 @@ class MariaDB:
 
     def ask(self, sql: str, database: str = "mysql", *options: str) -> str:
         """Run SQL as the superuser; what the client prints, its columns divided by tabs."""
-        command = ("exec", "--stdin", "deploy/mariadb", "--", *CLIENT, *options, f"--database={database}")
-        return self.namespace.kubectl(*command, input=sql).strip("\n")
+        return self.namespace.kubectl(*IN_ITS_POD, *CLIENT, *options, f"--database={database}", input=sql).strip("\n")
 
     def told(self, sql: str, database: str = "mysql") -> str:
         """The same without a line of names."""
         return self.ask(sql, database, "--skip-column-names")
+
+    @contextmanager
+    def locking(self, tables: str) -> Iterator[None]:
+        """Within the context the superuser holds these `TABLE READ` or `TABLE WRITE`."""
+        client = (*IN_ITS_POD, *CLIENT, "--skip-column-names", "--unbuffered", "--database=mysql")
+        with held(self.namespace, *client, sql=f"LOCK TABLES {tables}"):
+            yield
 
 
 class MariaDBStage(Stage):
@@ -67,12 +85,17 @@ class MariaDBStage(Stage):
         return self.maria.told(sql, self.database)
 
     def rows(self, sql: str) -> tuple[tuple[Any, ...], ...]:
-        names = self.maria.ask(sql, self.database).partition("\n")[0]
+        names = self._asked_by_its_role(sql).partition("\n")[0]
         if not names:
             return ()  # the names of columns are printed above rows only
         columns = ", ".join(f"c{number}" for number in range(names.count("\t") + 1))
-        found = self.sql(f"WITH found ({columns}) AS ({sql}) SELECT JSON_ARRAYAGG(JSON_ARRAY({columns})) FROM found")
-        return tuple(map(tuple, json.loads(found)))
+        found = f"WITH found ({columns}) AS ({sql}) SELECT JSON_ARRAYAGG(JSON_ARRAY({columns})) FROM found"
+        return tuple(map(tuple, json.loads(self._asked_by_its_role(found).rpartition("\n")[2])))
+
+    def _asked_by_its_role(self, sql: str) -> str:
+        # Not by the socket, where the server takes whoever it is for an anonymous user of this machine.
+        client = (*IN_ITS_POD, "env", f"MYSQL_PWD={PASSWORD}", *PROGRAM, "--host=127.0.0.1", f"--user={self.role}")
+        return self.maria.namespace.kubectl(*client, f"--database={self.database}", input=sql).strip("\n")
 
     def falls_asleep(self) -> None:
         eventually(lambda: self.asleep() != "0", "A statement that sleeps", timeout=90)

@@ -1,6 +1,6 @@
 """Plays a scenario of tests/scenarios on a stage, as its author would by hand: supply what it names, apply, wait, look.
 
-The stage is of the scenario's first engine. The manifests are applied as they are; only a SQLite database gets the claim that it lies on, which nobody needs elsewhere.
+The stage is of the given engine. The manifests are applied as they are; only a SQLite database gets the claim that it lies on, which nobody needs elsewhere.
 Must not judge what is seen.
 """
 
@@ -22,6 +22,19 @@ from tests.scenarios.loader import Scenario, Seen
 CLAIM = "PersistentVolumeClaim"
 SQLITE_FILE = "library.db"
 SQLITE_CLAIM = {"claimName": "data", "mountPath": "/data"}
+# Asked of the server itself: what the operator compares is its own.
+SCHEMAS = {
+    "postgresql": (
+        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'public'"
+        " UNION ALL SELECT tablename, indexname, indexdef, '' FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
+    ),
+    "mariadb": (
+        "SELECT table_name, column_name, column_type, is_nullable FROM information_schema.columns"
+        " WHERE table_schema = DATABASE() UNION ALL SELECT table_name, column_name, index_name, non_unique"
+        " FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1, 2, 3, 4"
+    ),
+    "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2",
+}
 
 
 @dataclass
@@ -30,26 +43,39 @@ class Player:
 
     stage: Stage
     scenario: Scenario
+    engine: str
     data: Volume | None = None  # of a SQLite database
 
-    def play(self) -> Seen:
-        """Apply every manifest and wait for its end; all but the last must succeed."""
-        if self.scenario.engines[0] == "sqlite":
+    def __post_init__(self) -> None:
+        self._supplied: set[tuple[str, str]] = set()
+        if self.engine == "sqlite":
             self.data = self.stage.namespace.volume(SQLITE_CLAIM["claimName"])
-        status: dict[str, Any] = {}
-        supplied: set[tuple[str, str]] = set()
-        for path in self.scenario.manifests:
-            assert status.get("phase", "Succeeded") == "Succeeded", f"before {path.name}: {status}"
-            document = self._document(path)
-            # Claims first: they take a moment to be bound.
-            for kind, name in sorted(self._wanted(document["spec"]) - supplied, key=lambda item: item[0] != CLAIM):
-                self._supply(kind, name)
-                supplied.add((kind, name))
-            # Not as YAML again: "0009" is a text to who writes it there, and a number to who reads it.
-            self.stage.namespace.kubectl("apply", "--filename", "-", input=json.dumps(document))
-            status = self._end(document["metadata"]["name"])
+
+    def play_what_is_before(self) -> None:
+        """Apply every manifest but the last, and wait for their ends; all of them must succeed."""
+        for path in self.scenario.manifests[:-1]:
+            status = self._play(path)
+            assert status["phase"] == "Succeeded", f"after {path.name}: {status}"
+
+    def play_the_last(self) -> Seen:
+        """Apply the last manifest, and wait for its end, which is the scenario's."""
+        status = self._play(self.scenario.manifests[-1])
         events = tuple(event.partition(":")[0] for event in self.stage.events())
         return Seen(status, events, tuple(self._answer(query.sql) for query in self.scenario.expected.queries))
+
+    def schema(self) -> tuple[tuple[Any, ...], ...]:
+        """The columns and indexes that the database has now."""
+        return self._answer(SCHEMAS[self.engine])
+
+    def _play(self, manifest: Path) -> dict[str, Any]:
+        document = self._document(manifest)
+        # Claims first: they take a moment to be bound.
+        for kind, name in sorted(self._wanted(document["spec"]) - self._supplied, key=lambda item: item[0] != CLAIM):
+            self._supply(kind, name)
+            self._supplied.add((kind, name))
+        # Not as YAML again: "0009" is a text to who writes it there, and a number to who reads it.
+        self.stage.namespace.kubectl("apply", "--filename", "-", input=json.dumps(document))
+        return self._end(document["metadata"]["name"])
 
     def _document(self, path: Path) -> dict[str, Any]:
         document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -93,6 +119,7 @@ class Player:
             raise TimeoutError(f"{late}\n{self.stage.evidence()}") from None
 
     def _answer(self, sql: str) -> tuple[tuple[Any, ...], ...]:
+        """As the application asks, whose role is the resource's."""
         if self.data is None:
             return self.stage.rows(sql)
         assert self.data.folder is not None

@@ -24,9 +24,10 @@ ROLE_PASSWORD_SQL = PASSWORD.replace("'", "''")
 
 
 _PSQL = (
-    *("exec", "--stdin", "deploy/postgresql", "--", "psql", "--username", "postgres", "--host", "/tmp"),
+    *("exec", "--stdin", "deploy/postgresql", "--", "psql", "--host", "/tmp"),
     *("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"),
 )
+SUPERUSER = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +40,15 @@ class Server:
     def host(self) -> str:
         return f"postgresql.{self.namespace.name}.svc"
 
-    def psql(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL as the superuser; what psql prints, unaligned and without headers."""
-        return self.namespace.kubectl(*_PSQL, "--dbname", database, input=sql).strip()
+    def psql(self, sql: str, database: str = "postgres", role: str = SUPERUSER) -> str:
+        """Run SQL; what psql prints, unaligned and without headers."""
+        return self.namespace.kubectl(*_PSQL, "--username", role, "--dbname", database, input=sql).strip()
 
     @contextmanager
     def holding(self, sql: str, database: str) -> Iterator[None]:
         """Within the context a transaction of the superuser's stays open: what `sql` locked in it stays locked."""
-        with self.namespace.start(*_PSQL, "--dbname", database) as session:
-            assert session.stdin is not None
-            assert session.stdout is not None
-            session.stdin.write(f"BEGIN;\n{sql};\n\\echo held\n")
-            session.stdin.flush()
-            said = next((line for line in session.stdout if line.strip()), "")
-            assert said.strip() == "held", said
+        with held(self.namespace, *_PSQL, "--username", SUPERUSER, "--dbname", database, sql=f"BEGIN; {sql}"):
             yield
-            session.stdin.close()  # psql ends, and with it the transaction
 
 
 @dataclass
@@ -167,8 +161,9 @@ class Stage:
         return self.server.psql(sql, self.database)
 
     def rows(self, sql: str) -> tuple[tuple[Any, ...], ...]:
-        """What a query answers in this stage's database, its numbers as numbers."""
-        answer = self.psql(f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) AS found")
+        """What a query of its role answers in this stage's database, its numbers as numbers."""
+        asked = f"SELECT coalesce(json_agg(row_to_json(found)), '[]') FROM ({sql}) AS found"
+        answer = self.server.psql(asked, self.database, self.role)
         return tuple(tuple(row.values()) for row in json.loads(answer))
 
     @contextmanager
@@ -190,6 +185,11 @@ class Stage:
         """The steps whose Jobs exist, in order of their creation."""
         listed = self.namespace.kubectl("get", "jobs", "--sort-by=.metadata.creationTimestamp", "--output", "json")
         return [job["metadata"]["labels"]["dbmigration.io/step"] for job in json.loads(listed)["items"]]
+
+    def pod(self, step: str, field: str) -> str:
+        """A field of the metadata of a step's Pod, of the newest attempt; empty where there is none."""
+        newest = ("--sort-by=.metadata.creationTimestamp", "--output", f"jsonpath={{.items[-1:].metadata.{field}}}")
+        return self.namespace.kubectl("get", "pods", "--selector", f"dbmigration.io/step={step}", *newest)
 
     def events(self) -> list[str]:
         """What was told about the resource, oldest first, as `Reason: note`."""
@@ -237,6 +237,20 @@ def server(cluster: Cluster, image: str) -> Server:
 def asked_until_it_answers(*command: str) -> dict[str, Any]:
     """A probe that ends with the server's first answer: each is a process in the container, of a tenth of a second."""
     return {"exec": {"command": list(command)}, "periodSeconds": 1, "failureThreshold": 120}
+
+
+@contextmanager
+def held(namespace: Namespace, *client: str, sql: str) -> Iterator[None]:
+    """Within the context a session of this client of a database stays open, behind `sql`."""
+    with namespace.start(*client) as session:
+        assert session.stdin is not None
+        assert session.stdout is not None
+        session.stdin.write(f"{sql};\nSELECT 'held';\n")
+        session.stdin.flush()
+        said = next((line for line in session.stdout if line.strip()), "")
+        assert said.strip() == "held", said
+        yield
+        session.stdin.close()  # the client ends, and with it what it held
 
 
 def served(cluster: Cluster, container: dict[str, Any], *volumes: dict[str, Any]) -> Namespace:

@@ -1,7 +1,8 @@
 """A restore that is disturbed: by who scales the application back, by an edit, by the resource's deletion.
 
-The restore is slow: an index of the backup calls a function that sleeps. Whatever comes, replicas return, no fence stays, and
-the database is the old one or the restored one.
+The restore is slow: an index of the backup calls a function that sleeps. All the while Kubernetes' own autoscaler looks after the
+application, which neither keeps it from being stopped nor from coming back. Whatever comes, replicas return, no fence stays,
+and the database is the old one or the restored one.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ REPLICAS = 2
 
 @pytest.fixture
 def web(stage: Stage, cluster: Cluster) -> Idler:
-    """The first release is there, with a Deployment; the second one fails, and its restore has begun."""
+    """The first release is there, with a Deployment that is autoscaled; the second one fails, and its restore has begun."""
     web = Idler(stage.namespace, cluster.image(catalog.TOOLS), name="web", replicas=REPLICAS)
     web.start()
+    web.autoscale()
     stage.scripts(ORDERS)
     stage.apply()
     stage.succeeded()
@@ -41,11 +43,18 @@ def web(stage: Stage, cluster: Cluster) -> Idler:
         "drain": {"workloads": [web.drain]},
         "rollback": {"onFailure": "Restore"},
     }
+    eventually(lambda: is_autoscaled(web), "An autoscaler at work")
     stage.apply()
     copying = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX ix_slow%' AND state = 'active'"
     eventually(lambda: stage.server.psql(copying) == "1", "A restore at work", timeout=180)
     assert web.size[0] == 0
     return web
+
+
+def is_autoscaled(web: Idler) -> bool:
+    """Does the autoscaler take it for its own? It leaves alone what has no replicas."""
+    said = web.autoscaler_says()
+    return bool(said) and "ScalingDisabled" not in said
 
 
 def is_whole_and_open(stage: Stage, heads: list[str]) -> None:
@@ -64,6 +73,7 @@ def ends_rolled_back(stage: Stage, web: Idler) -> None:
     assert (status["currentRevisions"], status.get("drain")) == (["r1"], None)
     is_whole_and_open(stage, ["r1"])
     assert web.size[0] == REPLICAS
+    eventually(lambda: is_autoscaled(web), "An autoscaler at work again")
 
 
 def test_whoever_scales_the_application_back_each_second_is_named_and_undone(stage: Stage, web: Idler):
@@ -76,21 +86,15 @@ def test_whoever_scales_the_application_back_each_second_is_named_and_undone(sta
 
 
 def test_a_session_that_may_not_be_ended_is_named_and_waited_for(stage: Stage, web: Idler):
-    """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name.
-
-    Meanwhile an autoscaler comes, which leaves alone what has no replicas.
-    """
+    """The superuser's: the role of the resource may not end it, and a database that somebody is in has no other name."""
     with stage.server.holding("LOCK TABLE orders IN ACCESS SHARE MODE", stage.database):
         waiting = stage.until("SessionStays", timeout=120)
         assert (waiting["phase"], web.size[0], stage.heads()) == ("Restoring", 0, ["r2"])
         told = {condition["message"] for condition in waiting["conditions"] if condition["reason"] == "SessionStays"}
         assert "psql of postgres (pid " in told.pop()
-        web.autoscale()
         eventually(lambda: "ScalingDisabled" in web.autoscaler_says(), "A look of the autoscaler")
         assert web.size[0] == 0
     ends_rolled_back(stage, web)
-    eventually(lambda: "ScalingDisabled" not in web.autoscaler_says(), "An autoscaler at work again")
-    assert web.size[0] == REPLICAS
     assert "DrainContested" not in " ".join(stage.events())
 
 

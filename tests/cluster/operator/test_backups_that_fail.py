@@ -16,9 +16,11 @@ import pytest
 from dbmigration.api.explanations import EXPLANATIONS
 from dbmigration.api.reasons import Reason
 from tests.cluster.access import eventually
+from tests.cluster.embedded import catalog
 from tests.cluster.inmates import kill
 from tests.cluster.operator.chronicle import Chronicle, chronicle_of, condition
 from tests.cluster.operator.history import GOOD, chain
+from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.stage import Stage
 
 MIB = 1 << 20
@@ -95,22 +97,17 @@ def test_a_full_volume_is_told_and_used_once_there_is_room(shop: Stage, chronicl
     is_the_only_backup(shop, status)
 
 
-def _backup_pod(shop: Stage, field: str) -> str:
-    found = ("get", "pods", "--selector", "dbmigration.io/step=backup", "--output")
-    return shop.namespace.kubectl(*found, f"jsonpath={{.items[0].metadata.{field}}}")
-
-
 def delete_the_pod(shop: Stage) -> None:
     """As whoever drains its node does: it is asked to end, and says so."""
-    shop.namespace.kubectl("delete", "pod", _backup_pod(shop, "name"), "--wait=false")
+    shop.namespace.kubectl("delete", "pod", shop.pod("backup", "name"), "--wait=false")
 
 
 def kill_its_first_process(shop: Stage) -> None:
-    kill(_backup_pod(shop, "uid"), lambda inmate: inmate.pid_inside == 1 and b"inject" in inmate.command)
+    kill(shop.pod("backup", "uid"), lambda inmate: inmate.pid_inside == 1 and b"inject" in inmate.command)
 
 
 def kill_pg_dump(shop: Stage) -> None:
-    kill(_backup_pod(shop, "uid"), lambda inmate: b"pg_dump" in inmate.command)
+    kill(shop.pod("backup", "uid"), lambda inmate: b"pg_dump" in inmate.command)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +174,19 @@ def test_a_dump_whose_schema_does_not_restore_ends_the_run_until_it_is_mended(sh
     assert shop.heads() == ["r3"]
 
 
-def test_a_restore_that_the_role_may_not_try_is_warned_of_and_the_run_goes_on(shop: Stage):
+def test_a_restore_that_the_role_may_not_try_is_refused_where_it_is_the_way_back_and_warned_of_elsewhere(shop: Stage):
+    """Believed in, it would be missing when the migration has failed and the application is stopped."""
+    web = Idler(shop.namespace, shop.namespace.cluster.image(catalog.TOOLS), name="web")
+    web.start()
     shop.server.psql(f"ALTER ROLE {shop.role} NOCREATEDB")
+    shop.apply(drain={"workloads": [web.drain]}, rollback={"onFailure": "Restore"})
+    status = shop.until("RestoreNotPossible")
+    message = condition(status)["message"]
+    assert "rollback.onFailure relies on a restore" in message
+    assert "give the role CREATEDB, or set adminUrlFrom" in message
+    assert (status["phase"], shop.jobs(), shop.heads()) == ("Failed", ["plan"], [])
+    assert (web.size[0], status.get("drain")) == (1, None)
+
     shop.apply()
     status = shop.succeeded()
     (backup,) = status["backups"]

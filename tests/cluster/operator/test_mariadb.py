@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+from contextlib import ExitStack
 
 import pytest
 
-from tests.cluster.access import Namespace, eventually
+from tests.cluster.access import eventually
 from tests.cluster.embedded import catalog
-from tests.cluster.inmates import kill
+from tests.cluster.inmates import runner
 from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, chain
 from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.mariadb import MariaDBStage
@@ -18,7 +21,7 @@ from tests.cluster.operator.stage import PASSWORD
 PARTS = {"DB_USER": "user", "DB_PASSWORD": "password", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "database"}
 FIRST = CREATE_ORDERS.replace("orders", "first")
 NEXT = {"migrations": {"source": {"configMap": {"name": "next"}}}}
-RUNNER = b"/opt/dbmigration/inject"
+RESTORING = "dbmigration_restore"  # how the schema begins that a backup is restored into
 # As the text beside every backup says, in the image that has all of it.
 RESTORE = r"""
 set -euo pipefail
@@ -161,20 +164,48 @@ def test_a_half_applied_revision_is_told_statement_by_statement_and_restored(
     at_first.apply(**NEXT, **emergency(application))
     status = came_back(at_first, application)
     assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "restore"]
-    assert "CREATE TABLE orders" in at_first.condition()["message"]
+    told = "Revision r2 is half applied: 1 of its statements ran and is committed: CREATE TABLE orders"
+    assert told in at_first.condition()["message"]
 
 
-def test_with_its_pod_killed_in_mid_revision_the_database_is_looked_at_and_restored(
+def test_with_its_pods_killed_in_mid_revision_and_behind_the_fence_it_is_looked_at_and_restored(
     at_first: MariaDBStage, application: Idler
 ):
-    """A server that commits every change of a schema keeps the half of it: run again, the revision would meet its own table."""
+    """A server that commits every change of a schema keeps the half of it: run again, the revision would meet its own table.
+
+    The restore takes all tables their names, and no lost session gives them back.
+    """
     at_first.sql("INSERT INTO first (id, note) VALUES (1, 'before')")
-    at_first.spec |= emergency(application)
-    second_release(at_first, CREATE_ORDERS + '\nop.execute("DO SLEEP(60)")')
+    wanted = emergency(application)
+    at_first.spec |= wanted | {"rollback": {**wanted["rollback"], "acceptDataLoss": True}}
+    begin_second_release(at_first, CREATE_ORDERS + '\nop.execute("DO SLEEP(60)")')
+    at_first.sql("INSERT INTO first (id, note) VALUES (2, 'behind the backup')")
+    kill_the_runner(at_first, "migrate")
+    kill_the_restore_behind_its_fence(at_first)
     status = came_back(at_first, application)
-    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look", "restore"]
+    steps = [(step["name"], step["state"]) for step in status["steps"]]
+    assert [name for name, _ in steps] == ["plan", "backup", "migrate", "look", "restore", "restore"]
+    assert [state for name, state in steps if name == "restore"] == ["Lost", "Succeeded"]
     assert "a revision is half applied" in at_first.condition()["message"]
+    restored = status["run"]["restored"]
+    assert restored["lostRows"] == 1
+    assert {"table": "first", "inserted": 1} in restored["lost"]
+    assert at_first.maria.told("SELECT note FROM first WHERE id = 2", restored["keptAs"]) == "behind the backup"
     assert at_first.asleep() == "0"
+
+
+def kill_the_restore_behind_its_fence(stage: MariaDBStage) -> None:
+    """It waits for a table when it closes the database; let go, it waits for one of the copy, to compare it."""
+    maria, waiting = stage.maria, "State LIKE 'Waiting for table metadata lock' AND INFO LIKE 'RENAME TABLE%'"
+    with ExitStack() as held_up:
+        held_up.enter_context(maria.locking(f"{stage.database}.first READ"))
+        count = f"SELECT count(*) FROM information_schema.PROCESSLIST WHERE db = '{stage.database}' AND {waiting}"
+        eventually(lambda: maria.told(count) != "0", "A restore that closes the database", timeout=90)
+        (copy,) = (name for name in maria.told("SHOW DATABASES").splitlines() if name.startswith(RESTORING))
+        with maria.locking(f"{copy}.first WRITE"):
+            held_up.close()
+            eventually(lambda: "first" not in stage.tables(), "The fence")
+            kill_the_runner(stage, "restore")
 
 
 @pytest.fixture
@@ -204,7 +235,8 @@ def came_back(stage: MariaDBStage, application: Idler) -> dict:
 
 
 def test_killed_before_it_changed_anything_each_revision_is_applied_once_in_the_end(at_first: MariaDBStage):
-    second_release(at_first, 'op.execute("DO SLEEP(8)")\n' + CREATE_ORDERS)
+    begin_second_release(at_first, 'op.execute("DO SLEEP(8)")\n' + CREATE_ORDERS)
+    kill_the_runner(at_first, "migrate")
     status = at_first.succeeded()
     assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "look", "migrate"]
     assert (status["run"]["appliedRevisions"], at_first.heads()) == (["r2"], ["r2"])
@@ -220,16 +252,13 @@ def at_first(mariadb_stage: MariaDBStage) -> MariaDBStage:
     return mariadb_stage
 
 
-def second_release(stage: MariaDBStage, slow: str) -> None:
-    """Give it, and kill its migration's program while it sleeps."""
+def begin_second_release(stage: MariaDBStage, slow: str) -> None:
+    """Give it, and wait until its migration sleeps."""
     stage.scripts(*chain(FIRST, slow), name="next")
     stage.apply(**NEXT)
     stage.falls_asleep()
-    kill_the_runner(stage.namespace)
 
 
-def kill_the_runner(namespace: Namespace) -> None:
+def kill_the_runner(stage: MariaDBStage, step: str) -> None:
     """With the first process of a container the kernel ends all others."""
-    found = ("get", "pods", "--selector", "dbmigration.io/step=migrate", "--sort-by=.metadata.creationTimestamp")
-    pods = namespace.kubectl(*found, "--output", "jsonpath={.items[*].metadata.uid}").split()
-    kill(pods[-1], lambda inmate: inmate.pid_inside == 1 and RUNNER in inmate.command)
+    os.kill(runner(stage.pod(step, "uid")), signal.SIGKILL)

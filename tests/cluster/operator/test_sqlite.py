@@ -1,13 +1,17 @@
 """SQLite on a claim, beside an application that has the file open and writes: a release, and a failed one that comes back.
 
-The file is free only when the application is drained; and the volume has no room for the restore until somebody makes some.
+The file is free only when the application is drained; the volume has no room for the restore until somebody makes some; and then
+it is killed when it is half-way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 
 from tests.cluster.access import Cluster, eventually
 from tests.cluster.embedded import catalog
+from tests.cluster.inmates import runner
 from tests.cluster.operator.history import FAIL, GOOD, Revision, chain
 from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.orders import give, told
@@ -22,6 +27,7 @@ from tests.cluster.operator.stage import Stage
 
 ORDERS = 500
 VOLUME_MIB = 24
+REPLACED = ".replaced-"  # between the file's name and what it is kept as
 ROOM_LEFT = 1_500_000  # bytes: for a revision, and not for the restore of a database of two megabytes
 _WRITES = """
 import sqlite3, time
@@ -38,10 +44,10 @@ CANNOT = Revision(
 BROKEN = Revision("r5", FAIL.replace("1 / 0", "nothing FROM nowhere"), "r4")
 
 
-def rows(file: Path, question: str, *, at_rest: bool = False) -> list[tuple[Any, ...]]:
+def rows(file: Path, question: str, *, at_rest: bool = False, patience: float = 30) -> list[tuple[Any, ...]]:
     """What a query answers; nothing is made beside a file that is at rest."""
     given = f"file:{file}?mode=ro&immutable=1" if at_rest else f"file:{file}"
-    with contextlib.closing(sqlite3.connect(given, uri=True, timeout=30)) as connection:
+    with contextlib.closing(sqlite3.connect(given, uri=True, timeout=patience)) as connection:
         return connection.execute(question).fetchall()
 
 
@@ -50,6 +56,47 @@ def writes_on(file: Path) -> None:
     counted = "SELECT count(*) FROM orders WHERE note = 'written'"
     before = rows(file, counted)
     eventually(lambda: rows(file, counted) > before, "More writes", timeout=60)
+
+
+@contextlib.contextmanager
+def in_use(file: Path) -> Iterator[Callable[[], None]]:
+    """Within, somebody reads the file, so that nobody can be alone with it; gives its end."""
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM orders").fetchone()
+        yield reader.close
+
+
+def kill_the_restore_in_its_exchange(stage: Stage, file: Path, let_go: Callable[[], None]) -> None:
+    """It stands before the file until it is let in, and is killed when the replaced one is kept and the backup is being written."""
+
+    def waits() -> bool:
+        pod = stage.pod("restore", "name")
+        return bool(pod) and '"restored"' in stage.namespace.kubectl("logs", pod, check=False)
+
+    eventually(waits, "A restore before the file", timeout=120)
+    restore = runner(stage.pod("restore", "uid"))
+    let_go()
+    until = time.monotonic() + 60
+    while not list(file.parent.glob(f"{file.name}{REPLACED}*")):
+        assert time.monotonic() < until, stage.evidence()
+        time.sleep(0.001)
+    os.kill(restore, signal.SIGSTOP)
+    # From here to the end are some milliseconds: it goes on for two of them at a time.
+    before = beside(file)
+    while beside(file) == before:
+        os.kill(restore, signal.SIGCONT)
+        time.sleep(0.002)
+        os.kill(restore, signal.SIGSTOP)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        rows(file, "SELECT 1 FROM orders", patience=0)
+    os.kill(restore, signal.SIGKILL)
+
+
+def beside(file: Path) -> list[tuple[int, int]]:
+    """Sizes and times of what SQLite writes first, for its way back."""
+    found = [path.stat() for path in file.parent.glob(f"{file.name}-*") if path.name.endswith(("-journal", "-wal"))]
+    return [(seen.st_size, seen.st_mtime_ns) for seen in found]
 
 
 def comes_back_by_hand(stage: Stage, web: Idler, file: Path, backup: str) -> None:
@@ -116,9 +163,12 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     told = {condition["reason"]: condition["message"] for condition in waiting["conditions"]}
     assert "grow the volume" in told["DiskSpaceLow"]
     assert rows(file, "SELECT version_num FROM alembic_version") == [("r4",)]
-    filler.unlink()
+    with in_use(file) as let_go:
+        filler.unlink()
+        kill_the_restore_in_its_exchange(stage, file, let_go)
 
     status = stage.until("RolledBack", timeout=180)
+    assert [step["state"] for step in status["steps"] if step["name"] == "restore"][-2:] == ["Lost", "Succeeded"]
     assert (status["currentRevisions"], status.get("drain"), web.size[0]) == (["r3"], None, 1)
     assert rows(file, "SELECT version_num FROM alembic_version") == [("r3",)]
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
@@ -127,7 +177,8 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     restored = status["run"]["restored"]
     (listed,) = stage.backups.folder.rglob(restored["listFile"].rpartition("/")[2])
     assert len(listed.read_text().splitlines()) == restored["lostRows"] > 0
-    kept = folder / restored["keptAs"]
+    (kept,) = folder.glob(f"{file.name}{REPLACED}*")
+    assert kept.name == restored["keptAs"]
     assert rows(kept, "SELECT version_num FROM alembic_version", at_rest=True) == [("r4",)]
     writes_on(file)
 
