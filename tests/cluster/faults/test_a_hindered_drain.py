@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.cluster.access import eventually
 from tests.cluster.faults.conftest import OpenOperator, Rig
-from tests.cluster.faults.runs import EMERGENCY, Run
+from tests.cluster.faults.histories import EMERGENCY
+from tests.cluster.faults.runs import Run
 from tests.cluster.operator.stage import Stage
 
 WHO = "argocd-controller"

@@ -12,7 +12,8 @@ import pytest
 
 from tests.cluster.access import Namespace
 from tests.cluster.faults.conftest import Rig
-from tests.cluster.faults.runs import SLOW, Run
+from tests.cluster.faults.histories import SLOW
+from tests.cluster.faults.runs import Run
 from tests.cluster.inmates import Inmate, kill
 
 _RUNNER = b"/opt/dbmigration/inject"

@@ -15,7 +15,8 @@ import pytest
 
 from tests.cluster.access import eventually
 from tests.cluster.faults.conftest import Rig
-from tests.cluster.faults.runs import SLOW_EMERGENCY, Run
+from tests.cluster.faults.histories import SLOW_EMERGENCY
+from tests.cluster.faults.runs import Run
 from tests.cluster.inmates import inmates, kill
 from tests.cluster.operator.stage import Server
 from tests.sampling import IS_SOAK

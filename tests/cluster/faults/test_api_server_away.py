@@ -12,7 +12,8 @@ import pytest
 
 from tests.cluster.access import eventually
 from tests.cluster.faults.conftest import Rig
-from tests.cluster.faults.runs import GOOD, SLOW, Run
+from tests.cluster.faults.histories import GOOD, SLOW
+from tests.cluster.faults.runs import Run
 
 _AWAY_SECONDS = 30
 

@@ -10,19 +10,42 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from queue import SimpleQueue
 from typing import Any
 
 from tests.cluster.faults.conftest import OpenRig, Rig
+from tests.cluster.faults.histories import BROKEN, EMERGENCY, GOOD, ORDERED, UNDONE, History
 from tests.cluster.faults.proxy import Exchange, Kill, Moment
-from tests.cluster.faults.runs import BROKEN, EMERGENCY, GOOD, History, Run, masked
+from tests.cluster.faults.runs import Run, masked
 from tests.sampling import some
 
 # Three runs at once keep two processors busy; a fourth would only make the others slower.
 _RIGS = 3
 _SAMPLE = 5
+# The longest first.
+_HISTORIES = (ORDERED, EMERGENCY, UNDONE, BROKEN, GOOD)
+_DOWN = {"Draining", "Restoring", "Resuming", "RolledBack"}
+# What these two write that the emergency does not, and what would be done twice: phase, what is written, moment. A usual run
+# plays all that is feared of an emergency, and of these so many.
+_FEARED_PLAYED = {UNDONE.name: 2, ORDERED.name: 3}
+_FEARED = {
+    UNDONE.name: {
+        ("RollingBack", "jobs", Moment.BEFORE),
+        ("RollingBack", "jobs", Moment.AFTER),
+        ("RolledBack", "status", Moment.AFTER),
+    },
+    ORDERED.name: {
+        ("Draining", "scale", Moment.BEFORE),  # the replicas are written down
+        ("Draining", "scale", Moment.AFTER),
+        ("Restoring", "jobs", Moment.AFTER),
+        ("Resuming", "scale", Moment.AFTER),
+        ("Restored", "status", Moment.AFTER),  # the order has not been told
+        ("Succeeded", "status", Moment.AFTER),  # it has
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,35 +68,45 @@ class Case:
     @property
     def name(self) -> str:
         kill = self.kill  # short: a database is named after it, and the one that is kept of it
-        return f"{self.history.name}-{kill.phase[:5]}-{kill.write}-{kill.moment.name[0]}".lower()
+        phase = f"{kill.phase[:5]}{kill.phase[-1]}"  # of Restoring and Restored the last letters differ
+        return f"{self.history.name}-{phase}-{kill.write}-{kill.moment.name[0]}".lower()
 
     @property
     def is_feared(self) -> bool:
         """The application stands still, and what was done is not known to have been; a lost Event is nothing to fear."""
-        is_down = self.kill.phase in {"Draining", "Restoring", "Resuming", "RolledBack"}
-        return is_down and self.kill.moment is Moment.AFTER and not self.write.path.endswith("/events")
+        if self.history == EMERGENCY:
+            is_lost = self.kill.moment is Moment.AFTER and not self.write.path.endswith("/events")
+            return is_lost and self.kill.phase in _DOWN
+        return self.place in _FEARED.get(self.history.name, ())
+
+    @property
+    def place(self) -> tuple[str, str, Moment]:
+        """The phase, what is written, and the moment."""
+        return self.kill.phase, self.write.path.rpartition("/")[2], self.kill.moment
 
 
 def test_killed_at_any_write_a_run_ends_as_if_nothing_had_happened(open_rig: OpenRig):
     rigs = [open_rig(f"lane-{number}") for number in range(1, _RIGS + 1)]
-    with ThreadPoolExecutor(_RIGS) as pool:
-        references = {found.history.name: found for found in pool.map(_undisturbed, rigs, (GOOD, BROKEN, EMERGENCY))}
-    cases = list(_cases(references.values()))
     free: SimpleQueue[Rig] = SimpleQueue()
-    missed: list[Case] = []
     for rig in rigs:
         free.put(rig)
 
+    def undisturbed(history: History) -> Reference:
+        with _taken(free) as rig:
+            return _undisturbed(rig, history)
+
+    with ThreadPoolExecutor(_RIGS) as pool:
+        references = {found.history.name: found for found in pool.map(undisturbed, _HISTORIES)}
+    cases = list(_cases(references.values()))
+    missed: list[Case] = []
+
     def play(case: Case) -> str | None:
-        rig = free.get()
-        began = time.monotonic()
-        try:
+        with _taken(free) as rig:
+            began = time.monotonic()
             failure = _disturbed(rig, case, references[case.history.name])
             print(f"{case.name}: {'went wrong' if failure else 'well'} after {time.monotonic() - began:.1f} s")
-        finally:
             if not rig.proxy.struck:
                 missed.append(case)
-            free.put(rig)
         return failure
 
     with ThreadPoolExecutor(_RIGS) as pool:
@@ -86,22 +119,38 @@ def test_killed_at_any_write_a_run_ends_as_if_nothing_had_happened(open_rig: Ope
         _finds_nothing_to_do(rig)
 
 
+@contextmanager
+def _taken(free: SimpleQueue[Rig]) -> Iterator[Rig]:
+    rig = free.get()
+    try:
+        yield rig
+    finally:
+        free.put(rig)
+
+
 def _cases(references: Iterable[Reference]) -> Iterator[Case]:
-    """Every one of them in a soak; else those that are most to be feared, and some of the others."""
+    """Every one of them in a soak; else those that are most to be feared, or some of them, and some of the others."""
     every = [
         Case(reference.history, Kill(write.phase, write.number, moment), write)
         for reference, moment in product(references, Moment)
         for write in reference.trace
     ]
-    always = [case for case in every if case.is_feared]
-    assert {case.kill.phase for case in always} == {"Draining", "Restoring", "Resuming", "RolledBack"}
-    yield from [*always, *some([case for case in every if case not in always], _SAMPLE)]
+    for history in (ORDERED, EMERGENCY, UNDONE):
+        feared = [case for case in every if case.is_feared and case.history == history]
+        if history == EMERGENCY:
+            assert {case.kill.phase for case in feared} == _DOWN
+        else:
+            assert {case.place for case in feared} == _FEARED[history.name]
+        yield from some(feared, _FEARED_PLAYED.get(history.name, len(feared)))
+    yield from some([case for case in every if not case.is_feared], _SAMPLE)
 
 
 def _undisturbed(rig: Rig, history: History) -> Reference:
-    rig.proxy.begin()
     run = Run(rig.stage, f"{history.name}-reference", history)
-    run.start()
+    run.prepare()
+    rig.rested()
+    rig.proxy.begin()
+    run.wish()
     run.wait_for_end(180)
     rig.rested()
     print(f"{run.name}: {rig.proxy.writes} writes\n{rig.proxy.told()}")
@@ -112,12 +161,17 @@ def _undisturbed(rig: Rig, history: History) -> Reference:
 def _disturbed(rig: Rig, case: Case, reference: Reference) -> str | None:
     """Play a case; what went wrong, or None."""
     run = Run(rig.stage, case.name, case.history)
-    rig.proxy.begin(case.kill, rig.operator.kill)
+    rig.proxy.begin()
     try:
-        run.start()
+        run.prepare()
+        rig.rested()
+        rig.proxy.begin(case.kill, rig.operator.kill)
+        run.wish()
         run.wait_for_end(180)
         rig.rested()
         run.check()
+        made = run.steps()
+        assert all(made.count(step) == 1 for step in ("migrate", "downgrade", "restore") if step in made), made
         assert masked(run) == reference.status
         writes = rig.proxy.writes
         time.sleep(1)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.cluster.faults.conftest import OpenOperator, Rig
-from tests.cluster.faults.runs import BROKEN, GOOD, SLOW, Run
+from tests.cluster.faults.histories import BROKEN, GOOD, SLOW
+from tests.cluster.faults.runs import Run
 from tests.cluster.operator.stage import Stage
 
 
