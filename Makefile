@@ -44,7 +44,7 @@ test-cluster: ## The operator, on a real Kubernetes with the real images.
 
 .PHONY: soak
 soak: ## Every case of which a usual run plays a sample: points of a kill, histories, engines, 20 seeds of writers, all states; hours.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration tests/cluster/faults
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration tests/cluster/faults tests/cluster/operator/test_ledgers.py
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.
@@ -65,7 +65,7 @@ generate: ## Renders the CRD and the reference pages from the code.
 .PHONY: statuses
 statuses: ## Records anew what the operator says of a resource, state by state, on a real Kubernetes; a packaging test reads it.
 	@rm -rf tests/packaging/statuses/recorded
-	@$(IN_ENV) DBMIGRATION_RECORD_STATUSES=1 pytest tests/cluster/operator/test_scenarios.py tests/cluster/operator/test_wishes.py tests/cluster/operator/test_what_goes_wrong.py tests/cluster/operator/test_the_emergency.py
+	@$(IN_ENV) DBMIGRATION_RECORD_STATUSES=1 pytest tests/cluster/operator/test_scenarios.py tests/cluster/operator/test_wishes.py tests/cluster/operator/test_what_goes_wrong.py tests/cluster/operator/test_the_emergency.py tests/cluster/operator/test_ledgers.py
 
 .PHONY: lock
 lock: ## Locks the requirements anew: versions and hashes, no addresses.

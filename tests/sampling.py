@@ -15,6 +15,7 @@ from typing import TypeVar
 Case = TypeVar("Case")
 
 IS_SOAK = os.environ.get("DBMIGRATION_SOAK") == "1"
+SEEDS = range(1, 21 if IS_SOAK else 4)  # of applications that write during a restore
 SEED = os.environ.setdefault("DBMIGRATION_SEED", uuid.uuid4().hex[:8])
 
 

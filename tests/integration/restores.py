@@ -30,10 +30,8 @@ from dbmigration_runner.engines import engine_for
 from tests.integration.backups import Backups, drop
 from tests.integration.postgresql_server import Database
 from tests.integration.projects import RUNNER, Ran, Running, wait_for
-from tests.sampling import IS_SOAK
 
 KEPT = "before-7"
-SEEDS = range(1, 21 if IS_SOAK else 4)  # of applications that write during a restore
 # Gives itself a signal at a certain point: SIGKILL as a lost node would, SIGSTOP as one that is lost and comes back. A point
 # `place:name+2` is reached when the name is called for the third time.
 _FAILING_RUNNER = """

@@ -15,6 +15,7 @@ import pytest
 from dbmigration_runner.contract.result import Outcome, RestoreStage, TableLoss
 from tests.integration import restores
 from tests.integration.postgresql_server import CANARY
+from tests.sampling import SEEDS
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ class Writers:
         self.doubtful.discard(row)
 
 
-@pytest.mark.parametrize("seed", restores.SEEDS)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_acknowledged_write_is_in_the_database_or_in_the_list(shop, database, seed):
     """Without the fence, rows that are written between the comparison and the exchange are in neither."""
     restores.migrate(database)

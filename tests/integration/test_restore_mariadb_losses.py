@@ -15,7 +15,8 @@ import pytest
 from dbmigration_runner.contract.result import Outcome
 from tests.integration import mariadb_backups, mariadb_restores
 from tests.integration.mariadb_server import said
-from tests.integration.restores import SEEDS, Restores
+from tests.integration.restores import Restores
+from tests.sampling import SEEDS
 
 RARE = b"""
 CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('a1');

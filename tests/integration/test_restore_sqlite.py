@@ -19,7 +19,8 @@ from dbmigration_runner.contract.result import Outcome, RestoreStage, TableLoss
 from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.restore import drop_replaced
 from tests.integration.backups import Backups
-from tests.integration.restores import KEPT, SEEDS, Restores, stopped
+from tests.integration.restores import KEPT, Restores, stopped
+from tests.sampling import SEEDS
 
 POINTS = (
     *(f"stage:{stage.value}" for stage in RestoreStage),

@@ -13,6 +13,7 @@ from tests.cluster.access import Cluster, Namespace, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.operator.mariadb import MariaDB, MariaDBStage, start_mariadb
 from tests.cluster.operator.recorder import VARIABLE, Recorder
+from tests.cluster.operator.sqlite import SQLiteStage
 from tests.cluster.operator.stage import Server, Stage
 
 
@@ -43,6 +44,14 @@ def mariadb_stage(
 ) -> Iterator[MariaDBStage]:
     """The same with a database on MariaDB."""
     stage = MariaDBStage(namespace, mariadb, *_names())
+    with _prepared(stage), _played_on(stage, operator, request.node.name):
+        yield stage
+
+
+@pytest.fixture
+def sqlite_stage(operator: Namespace, namespace: Namespace, request: pytest.FixtureRequest) -> Iterator[SQLiteStage]:
+    """The same with a database in a file."""
+    stage = SQLiteStage(namespace)
     with _prepared(stage), _played_on(stage, operator, request.node.name):
         yield stage
 

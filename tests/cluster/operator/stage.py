@@ -197,6 +197,29 @@ class Stage:
         ours = [item for item in listed if item.get("regarding", {}).get("kind") == "DatabaseMigration"]
         return [f"{item['reason']}: {item['note']}" for item in sorted(ours, key=lambda item: item["eventTime"] or "")]
 
+    def tells(self, *reasons: str, behind: int = 0) -> bool:
+        """Whether these were told in this order, behind so many Events."""
+        told = iter(event.partition(":")[0] for event in self.events()[behind:])
+        return all(reason in told for reason in reasons)
+
+    def kept(self) -> list[str]:
+        """The databases that restores replaced."""
+        named = f"SELECT datname FROM pg_database WHERE starts_with(datname, '{self.database}_') ORDER BY 1"
+        return self.server.psql(named).splitlines()
+
+    def orders(self, kept: str = "") -> dict[str, str]:
+        """The note of each row of the table of that name, here or in a database that was kept."""
+        if kept:
+            self.server.psql(f"ALTER DATABASE {kept} ALLOW_CONNECTIONS true CONNECTION LIMIT -1")
+        found = self.server.psql("SELECT id, note FROM public.orders", kept or self.database)
+        return dict(line.split("|") for line in found.splitlines())
+
+    def listed(self, restored: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The list of what a restore lost, which its status names."""
+        assert self.backups.folder is not None
+        (path,) = self.backups.folder.rglob(restored["listFile"].rpartition("/")[2])
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
     def evidence(self) -> str:
         """What a person would look at first when a scenario fails."""
         parts = [self.namespace.kubectl("get", "dbm,jobs,pods", "--output", "wide", check=False)]
