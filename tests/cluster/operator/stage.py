@@ -8,14 +8,17 @@ from __future__ import annotations
 import copy
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cluster.access import Cluster, Namespace, eventually
+from tests.cluster.access import Cluster, KubectlError, Namespace, eventually
+from tests.cluster.forwarding import Forward
 from tests.cluster.operator.history import Revision, project
 from tests.cluster.providers import Volume
+from tests.integration.postgresql_server import client_programs
 
 # Characters that break a URL, a shell, an ini file and a log line; searched for in everything at the end.
 PASSWORD = "C4nary%20\"'$:@/"
@@ -23,11 +26,10 @@ QUOTED_PASSWORD = "C4nary%2520%22%27%24%3A%40%2F"
 ROLE_PASSWORD_SQL = PASSWORD.replace("'", "''")
 
 
-_PSQL = (
-    *("exec", "--stdin", "deploy/postgresql", "--", "psql", "--host", "/tmp"),
-    *("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"),
-)
-SUPERUSER = "postgres"
+_PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1")
+_IN_ITS_POD = ("exec", "--stdin", "deploy/postgresql", "--", *_PSQL, "--host", "/tmp")
+_NOT_CONNECTED = "psql: error: connection to server"
+SUPERUSER, SUPERUSERS_PASSWORD = "postgres", "superuser-of-a-test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Server:
     """The PostgreSQL server that all scenarios share."""
 
     namespace: Namespace
+    forward: Forward
 
     @property
     def host(self) -> str:
@@ -42,12 +45,31 @@ class Server:
 
     def psql(self, sql: str, database: str = "postgres", role: str = SUPERUSER) -> str:
         """Run SQL; what psql prints, unaligned and without headers."""
-        return self.namespace.kubectl(*_PSQL, "--username", role, "--dbname", database, input=sql).strip()
+        ended = self._psql(sql, database, role)
+        if ended.stderr.startswith(_NOT_CONNECTED):  # by a way that the server's last restart had closed, perhaps
+            self.forward.end()
+            ended = self._psql(sql, database, role)
+        if ended.returncode:
+            raise KubectlError(f"psql: {ended.stderr.strip()}")
+        return ended.stdout.strip()
+
+    def _psql(self, sql: str, database: str, role: str) -> subprocess.CompletedProcess[str]:
+        where = ("--host", "127.0.0.1", "--port", str(self.forward.local()), "--username", role, "--dbname", database)
+        password = SUPERUSERS_PASSWORD if role == SUPERUSER else PASSWORD
+        program = client_programs() / _PSQL[0]
+        return subprocess.run(
+            [program, *_PSQL[1:], *where],
+            input=sql,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PGPASSWORD": password, "PGCLIENTENCODING": "UTF8"},
+        )
 
     @contextmanager
     def holding(self, sql: str, database: str) -> Iterator[None]:
         """Within the context a transaction of the superuser's stays open: what `sql` locked in it stays locked."""
-        with held(self.namespace, *_PSQL, "--username", SUPERUSER, "--dbname", database, sql=f"BEGIN; {sql}"):
+        with held(self.namespace, *_IN_ITS_POD, "--username", SUPERUSER, "--dbname", database, sql=f"BEGIN; {sql}"):
             yield
 
 
@@ -250,11 +272,14 @@ def server(cluster: Cluster, image: str) -> Server:
         "name": "postgresql",
         "image": image,
         "args": ["-c", "max_connections=200"],
-        "env": [{"name": "POSTGRES_PASSWORD", "value": "superuser-of-a-test"}],
+        "env": [{"name": "POSTGRES_PASSWORD", "value": SUPERUSERS_PASSWORD}],
         "ports": [{"containerPort": 5432}],
         "startupProbe": asked_until_it_answers("pg_isready", "--host", "127.0.0.1"),
     }
-    return Server(served(cluster, container))
+    namespace = served(cluster, container)
+    forward = Forward(namespace, "deploy/postgresql", 5432)
+    forward.local()  # begun by this thread, it ends with the run
+    return Server(namespace, forward)
 
 
 def asked_until_it_answers(*command: str) -> dict[str, Any]:
