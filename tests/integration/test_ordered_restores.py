@@ -74,6 +74,27 @@ def test_a_backup_whose_dump_is_cut_is_not_there(shop):
     assert shop.find("back").result.reason == "BackupNotFound"
 
 
+def test_what_lies_on_the_storage_is_told_whatever_becomes_of_the_order(shop):
+    first = shop.report.name
+    for number in (2, 3, 4):
+        shop.backups.take(f"shop-{number}-20261123T13000{number}Z")
+    (shop.backups.directory / "shop-3-20261123T130003Z.sqlite").write_bytes(b"cut")
+    missing = "shop-9-20261123T190000Z"
+    refused = shop.find("back", missing, known=(missing, "shop-2-20261123T130002Z")).result
+    assert (refused.reason, refused.storage.gone) == ("BackupNotFound", (missing,))
+    assert [told.name for told in refused.storage.found] == ["shop-4-20261123T130004Z", first]
+    assert vars(refused.storage.found[1]).items() <= vars(shop.report).items()
+    assert [told.name for told in shop.find("back", name="billing").result.storage.found] == []
+    # The one that is ordered is told of by itself, until the order is done.
+    assert first not in [told.name for told in shop.find("back").result.storage.found]
+    shop.run(by=BACK, accept_data_loss=True)
+    assert first in [told.name for told in shop.find("back").result.storage.found]
+
+    made = shop.backups.start("shop-5-20261123T140000Z", keep_last=2, known=(first,)).wait().result
+    assert made.backup.pruned == (first, "shop-2-20261123T130002Z")
+    assert (made.storage.gone, [told.name for told in made.storage.found]) == ((first,), ["shop-4-20261123T130004Z"])
+
+
 def test_a_backup_of_another_object_is_refused(shop):
     result = shop.find("back", name="billing").result
     assert result.reason == "BackupOfAnother"
