@@ -71,8 +71,11 @@ BACKUPS = """\
 Lists verified backups, newest first. With a resource's NAME: those that its status on the cluster knows, whichever of them
 could be named to `restore`. With a folder (anything with a slash in it, or that is there): those whose manifests lie in it.
 
-A backup that is on a resource's volume and not in its status, which may have been lost, can be restored by its name too; a
-DatabaseRestore that names one that is not there ends with the list of those that are, and changes nothing.
+Where a resource is created anew, or its status was lost, the list is made again from the manifests on its volume: by the next
+backup, and by every DatabaseRestore, also one that names a backup which is not there: that one changes nothing and ends with
+those that are. Such a step tells of the newest that its answer has room for, about five; of how many older ones the next one
+will tell is said below the list. All of them can be restored by name, whether they are listed or not. What is gone from the
+volume, or is of another database, leaves the list in the same way.
 
 On a folder the exit code is 3 where one of them is damaged. It is 6 where the API server does not answer.
 """

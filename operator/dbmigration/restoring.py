@@ -25,6 +25,10 @@ from dbmigration.watching import namespace_of_context, open_gateway
 
 _PERIOD_SECONDS = 1.0
 _LONGEST_NAME = 63
+_REBUILT = (
+    "The list is completed from the volume by every backup, and by every DatabaseRestore, also one that names a backup which is "
+    "not there. One that is on the volume may be named all the same."
+)
 _ENDS = {Phase.SUCCEEDED: Exit.SUCCEEDED, Phase.CANCELLED: Exit.CANCELLED}
 
 
@@ -137,15 +141,18 @@ async def _backups(name: str, namespace: str, *, as_json: bool) -> Exit:
     if as_json:
         sys.stdout.write(json.dumps(document.get("backups", []), indent=2) + "\n")
         return Exit.SUCCEEDED
-    known = Status.parse(document).backups
-    if not known:
-        sys.stderr.write(
-            f"The status of {namespace}/{name} knows no backup. One that is on the volume may be named all the same.\n"
-        )
-        return Exit.SUCCEEDED
-    width = max(len(backup.name) for backup in known)
-    sys.stdout.write("".join(f"{_listed(backup, width)}\n" for backup in known))
+    status = Status.parse(document)
+    width = max((len(backup.name) for backup in status.backups), default=0)
+    sys.stdout.write("".join(f"{_listed(backup, width)}\n" for backup in status.backups))
+    sys.stderr.write(_unlisted(status, f"{namespace}/{name}"))
     return Exit.SUCCEEDED
+
+
+def _unlisted(status: Status, resource: str) -> str:
+    """What else could be named, and how its name is found."""
+    if status.backups_untold:
+        return f"{status.backups_untold} older one(s) on the volume are not listed yet. {_REBUILT}\n"
+    return "" if status.backups else f"The status of {resource} knows no backup. {_REBUILT}\n"
 
 
 def _listed(backup: Backup, width: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.contract.reasons import RunnerReason
-from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result
+from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result, StorageReport
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
 
@@ -61,6 +61,7 @@ class Step:
         self.application_name = application_name(task.run)
         self.facts: DatabaseFacts | None = None
         self.warnings: list[str] = []
+        self.storage: StorageReport | None = None  # told whatever becomes of the step
         self._deadline = time.monotonic() + task.timeout_seconds
         self._signalled = threading.Event()
         self._child: Process | None = None
@@ -190,6 +191,7 @@ class Step:
             reason=reason.value,
             message=message,
             database=self.facts,
+            storage=self.storage,
             **facts,
         )
 

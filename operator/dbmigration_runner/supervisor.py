@@ -30,7 +30,7 @@ DEFAULT_RESULT = "/dev/termination-log"
 FACTS = (
     *("nonce", "reason", "heads", "catalog", "fingerprint", "hash", "start", "target", "version_table", "id", "code"),
     *("revision", "revisions", "applied", "failed_revision", "sha256", "taken_at", "verified_at", "name", "location"),
-    *("kept_as", "list_file", "list_sha256"),
+    *("kept_as", "list_file", "list_sha256", "gone", "image"),
 )
 
 

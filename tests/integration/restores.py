@@ -99,15 +99,15 @@ class Restores:
             expected = ExpectedPlan("hash", ("a1",), ("a2",), "alembic_version", engine.facts(session).fingerprint)
         return replace(self.task(), kind=StepKind.LOOK, expected=expected)
 
-    def finding(self, order: str, backup: str = "", name: str = "shop") -> Task:
+    def finding(self, order: str, backup: str = "", name: str = "shop", known: tuple[str, ...] = ()) -> Task:
         """Look for what a person's order names."""
-        given = FindOrder(str(self.backups.directory), backup or self.report.name, order)
+        given = FindOrder(str(self.backups.directory), backup or self.report.name, order, known)
         run = RunIdentity("shops", name, "0123", 7, 1)
         return replace(self.task(), kind=StepKind.FIND, run=run, restore=None, migrations=None, find=given)
 
-    def find(self, order: str, backup: str = "", name: str = "shop") -> Ran:
+    def find(self, order: str, backup: str = "", name: str = "shop", known: tuple[str, ...] = ()) -> Ran:
         """Its answer."""
-        return self.start(task=self.finding(order, backup, name)).wait()
+        return self.start(task=self.finding(order, backup, name, known)).wait()
 
     def start(self, *, fails_at: str = "", signal: str = "SIGKILL", task: Task | None = None, **wanted: Any) -> Running:
         """A runner of its own; `stage:<name>` or `<module>:<function>` is where it fails."""

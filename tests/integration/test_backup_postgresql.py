@@ -76,6 +76,7 @@ def test_the_manifest_tells_what_was_found_in_the_dump(shop, database):
         verified_at=manifest.verified_at,
         restorable=True,
         catalog=manifest.catalog_digest,
+        image="registry.example/shop:1.4",
     )
 
 

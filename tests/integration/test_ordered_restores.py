@@ -60,6 +60,7 @@ def test_the_backup_is_found_with_all_that_a_restore_must_know_of_it(shop, file)
     assert (result.find.backup.sha256, result.find.backup.revisions) == (shop.report.sha256, ("a1",))
     assert result.find.version_table == "alembic_version"
     assert result.database.fingerprint
+    assert result.storage.found == (), "the one that is ordered is told of already"
 
 
 def test_a_name_that_is_not_there_is_answered_by_those_that_are(shop):
@@ -72,6 +73,21 @@ def test_a_backup_whose_dump_is_cut_is_not_there(shop):
     dump = next(shop.backups.directory.glob("*.sqlite"))
     dump.write_bytes(dump.read_bytes()[:-1])
     assert shop.find("back").result.reason == "BackupNotFound"
+
+
+def test_what_lies_on_the_storage_is_told_by_an_order_and_by_a_backup(shop):
+    two, three, four = (shop.backups.take(f"shop-{number}-20261123T13000{number}Z").name for number in (2, 3, 4))
+    (shop.backups.directory / f"{three}.sqlite").write_bytes(b"cut")
+    missing = "shop-9-20261123T190000Z"
+    refused = shop.find("back", missing, known=(missing, two)).result
+    assert (refused.reason, refused.storage.gone) == ("BackupNotFound", (missing,))
+    assert [told.name for told in refused.storage.found] == [four, shop.report.name]
+    assert vars(refused.storage.found[1]).items() <= vars(shop.report).items()
+
+    made = shop.backups.start("shop-5-20261123T140000Z", keep_last=2, known=(shop.report.name,)).wait().result
+    assert made.backup.pruned == (shop.report.name, two)
+    assert made.storage.gone == (shop.report.name,)
+    assert [told.name for told in made.storage.found] == [four]
 
 
 def test_a_backup_of_another_object_is_refused(shop):
@@ -94,7 +110,9 @@ def test_what_was_carried_out_is_found_with_what_the_spec_asked_for_then(shop, f
     say(file, "INSERT INTO orders VALUES (2, 'late')")
     assert shop.run(by=BACK, accept_data_loss=True).result.outcome is Outcome.SUCCEEDED
     assert notes(file) == ["first"]
-    before = shop.find("back").result.find.before
+    found = shop.find("back").result
+    before = found.find.before
+    assert [told.name for told in found.storage.found] == [shop.report.name]
     assert (before.backup, before.identity, before.target) == (shop.report.name, "1:abc", ("a2",))
     assert before.restore.lost_rows == 1
     assert shop.find("another").result.find.before is None

@@ -1,11 +1,14 @@
-"""Following a resource on a cluster whose API server does not answer: told once, and ended in time."""
+"""What is told of a resource on a cluster, and that one whose API server does not answer is told once, and ended in time."""
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,17 +24,50 @@ def silent_cluster(tmp_path: Path) -> Iterator[Path]:
     """A kubeconfig that leads to a port which is taken, so that nobody else gets it, and on which nobody listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        path = tmp_path / "kubeconfig"
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "a", "cluster": {"server": f"https://127.0.0.1:{taken.getsockname()[1]}"}}],
-            "users": [{"name": "a", "user": {}}],
-            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-            "current-context": "a",
-        }
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
-        yield path
+        yield _kubeconfig(tmp_path, f"https://127.0.0.1:{taken.getsockname()[1]}")
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """An API server that knows two resources: one whose status is new, and one whose list of backups is not whole yet."""
+
+    def do_GET(self) -> None:
+        times = {"takenAt": "2026-11-23T04:12:33Z", "verifiedAt": "2026-11-23T04:12:40Z"}
+        backup = {"name": "shop-7", "location": "/backups/shop-7", "sizeBytes": 8 << 20, "sha256": "ab", **times}
+        status = {} if self.path.endswith("/anew") else {"backups": [backup], "backupsUntold": 3}
+        body = json.dumps({"metadata": {"name": "shop"}, "spec": {}, "status": status}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Path]:
+    """A kubeconfig that leads to it."""
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield _kubeconfig(tmp_path, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+def _kubeconfig(folder: Path, server: str) -> Path:
+    path = folder / "kubeconfig"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "users": [{"name": "a", "user": {}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
 
 
 def _said(kubeconfig: Path, *arguments: str) -> tuple[int, str]:
@@ -44,7 +80,7 @@ def _said(kubeconfig: Path, *arguments: str) -> tuple[int, str]:
         timeout=60,
         env={"PYTHONPATH": f"{ROOT}/operator", "KUBECONFIG": str(kubeconfig)},
     )
-    return done.returncode, done.stderr
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_waiting_ends_with_its_limit_and_says_what_it_waited_for(silent_cluster: Path):
@@ -72,6 +108,16 @@ def test_a_list_that_cannot_be_read_speaks_of_no_order(silent_cluster: Path):
     assert code == Exit.WAITING
     assert "no answer from the API server" in said
     assert "order" not in said
+
+
+def test_a_list_of_backups_that_is_not_whole_says_how_the_others_are_found(cluster: Path):
+    code, said = _said(cluster, "backups", "shop")
+    assert code == Exit.SUCCEEDED
+    assert said.startswith("shop-7  2026-11-23 04:12:33 UTC")
+    assert "3 older one(s) on the volume are not listed yet. The list is completed from the volume by every" in said
+    code, said = _said(cluster, "backups", "anew")
+    assert code == Exit.SUCCEEDED
+    assert said.startswith("The status of default/anew knows no backup. The list is completed from the volume by every")
 
 
 def test_a_wish_that_was_not_written_is_said_not_to_be(silent_cluster: Path):

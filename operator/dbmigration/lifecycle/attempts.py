@@ -138,6 +138,11 @@ def asked(seen: Observed, kind: StepKind) -> Answer | Decision:
     return answer
 
 
+def with_its_backups(answer: Answer) -> Observed:
+    """The snapshot with what a step that reads the storage told of it, whatever became of the step."""
+    return replace(answer.seen, status=record.storage_read(answer.seen.status, answer.result.storage))
+
+
 def stand(seen: Observed, step: Step) -> Observed | Decision | Answer | Lost:
     """How a step that changes the database stands: done, to be waited for, answered just now, or lost, now or before."""
     match step.state:

@@ -58,7 +58,7 @@ def find(seen: Observed) -> Observed | Decision:
     answer = attempts.asked(seen, StepKind.FIND)
     if isinstance(answer, Decision):
         return answer
-    result, seen = answer.result, answer.seen
+    result, seen = answer.result, attempts.with_its_backups(answer)
     if result.outcome is Outcome.FAILED:
         return attempts.refused(seen, StepKind.FIND, result)
     if result.find is None or result.database is None:

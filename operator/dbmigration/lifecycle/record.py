@@ -5,7 +5,7 @@ Pure setters, each returns the next status. It must not judge an answer, nor tou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -28,12 +28,20 @@ from dbmigration.api.status import (
     Verification,
 )
 from dbmigration_runner.contract.heads import named
-from dbmigration_runner.contract.result import BackupReport, PlanReport, RestoreReport, Result
+from dbmigration_runner.contract.result import (
+    BackupReport,
+    PlanReport,
+    RestoreReport,
+    Result,
+    StorageReport,
+    StoredBackup,
+)
 from dbmigration_runner.contract.task import StepKind
 
 N = TypeVar("N", int, float)
 
 _STEPS_KEPT = 100
+_BACKUPS_KEPT = 100
 _REVISIONS_SHOWN = 50
 _REPLACED_KEPT = 50
 _ORDERS_KEPT = 10
@@ -87,35 +95,50 @@ def plan_told(status: Status, report: PlanReport, catalog: str | None) -> Status
     return replace(status, plan=plan, target_revisions=plan.target)
 
 
+def storage_read(status: Status, report: StorageReport | None) -> Status:
+    """The list of backups as they lie on the storage: those that it lacks by their age, and none that is gone."""
+    if report is None:
+        return status
+    gone, listed = set(report.gone), {known.name for known in status.backups}
+    kept = [known for known in status.backups if known.name not in gone]
+    found = [_backup(told) for told in report.found if told.name not in listed]
+    newest_first = sorted((*kept, *found), key=lambda backup: backup.taken_at, reverse=True)
+    return _listed(replace(status, backups_untold=report.untold), newest_first)
+
+
 def backup_made(status: Status, report: BackupReport, image: str) -> Status:
     """A verified backup, newest first; what the runner pruned is no longer listed."""
-    backup = _backup(report, image)
+    backup = replace(_backup(report), image=image, clone=report.clone[:63])
     gone = {*report.pruned, backup.name}
     # The runner removed every copy that was on the server before.
     kept = tuple(replace(known, clone="") for known in status.backups if known.name not in gone)
     left = {*report.dropped, *report.missing}
     replaced = tuple(known for known in status.replaced if known.name not in left)
-    return run_changed(replace(status, backups=(backup, *kept)[:100], replaced=replaced), backup=backup.name)
+    return run_changed(_listed(replace(status, replaced=replaced), (backup, *kept)), backup=backup.name)
 
 
-def _backup(report: BackupReport, image: str) -> Backup:
+def _listed(status: Status, backups: Sequence[Backup]) -> Status:
+    untold = status.backups_untold + len(backups[_BACKUPS_KEPT:])
+    return replace(status, backups=tuple(backups[:_BACKUPS_KEPT]), backups_untold=untold)
+
+
+def _backup(report: StoredBackup) -> Backup:
     return Backup(
         name=report.name,
         location=report.location,
         size_bytes=report.size_bytes,
         sha256=report.sha256,
         revisions=tuple(sorted(report.revisions)),
-        image=image,
+        image=report.image[:600],
         taken_at=datetime.fromisoformat(report.taken_at),
         verified_at=datetime.fromisoformat(report.verified_at),
         restorable=report.restorable,
         note=report.restorable_note[:2048],
         catalog=report.catalog,
-        clone=report.clone[:63],
     )
 
 
-def backup_found(status: Status, report: BackupReport, version_table: str, estimate: str) -> Status:
+def backup_found(status: Status, report: StoredBackup, version_table: str, estimate: str) -> Status:
     """The backup that an order names, as its manifest tells; one that the status did not know of is listed by its age."""
     assert status.run is not None  # noqa: S101  # callers are inside an open run
     assert status.run.order is not None  # noqa: S101  # the same
@@ -127,10 +150,7 @@ def backup_found(status: Status, report: BackupReport, version_table: str, estim
         estimate=estimate,
     )
     status = run_changed(status, order=order)
-    if any(known.name == report.name for known in status.backups):
-        return status
-    known = (*status.backups, _backup(report, ""))
-    return replace(status, backups=tuple(sorted(known, key=lambda backup: backup.taken_at, reverse=True)[:100]))
+    return storage_read(status, StorageReport((report,), status.backups_untold))
 
 
 def order_handled(status: Status, handled: HandledOrder) -> Status:

@@ -140,7 +140,7 @@ def back_up(seen: Observed) -> Observed | Decision:
     answer = attempts.asked(seen, StepKind.BACKUP)
     if isinstance(answer, Decision):
         return answer
-    result, seen = answer.result, answer.seen
+    result, seen = answer.result, attempts.with_its_backups(answer)
     if result.outcome is Outcome.FAILED:
         if result.reason == RunnerReason.DATABASE_MOVED.value:
             return ends.supersede(seen, Reason.DATABASE_MOVED)

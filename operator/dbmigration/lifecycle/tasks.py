@@ -168,6 +168,7 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         drop_replaced=to_drop(seen),
         keep_replaced=to_keep(seen),
         clone=seen.spec.backup.clone and since_before_the_backup(seen),
+        known=_known(seen),
     )
 
 
@@ -175,7 +176,11 @@ def _find(seen: Observed) -> FindOrder:
     run = seen.open_run
     assert run is not None  # noqa: S101  # an order belongs to an open run
     assert run.order is not None  # noqa: S101  # nothing else is looked for
-    return FindOrder(seen.places.backups, run.order.backup, run.order.name)
+    return FindOrder(seen.places.backups, run.order.backup, run.order.name, _known(seen))
+
+
+def _known(seen: Observed) -> tuple[str, ...]:
+    return tuple(backup.name for backup in seen.status.backups)
 
 
 def _restore(seen: Observed) -> RestoreOrder:

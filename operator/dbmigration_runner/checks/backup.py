@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks.backup_progress import BackupProgress
 from dbmigration_runner.checks.manifest import (
+    NAME,
     PARTIAL,
     SUFFIX,
     Manifest,
@@ -36,6 +36,7 @@ from dbmigration_runner.checks.manifest import (
 from dbmigration_runner.checks.replaced import forget
 from dbmigration_runner.checks.restorable import require_restorable
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
+from dbmigration_runner.checks.stored import stored
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Engine, Lock
     from dbmigration_runner.step import Step
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 PRIVATE_DIRECTORY = 0o700
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -92,6 +92,11 @@ def backup(step: Step) -> Result:
         step.warnings += told
         lock.check()  # since the last beat it may have gone: then somebody may have migrated while the dump was verified
         seen = step.look()
+        order = _order(step.task)
+        directory = Path(order.directory)
+        with contextlib.suppress(OSError):  # the backup is made, whether the others can be told of or not
+            there = read_manifests(directory)
+            step.storage = stored(directory, there, (*order.known, order.name), step.task.run, step.engine)
     finally:
         lock.release()
     if report.restorable_note:
@@ -156,7 +161,7 @@ def back_up(
             raise
         _refuse_no_way_back(order, probe)
         pruned = prune(directory, order.keep_last, made=order.name)
-    return replace(report_of(directory, manifest), pruned=pruned)
+    return BackupReport(**vars(report_of(directory, manifest)), pruned=pruned)
 
 
 def write_dump(

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.checks.backup import NAME, said_of
+from dbmigration_runner.checks.backup import said_of
 from dbmigration_runner.checks.estimate import estimate
-from dbmigration_runner.checks.manifest import Manifest, plain_name, read_manifests, report_of
+from dbmigration_runner.checks.manifest import NAME, Manifest, plain_name, read_manifests, report_of
 from dbmigration_runner.checks.orders import carried_out
+from dbmigration_runner.checks.stored import is_of_database, is_of_object, stored
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import FindReport, Outcome, Result
@@ -35,6 +36,9 @@ def find(step: Step) -> Result:
     with said_of(directory):
         there = read_manifests(directory) if directory.is_dir() else ()
         before = carried_out(directory, order.order, order.backup)
+    # The one that the order names is told apart, where there is still something to do with it.
+    known = order.known if before is not None else (*order.known, order.backup)
+    step.storage = stored(directory, there, known, step.task.run, step.engine)
     manifest = next((known for known in there if known.name == order.backup and NAME.fullmatch(known.name)), None)
     if before is None:
         manifest = _fitting(step, order, manifest, there)
@@ -87,15 +91,14 @@ def _fitting(step: Step, order: FindOrder, manifest: Manifest | None, there: tup
         raise Refusal(
             RunnerReason.BACKUP_NOT_FOUND, f"There is no backup {order.backup} with a whole dump. {_listed(there)}"
         )
-    run, name = step.task.run, plain_name(step.engine.url.database)
-    whose = manifest.object.rpartition("/")[0]
-    if whose != f"{run.namespace}/{run.name}":
+    if not is_of_object(manifest, step.task.run):
+        whose = manifest.object.rpartition("/")[0]
         raise Refusal(RunnerReason.BACKUP_OF_ANOTHER, f"The backup {order.backup} is of {whose}. {_listed(there)}")
-    if manifest.engine != step.engine.name or (manifest.database and manifest.database != name):
+    if not is_of_database(manifest, step.engine):
         raise Refusal(
             RunnerReason.BACKUP_OF_ANOTHER,
             f"The backup {order.backup} is of the {manifest.engine} database {manifest.database or '(unnamed)'}, but the URL "
-            f"leads to the {step.engine.name} database {name}.",
+            f"leads to the {step.engine.name} database {plain_name(step.engine.url.database)}.",
         )
     if manifest.restorable is False:
         step.warnings.append(f"When the backup was made, its schema could not be restored: {manifest.restorable_note}")

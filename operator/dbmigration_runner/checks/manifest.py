@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 
 from dbmigration_runner.contract.codec import DecodeError, decode, encode
-from dbmigration_runner.contract.result import BackupReport
+from dbmigration_runner.contract.result import StoredBackup
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump import Surroundings
 
 MANIFEST_VERSION = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")  # of a backup
 SUFFIX = ".manifest.json"
 PARTIAL = ".partial"
 _LARGEST_BYTES = 256 << 20  # a hostile file is not read into memory
@@ -160,9 +162,9 @@ def _has_dump(directory: Path, manifest: Manifest) -> bool:
         return False
 
 
-def report_of(directory: Path, manifest: Manifest) -> BackupReport:
+def report_of(directory: Path, manifest: Manifest) -> StoredBackup:
     """What an answer tells of a backup that lies there."""
-    return BackupReport(
+    return StoredBackup(
         name=manifest.name,
         location=str(directory / manifest.file),
         size_bytes=manifest.size_bytes,
@@ -173,4 +175,5 @@ def report_of(directory: Path, manifest: Manifest) -> BackupReport:
         restorable=manifest.restorable,
         restorable_note=manifest.restorable_note,
         catalog=manifest.fingerprint,
+        image=manifest.image,
     )

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks import orders
-from dbmigration_runner.checks.backup import NAME, admin_engine, said_of
+from dbmigration_runner.checks.backup import admin_engine, said_of
 from dbmigration_runner.checks.estimate import estimate
 from dbmigration_runner.checks.loss import LossList, read_record, write_record
-from dbmigration_runner.checks.manifest import Manifest, read_manifest
+from dbmigration_runner.checks.manifest import NAME, Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result, TableLoss

@@ -80,11 +80,11 @@ class PlanReport:
 
 
 @dataclass(frozen=True)
-class BackupReport:
-    """A dump that was written, checksummed and fully decoded. Times are RFC 3339, UTC; sha256 is of the file as stored.
+class StoredBackup:
+    """A dump that was written, checksummed and fully decoded, as its manifest tells.
 
-    Of the replaced databases that were to go, `dropped` are those that did, `missing` those of which none of ours was there.
-    `clone` is the copy of it on the server, "" where there is none.
+    Times are RFC 3339, UTC; sha256 is of the file as stored; `image` is the one whose migrations it was taken for, as the
+    task named it.
     """
 
     name: str
@@ -97,10 +97,34 @@ class BackupReport:
     restorable: bool | None = None
     restorable_note: str = ""
     catalog: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class BackupReport(StoredBackup):
+    """The one that was just made.
+
+    Of the replaced databases that were to go, `dropped` are those that did, `missing` those of which none of ours was there.
+    `clone` is the copy of it on the server, "" where there is none.
+    """
+
     pruned: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     clone: str = ""
+
+
+@dataclass(frozen=True)
+class StorageReport:
+    """What of this database lies on the backups' storage, held against the backups that the task called known.
+
+    `found` are others that could be restored, newest first, and `untold` counts older ones for which there was no room;
+    `gone` are known ones that could not be restored any more.
+    """
+
+    found: tuple[StoredBackup, ...] = ()
+    untold: int = 0
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +229,7 @@ class FindReport:
     `written` is a sentence: about what was written to the database since.
     """
 
-    backup: BackupReport | None = None
+    backup: StoredBackup | None = None
     version_table: str = "alembic_version"
     before: CarriedOut | None = None
     written: str = ""
@@ -245,6 +269,7 @@ class Result:
     migrate: MigrateReport | None = None
     compare: CompareReport | None = None
     restore: RestoreReport | None = None
+    storage: StorageReport | None = None
     resources: Resources | None = None
     warnings: tuple[str, ...] = ()
     truncated: bool = False
@@ -271,15 +296,27 @@ class Result:
 def fit(result: Result, limit: int = RESULT_BYTES) -> Result:
     """Cut a result until its JSON takes at most `limit` bytes; what was cut is told by `truncated`.
 
-    The facts that decide (outcome, reason, heads, hashes, sizes) are never cut; lists and prose are, longest first.
+    The facts that decide (outcome, reason, heads, hashes, sizes) are never cut; lists and prose are, longest first. Before
+    them goes what another step will tell: the oldest backups on the storage.
     """
     if _size(result) <= limit:
         return result
-    result = dataclasses.replace(result, truncated=True, message=_short(result.message, MESSAGE_CHARACTERS))
+    result = _without_oldest(dataclasses.replace(result, truncated=True), limit)
+    if _size(result) <= limit:
+        return result
+    result = dataclasses.replace(result, message=_short(result.message, MESSAGE_CHARACTERS))
     share = 64
     while _size(result) > limit and share > 0:
         share //= 2
         result = _cut(result, share)
+    return result
+
+
+def _without_oldest(result: Result, limit: int) -> Result:
+    """With as many of the newest backups on the storage as there is room for."""
+    while (told := result.storage) is not None and told.found and _size(result) > limit:
+        fewer = dataclasses.replace(told, found=told.found[:-1], untold=told.untold + 1)
+        result = dataclasses.replace(result, storage=fewer)
     return result
 
 
@@ -323,6 +360,9 @@ def _cut(result: Result, share: int) -> Result:
     if find is not None and find.before is not None and (told := find.before.restore) is not None:
         told = dataclasses.replace(told, lost=tuple(_short_loss(loss, width) for loss in told.lost[:share]))
         find = dataclasses.replace(find, before=dataclasses.replace(find.before, restore=told))
+    storage = result.storage
+    if storage is not None:
+        storage = dataclasses.replace(storage, gone=storage.gone[:share])  # the next step tells of the others
     warnings = tuple(_short(item, width) for item in result.warnings[:share])
     return dataclasses.replace(
         result,
@@ -332,6 +372,7 @@ def _cut(result: Result, share: int) -> Result:
         backup=backup,
         compare=compare,
         restore=restore,
+        storage=storage,
         warnings=warnings,
         message=_short(result.message, max(width, 300)),
     )

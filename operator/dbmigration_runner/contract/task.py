@@ -110,7 +110,8 @@ class BackupOrder:
 
     When it is verified, the databases `drop_replaced` are dropped, which restores of this one had kept under these names;
     what was written about those of `keep_replaced` stays beside the backups. `clone`: also make a
-    copy on the server, from which this backup is restored in seconds; nobody may be writing.
+    copy on the server, from which this backup is restored in seconds; nobody may be writing. `known` are the backups that
+    need not be told of, while they are there.
     """
 
     directory: str
@@ -121,6 +122,7 @@ class BackupOrder:
     drop_replaced: tuple[str, ...] = ()
     keep_replaced: tuple[str, ...] = ()
     clone: bool = False
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,12 @@ class CompareOrder:
 
 @dataclass(frozen=True)
 class FindOrder:
-    """Find this backup on its storage, for the person's order of that name; `directory` as in BackupOrder."""
+    """Find this backup on its storage, for the person's order of that name; `directory` and `known` as in BackupOrder."""
 
     directory: str
     backup: str
     order: str
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

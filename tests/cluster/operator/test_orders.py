@@ -113,6 +113,7 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
     give(stage, "back", backup, accept=True)
     told(stage, "back", "AlreadyRestored")
     stage.until("AlreadyRestored")
+    assert f"{backup}  " in dbmigration(stage, "backups", "shop")  # rebuilt from what lies on the storage
     assert (stage.heads(), writers.size[0]) == (["r1"], 2)
     assert there == writers.rows_of(pods)
 

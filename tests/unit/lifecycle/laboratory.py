@@ -52,6 +52,8 @@ from dbmigration_runner.contract.result import (
     PlanReport,
     RestoreReport,
     Result,
+    StorageReport,
+    StoredBackup,
 )
 from dbmigration_runner.contract.task import CHANGING, StepKind, Task
 
@@ -277,6 +279,15 @@ class Laboratory:
     def catalog(self) -> str:
         return "1:" + "".join(self.heads) + self.left
 
+    def storage(self, known: tuple[str, ...]) -> StorageReport:
+        """What lies there; all of it is older than what is made from now on."""
+        moment = NOON.isoformat()
+        others = ((name, heads) for name, heads in self.stored.items() if name not in known)
+        found = tuple(
+            StoredBackup(name, "/backups", 10, "f" * 64, heads, moment, moment, True) for name, heads in others
+        )
+        return StorageReport(found, gone=tuple(sorted({*known} - {*self.stored})))
+
     def _result(self, task: Task) -> Result:
         plain = Result(
             task.kind,
@@ -323,14 +334,15 @@ class Laboratory:
                     clone="dbmigration_clone_1" if task.backup.clone else "",
                 )
                 self.stored[made.name] = made.revisions
-                return replace(plain, backup=made)
+                return replace(plain, backup=made, storage=self.storage((*task.backup.known, made.name)))
             case StepKind.FIND:
                 assert task.find is not None
                 before = self.records.get(task.find.order)
+                plain = replace(plain, storage=self.storage(task.find.known))
                 if before is None and task.find.backup not in self.stored:
                     return replace(plain, outcome=Outcome.FAILED, reason=RunnerReason.BACKUP_NOT_FOUND.value)
                 moment, heads = self.now.isoformat(), self.stored.get(task.find.backup, ())
-                found = BackupReport(task.find.backup, "/backups", 10, "f" * 64, heads, moment, moment, True)
+                found = StoredBackup(task.find.backup, "/backups", 10, "f" * 64, heads, moment, moment, True)
                 return replace(plain, find=FindReport(found, before=before, written="An estimate: 3 rows."))
             case StepKind.MIGRATE | StepKind.DOWNGRADE:
                 done = self.apply(task, len(HISTORY))
