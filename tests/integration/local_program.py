@@ -123,9 +123,9 @@ class Program:
         """Every attempt of the current run, with what became of it."""
         return [(step["name"], step["state"]) for step in self.status()["steps"]]
 
-    def runner(self) -> int | None:
-        """The pid of the migrate step's process."""
-        found = sorted(self.state.glob("*/steps/*-migrate-*/pid"))
+    def runner(self, kind: str = "migrate") -> int | None:
+        """The pid of the process of the last such step."""
+        found = sorted(self.state.glob(f"*/steps/*-{kind}-*/pid"))
         return int(found[-1].read_text(encoding="ascii")) if found else None
 
     def written(self) -> dict[Path, bytes]:
