@@ -7,10 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from dbmigration_runner.contract.result import BackupReport, Outcome
-from tests.integration import mariadb_restores
 from tests.integration.backups import Backups
 from tests.integration.local_program import Program, Said, wait_for_end
 from tests.integration.projects import create, wait_for
@@ -20,27 +18,16 @@ AROUND = ("--drain-command", "true", "--resume-command", "true")
 BEFORE = {"alembic_version", "t1"}
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
-def release(request, project, tmp_path):
+@pytest.fixture
+def release(piecemeal, tmp_path):
     """A release of one table with a row, and a second one of three revisions, of which the last fails."""
-    database = request.getfixturevalue("mariadb_database") if request.param == "mariadb" else None
-    shop = project("url_in_the_ini", database.url if database is not None else f"sqlite:///{tmp_path / 'shop.db'}")
-    env = shop.path / "migrations" / "env.py"
-    text = env.read_text(encoding="utf-8")
-    env.write_text(text.replace("context.configure(", "context.configure(transaction_per_migration=True, "), "utf-8")
+    shop = piecemeal.project
     shop.revision("a1", None, create("t1"), 'op.execute("INSERT INTO t1 VALUES (7)")')
-    program = Program(shop, tmp_path)
-    program.spec["backup"] = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
     assert shop.run("migrate").result.heads == ("a1",)
     shop.revision("a2", "a1", *map(create, ("kept2", "gone2")), down=way_back(2, tmp_path))
     shop.revision("a3", "a2", *map(create, ("kept3", "gone3")), down=way_back(3, tmp_path))
     shop.revision("a4", "a3", 'op.execute("ALTER TABLE nowhere ADD COLUMN x INTEGER")', down="pass")
-    if database is not None:
-        (tmp_path / "admin-url").write_text(database.server.url(database.name, user="root"))
-    yield program
-    program.end()
-    if database is not None:
-        mariadb_restores.forget(database)
+    return piecemeal
 
 
 def way_back(revision: int, folder: Path) -> str:
@@ -54,8 +41,7 @@ def way_back(revision: int, folder: Path) -> str:
 
 def killed_in(program: Program, revision: int, *wishes: str) -> Said:
     """Program and step are lost in this revision's downgrade, as with their node; what the next start says."""
-    admin = program.folder / "admin-url"
-    command = ("run", *wishes, *(("--admin-url-file", str(admin)) if admin.exists() else ()))
+    command = ("run", *wishes, *program.admin)
     (program.folder / f"stop-{revision}").touch()
     started = program.start(*command)
     wait_for(lambda: (program.folder / "reached").exists() or started.process.poll() is not None, 90)
@@ -64,22 +50,6 @@ def killed_in(program: Program, revision: int, *wishes: str) -> Said:
     os.killpg(runner, signal.SIGKILL)
     wait_for_end(runner)
     return program.run(*command)
-
-
-def tables(program: Program) -> set[str]:
-    engine = sa.create_engine(program.project.url)
-    try:
-        return set(sa.inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
-
-
-def rows(program: Program, table: str, column: str) -> list[object]:
-    engine = sa.create_engine(program.project.url)
-    with engine.connect() as connection:
-        found = list(connection.scalars(sa.select(sa.column(column)).select_from(sa.table(table))))
-    engine.dispose()
-    return found
 
 
 def test_half_an_undone_revision_is_told_and_the_named_backup_leads_back(release):
@@ -91,21 +61,22 @@ def test_half_an_undone_revision_is_told_and_the_named_backup_leads_back(release
     assert release.steps()[-3:] == [("migrate", "Failed"), ("downgrade", "Failed"), ("look", "Succeeded")]
     name = status["run"]["backup"]
     assert "the schema is another one although the revision is the same: a revision is half undone" in ready["message"]
-    assert f"The database is at a3. Restore the backup {name}, or mend it by hand. The migration had failed" in (
-        ready["message"]
+    assert (
+        f"The database is at a3. Restore the backup {name}, or mend it by hand. The migration had failed"
+        in (ready["message"])
     )
-    assert tables(release) == BEFORE | {"kept2", "gone2", "kept3"}, "as the kill left it"
+    assert release.tables() == BEFORE | {"kept2", "gone2", "kept3"}, "as the kill left it"
     restored = restore(release, status["backups"][0])
     assert restored.outcome is Outcome.SUCCEEDED, restored
-    assert (tables(release), rows(release, "t1", "id")) == (BEFORE, [7])
+    assert (release.tables(), release.ask("SELECT id FROM t1")) == (BEFORE, [(7,)])
 
 
 def restore(program: Program, backup):
     """By a runner, as it is ordered."""
     assert backup["name"] == program.status()["run"]["backup"]
     directory = Path(backup["location"]).parent
-    admin = program.folder / "admin-url"
-    backups = Backups(program.project.url, directory, admin.read_text() if admin.exists() else None)
+    admin = Path(program.admin[1]).read_text(encoding="utf-8") if program.admin else None
+    backups = Backups(program.project.url, directory, admin)
     report = BackupReport(backup["name"], str(directory), 0, backup["sha256"], (), "", "", restorable=True)
     return Restores(backups, report).run().result
 
@@ -114,7 +85,8 @@ def test_between_two_revisions_the_backup_is_restored_where_that_is_wished(relea
     said = killed_in(release, 2, "--on-failure", "DowngradeOrRestore", *AROUND)
     assert said.code == 8, said.out + said.err
     assert [name for name, _ in release.steps()] == ["plan", "backup", "migrate", "downgrade", "look", "restore"]
-    assert (release.status()["phase"], rows(release, "alembic_version", "version_num")) == ("RolledBack", ["a1"])
-    assert (tables(release), rows(release, "t1", "id")) == (BEFORE, [7])
+    assert (release.status()["phase"], release.status()["currentRevisions"]) == ("RolledBack", ["a1"])
+    assert release.ask("SELECT version_num FROM alembic_version") == [("a1",)]
+    assert (release.tables(), release.ask("SELECT id FROM t1")) == (BEFORE, [(7,)])
     (told,) = [event["message"] for event in release.resource()["events"] if event["reason"] == "RollbackFailed"]
     assert "nobody can tell whether the next one is half undone" in told

@@ -191,7 +191,11 @@ def _half_done(seen: Observed, read: Result, before: Status) -> str:
     has_moved = set(read.heads or ()) != set(before.current_revisions or ())
     is_another = are_of_one_form(before.catalog, read.catalog or "") and before.catalog != read.catalog
     # On a way back the end of the run says so, and names the backup.
-    remedy = "" if seen.is_rolling_back else " Look at what it changes, mend it by hand or restore the backup, before the next run."
+    remedy = (
+        ""
+        if seen.is_rolling_back
+        else " Look at what it changes, mend it by hand or restore the backup, before the next run."
+    )
     if not has_moved and is_another:
         return (
             f"The {name} step did not end well, and the schema is another one although the revision is the same: "
