@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from tests.integration import mariadb_restores
+from tests.integration.local_program import Program
 from tests.integration.mariadb_server import MariaDatabase, MariaDB, fresh_database, running_mariadb
 from tests.integration.postgresql_server import Database, Server, running_pooler, running_server
 from tests.integration.projects import ENVIRONMENTS, Project
@@ -80,6 +82,25 @@ def project(tmp_path: Path) -> Any:
         return Project(path, url, **options)
 
     return make
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def piecemeal(request: pytest.FixtureRequest, project: Any, tmp_path: Path) -> Iterator[Program]:
+    """`dbmigration run`, with backups, on a database that keeps what half a revision did; a restore there is possible."""
+    database: MariaDatabase | None = request.getfixturevalue("mariadb_database") if request.param == "mariadb" else None
+    shop = project("url_in_the_ini", database.url if database is not None else f"sqlite:///{tmp_path / 'shop.db'}")
+    env = shop.path / "migrations" / "env.py"
+    text = env.read_text(encoding="utf-8")
+    env.write_text(text.replace("context.configure(", "context.configure(transaction_per_migration=True, "), "utf-8")
+    program = Program(shop, tmp_path)
+    program.spec["backup"] = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
+    if database is not None:
+        (tmp_path / "admin-url").write_text(database.server.url(database.name, user="root"))
+        program.admin = ("--admin-url-file", str(tmp_path / "admin-url"))
+    yield program
+    program.end()
+    if database is not None:
+        mariadb_restores.forget(database)
 
 
 @pytest.fixture

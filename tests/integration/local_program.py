@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import sqlalchemy as sa
 import yaml
 
 from tests.integration.projects import Project, wait_for
@@ -37,6 +38,7 @@ class Program:
     folder: Path
     spec: dict[str, Any] = field(default_factory=dict)
     given: Path | None = None  # a manifest to use as it is, instead of `spec`
+    admin: tuple[str, ...] = ()  # the option that tells who may restore, where the URL's role may not
     started: list[Started] = field(default_factory=list)
 
     def end(self) -> None:
@@ -123,10 +125,25 @@ class Program:
         """Every attempt of the current run, with what became of it."""
         return [(step["name"], step["state"]) for step in self.status()["steps"]]
 
-    def runner(self) -> int | None:
-        """The pid of the migrate step's process."""
-        found = sorted(self.state.glob("*/steps/*-migrate-*/pid"))
+    def runner(self, kind: str = "migrate") -> int | None:
+        """The pid of the process of the last such step."""
+        found = sorted(self.state.glob(f"*/steps/*-{kind}-*/pid"))
         return int(found[-1].read_text(encoding="ascii")) if found else None
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """What the database answers by itself, on a connection that is closed at once: an open one keeps a restore out."""
+        engine = sa.create_engine(self.project.url)
+        with engine.connect() as connection:
+            answer = [tuple(row) for row in connection.execute(sa.text(statement))]
+        engine.dispose()
+        return answer
+
+    def tables(self) -> set[str]:
+        """Those of the database."""
+        engine = sa.create_engine(self.project.url)
+        names = set(sa.inspect(engine).get_table_names())
+        engine.dispose()
+        return names
 
     def written(self) -> dict[Path, bytes]:
         """Every file that any start or step left behind."""

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from tests.integration import mariadb_restores
-from tests.integration.local_program import Program
+from tests.integration.local_program import Program, Said
 from tests.integration.projects import create
+from tests.sampling import some
 
 STORAGE = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
 BROKEN = 'op.execute("ALTER TABLE nowhere ADD COLUMN x INTEGER")'
@@ -82,36 +82,46 @@ def test_a_backup_is_restored_where_the_downgrade_fails(shop, database, calls, a
     assert [reason for reason in events if reason in wanted][-len(wanted) :] == wanted
 
 
-def test_a_torn_revision_of_mariadb_is_told_and_then_put_back(project, mariadb_database, tmp_path, calls):
-    """What a statement of MariaDB did stays when the next one fails: no transaction and no downgrade undoes it."""
-    database = mariadb_database
-    shop = project("url_in_the_ini", database.url)
-    shop.revision("a1", None, create("t1"), down='op.drop_table("t1")')
-    program = Program(shop, tmp_path)
-    program.spec["backup"] = STORAGE
-    try:
-        assert program.run().code == 0
-        database.ask("INSERT INTO t1 VALUES (1)")
-        shop.revision("a2", "a1", create("t2"), down='op.drop_table("t2")')
-        shop.revision("a3", "a2", create("half"), BROKEN, down="pass")
-        program.spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
-        (tmp_path / "admin-url").write_text(database.server.url(database.name, user="root"))
-        said = program.run(
-            *("run", "--on-failure", "DowngradeOrRestore", "--admin-url-file", str(tmp_path / "admin-url")),
-            *("--drain-command", str(tmp_path / "drain"), "--resume-command", str(tmp_path / "resume")),
-        )
-        assert said.code == 8, said.out + said.err
-        assert "CREATE TABLE half" in said.out
-        assert database.ask("SELECT version_num FROM alembic_version") == [("a1",)]
-        assert database.ask("SELECT id FROM t1") == [(1,)]
-        assert database.tables() == {"alembic_version", "t1"}
-        assert calls.read_text().splitlines() == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
-        status = program.status()
-        assert (status["phase"], status["currentRevisions"]) == ("RolledBack", ["a1"])
-        assert status["run"]["restored"]["compared"] is True
-    finally:
-        program.end()
-        mariadb_restores.forget(database)
+@pytest.fixture
+def at_second(piecemeal, calls):
+    """Two revisions and a row, on a database that keeps what half a revision did; no way back of the second one leads there."""
+    shop = piecemeal.project
+    shop.revision("a1", None, create("t1"), 'op.execute("INSERT INTO t1 VALUES (1)")', down='op.drop_table("t1")')
+    shop.revision("a2", "a1", *map(create, ("t2", "t3")), down=f'op.drop_table("t3")\n{BROKEN}')
+    assert shop.run("migrate").result.heads == ("a2",)
+    piecemeal.spec["drain"] = {"workloads": [{"kind": "Deployment", "name": "shop-web"}]}
+    return piecemeal
+
+
+def came_back(program, calls, *wishes) -> Said:
+    """Run, with the caller's commands; the database is at its second revision as it was, and the application is back."""
+    folder = program.folder
+    commands = ("--drain-command", str(folder / "drain"), "--resume-command", str(folder / "resume"))
+    said = program.run("run", *wishes, *commands, *program.admin)
+    assert said.code == 8, said.out + said.err
+    assert program.ask("SELECT version_num FROM alembic_version") == [("a2",)]
+    assert program.ask("SELECT id FROM t1") == [(1,)]
+    assert program.tables() == {"alembic_version", "t1", "t2", "t3"}
+    assert calls.read_text().splitlines() == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
+    status = program.status()
+    assert (status["phase"], status["currentRevisions"]) == ("RolledBack", ["a2"])
+    assert status["run"]["restored"]["compared"] is True
+    return said
+
+
+def test_a_torn_revision_is_told_and_then_put_back(at_second, calls):
+    """What its first statement did stays when the next one fails: no transaction and no downgrade undoes it."""
+    at_second.project.revision("a3", "a2", create("t4"), down='op.drop_table("t4")')
+    at_second.project.revision("a4", "a3", create("half"), BROKEN, down="pass")
+    said = came_back(at_second, calls, "--on-failure", "DowngradeOrRestore")
+    assert "CREATE TABLE half" in said.err
+
+
+@pytest.mark.parametrize("piecemeal", some(["mariadb", "sqlite"], 1), indirect=True)
+def test_a_wished_downgrade_that_fails_half_way_is_put_back(at_second, calls):
+    said = came_back(at_second, calls, "--target", "a1", "--allow-downgrade", "--on-failure", "DowngradeOrRestore")
+    assert "DROP TABLE t3" in said.err
+    assert [name for name, _ in at_second.steps()] == ["plan", "backup", "downgrade", "restore"]
 
 
 def test_a_manifest_that_drains_is_refused_where_nobody_said_how(shop):

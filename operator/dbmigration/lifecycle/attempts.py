@@ -102,7 +102,9 @@ def follow(seen: Observed, step: Step) -> Decision | Answer | Lost:
             status = record.step_ended(seen.status, step, state, seen.now, why)
             # Who only reads, and did not come to the schema, changes nothing of what is known of it.
             schema = status.catalog if result.catalog is None and kind not in CHANGING else result.catalog
-            status = record.database_read(status, result.heads, schema, seen.now)
+            # What was read while somebody still worked is no reading; a look follows, and compares with the one before.
+            is_sure = kind not in CHANGING or result.outcome is Outcome.SUCCEEDED or result.changed is not None
+            status = record.database_read(status, result.heads if is_sure else None, schema, seen.now)
             return Answer(replace(seen, status=status), step, result, image)
         case Gone(words_left, why_gone):
             if kind in CHANGING:

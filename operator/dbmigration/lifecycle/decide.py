@@ -125,6 +125,10 @@ def _run_is_due(seen: Observed) -> bool:
         return True
     if run.order is not None and run.order.rests:
         return False  # an order that failed leaves the resource at rest, as it found it
+    if run.order is None and seen.status.phase is Phase.PENDING:
+        return (
+            True  # it rested, suspended, with another wish meanwhile: only a plan can say again that all is as wished
+        )
     return run.outcome is not Outcome.SUCCEEDED and seen.generation > run.generation
 
 

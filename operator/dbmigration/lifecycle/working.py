@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Procedure, StepState, Verification
+from dbmigration.api.status import Procedure, Status, StepState, Verification
 from dbmigration.lifecycle import attempts, draining, ends, record
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, Emit
@@ -151,36 +151,26 @@ def _look(seen: Observed, words: str = "") -> Observed | Decision:
     answer = attempts.asked(seen, StepKind.LOOK)
     if isinstance(answer, Decision):
         return answer
-    result, seen = answer.result, answer.seen
+    before, result, seen = seen.status, answer.result, answer.seen
     if result.outcome is Outcome.FAILED or result.heads is None:
         return attempts.refused(seen, StepKind.LOOK, result)
     run = seen.open_run
     if run is not None and result.database is not None and result.database.fingerprint != run.fingerprint:
         message = "The URL now leads to another database than the one that was being migrated; mend the Secret, then set the retry annotation."
         return ends.fail(seen, Reason.WRONG_DATABASE, message)
-    return _after_look(seen, result)
+    return _after_look(seen, result, before)
 
 
-def _after_look(seen: Observed, read: Result) -> Decision:
-    run, lost, catalog = seen.open_run, seen.latest(seen.work), read.catalog
-    assert run is not None  # noqa: S101  # the ladder is inside an open run
+def _after_look(seen: Observed, read: Result, before: Status) -> Decision:
+    """`before` is what was known of the database until this look."""
+    lost = seen.latest(seen.work)
     assert lost is not None  # noqa: S101  # only such a step is looked after
     of_itself = lost.reason == Reason.MIGRATION_FAILED.value
     why = Reason(lost.reason)  # a step that somebody stopped in good order is no loss, however often
     seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
-    before = seen.status.plan.catalog if seen.status.plan is not None else ""
     name = seen.work.value
-    is_another = catalog is not None and are_of_one_form(before, catalog) and catalog != before
-    if not seen.database_has_moved and not seen.is_rolling_back and is_another:
-        message = f"The {name} step did not end well, and the schema is another one although the revision is the same: a revision is half applied."
-        return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
-    if (flavour := _commits_by_itself(read)) and _is_between(seen):
-        message = (
-            f"The {name} step did not end well, and the database is between two revisions. {flavour} commits a revision piece by "
-            "piece before it counts as applied: nobody can tell whether the next one is half applied. Look at what it changes, "
-            "undo it by hand or restore the backup, before the next run."
-        )
-        return _give_up(seen, Reason.MIGRATION_FAILED, message, torn=True)
+    if half_done := _half_done(seen, read, before):
+        return _give_up(seen, Reason.MIGRATION_FAILED, half_done, torn=True)
     if of_itself:
         message = (
             f"The {name} step failed, and what it left could only be read afterwards; the error is in its Pod's log."
@@ -195,16 +185,34 @@ def _after_look(seen: Observed, read: Result) -> Decision:
     return attempts.start(seen, seen.work)
 
 
+def _half_done(seen: Observed, read: Result, before: Status) -> str:
+    """Why a revision is taken to be half applied, or half undone; "" where it is there as a whole or not at all."""
+    name, done = seen.work.value, "undone" if seen.work is StepKind.DOWNGRADE else "applied"
+    has_moved = set(read.heads or ()) != set(before.current_revisions or ())
+    is_another = are_of_one_form(before.catalog, read.catalog or "") and before.catalog != read.catalog
+    # On a way back the end of the run says so, and names the backup.
+    remedy = (
+        ""
+        if seen.is_rolling_back
+        else " Look at what it changes, mend it by hand or restore the backup, before the next run."
+    )
+    if not has_moved and is_another:
+        return (
+            f"The {name} step did not end well, and the schema is another one although the revision is the same: "
+            f"a revision is half {done}.{remedy}"
+        )
+    if (flavour := _commits_by_itself(read)) and has_moved and set(read.heads or ()) != set(seen.goal):
+        return (
+            f"The {name} step did not end well, and the database is between two revisions. {flavour} commits a revision piece by "
+            f"piece before it counts as {done}: nobody can tell whether the next one is half {done}.{remedy}"
+        )
+    return ""
+
+
 def _commits_by_itself(read: Result) -> str:
     """The name of a server that keeps what a killed revision did; "" where a revision is there as a whole or not at all."""
     known = read.database
     return known.flavour if known is not None and known.engine != "postgresql" else ""
-
-
-def _is_between(seen: Observed) -> bool:
-    """Neither where the upgrade began nor at its end; a way back is compared when it has ended, whatever it went through."""
-    heads = seen.status.current_revisions
-    return not seen.is_rolling_back and seen.database_has_moved and heads is not None and set(heads) != set(seen.goal)
 
 
 def _may_be_cancelled(seen: Observed) -> bool:

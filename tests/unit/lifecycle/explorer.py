@@ -19,6 +19,7 @@ from tests.unit.lifecycle.laboratory import Laboratory, manifest
 
 WEB, WORKER = WorkloadRef("Deployment", "shop-web"), WorkloadRef("Deployment", "shop-worker")
 SIZES = {WEB: WorkloadView(2, 2, 2), WORKER: WorkloadView(3, 3, 3)}
+DRAIN = {"workloads": [{"kind": ref.kind, "name": ref.name} for ref in SIZES]}
 SPECS = (
     manifest(),
     manifest(targetRevision="b2"),
@@ -29,10 +30,11 @@ SPECS = (
     *(
         manifest(
             rollback={"onFailure": "DowngradeOrRestore"},
-            drain={"workloads": [{"kind": ref.kind, "name": ref.name} for ref in SIZES], "when": when},
+            drain={**DRAIN, "when": when},
         )
         for when in ("OnRestore", "Always")
     ),
+    manifest(targetRevision="a1", policy={"downgrade": "Allow"}, rollback={"onFailure": "Restore"}, drain=DRAIN),
 )
 PARSED = tuple(MigrationSpec.parse(spec) for spec in SPECS)
 

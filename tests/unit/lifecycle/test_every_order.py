@@ -28,7 +28,7 @@ from tests.unit.lifecycle.laboratory import HISTORY
 STATES = 60_000 if IS_SOAK else 20_000  # of each group
 ENDS = {Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.RESTORED, Phase.FAILED, Phase.CANCELLED}
 ONLY_BACK = {Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.DRAINING, Phase.RESTORING, Phase.RESUMING}
-FORWARD, BACK, ORDERED, DRAINED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6), (7, 2, 6)
+FORWARD, BACK, ORDERED, DRAINED, WISHED = (0, 1, 2, 3), (4, 5, 6, 0), (0, 2, 6), (7, 2, 6), (6, 8)
 
 
 def _check(before: Status, lab: Explorer, decision: Decision) -> None:
@@ -178,7 +178,11 @@ def _answers(lab: Explorer) -> None:
     lab.pods_follow()
 
 
-@pytest.mark.parametrize("group", [FORWARD, BACK, ORDERED, DRAINED], ids=["forward", "back", "ordered", "drained"])
+@pytest.mark.parametrize(
+    "group",
+    [FORWARD, BACK, ORDERED, DRAINED, *([WISHED] if IS_SOAK else [])],
+    ids=["forward", "back", "ordered", "drained", *(["wished"] if IS_SOAK else [])],
+)
 def test_whatever_happens_in_whatever_order(group):
     """Of all wishes some; a run that was begun for one is met by edits to the others."""
     events = {
@@ -223,7 +227,13 @@ def test_whatever_happens_in_whatever_order(group):
         steps = [(step.name, step.attempt, step.state.value) for step in lab.status.steps[-6:]]
         assert _leads_out(lab), f"no way out of {lab.status.phase}: {steps}"
     assert any(tuple(lab.applied) == HISTORY for lab in frontier)
-    never = {FORWARD: {*ONLY_BACK, Phase.RESTORED}, BACK: {Phase.RESTORED}, ORDERED: set(), DRAINED: {Phase.RESTORED}}
+    never = {
+        FORWARD: {*ONLY_BACK, Phase.RESTORED},
+        BACK: {Phase.RESTORED},
+        ORDERED: set(),
+        DRAINED: {Phase.RESTORED},
+        WISHED: {Phase.RESTORED},
+    }
     by_chance = {Phase.ROLLED_BACK} if group is ORDERED else set()  # the group before has it for certain
     assert set(Phase) - never[group] - by_chance <= phases <= set(Phase) - never[group]
     assert any(step.state is StepState.LOST for lab in frontier for step in lab.status.steps)

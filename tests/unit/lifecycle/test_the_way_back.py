@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, MigrateReport
 from dbmigration_runner.contract.task import StepKind
-from tests.unit.lifecycle.laboratory import HISTORY, Laboratory, manifest
+from tests.unit.lifecycle.laboratory import FACTS, HISTORY, Laboratory, manifest
 
 WISH = manifest(targetRevision="a1", policy={"downgrade": "Allow"})
 UNDO = manifest(rollback={"onFailure": "Downgrade"})
+MARIADB = replace(FACTS, engine="mysql", flavour="MariaDB")
 
 
 def kinds(lab: Laboratory) -> list[str]:
@@ -170,18 +172,105 @@ def test_a_lost_downgrade_is_looked_at_and_gone_on_with(half_way):
     assert (half_way.status.phase, half_way.status.run.undone_revisions) == (Phase.ROLLED_BACK, ("a1",))
 
 
+@pytest.fixture
+def two_back(half_way) -> Laboratory:
+    """Two of three revisions were applied on a server that keeps what a killed revision did, and their downgrade is at work."""
+    half_way.apply(half_way.tasks[half_way.started[-1]], 1)
+    ref = half_way.started[-1]
+    report = MigrateReport(applied=("a1", "b2"))
+    result = replace(half_way.steps[ref].result, heads=half_way.heads, catalog=half_way.catalog, migrate=report)
+    half_way.steps[ref] = replace(half_way.steps[ref], result=result)
+    half_way.settle()
+    assert half_way.running.kind is StepKind.DOWNGRADE
+    return half_way
+
+
+def looked(lab: Laboratory, **changes: Any) -> None:
+    """The look behind a loss answers, from MariaDB."""
+    lab.turn()
+    lab.answer(database=MARIADB, **changes)
+    lab.turn()
+
+
+@pytest.mark.parametrize(("revisions", "goes_on"), [(0, True), (1, False), (2, True)])
+def test_where_a_lost_downgrade_may_have_left_half_a_revision_it_is_not_run_again(two_back, revisions, goes_on):
+    two_back.lose(after=revisions)
+    looked(two_back)
+    assert (two_back.running is not None) is goes_on
+    finish(two_back)
+    assert two_back.status.phase is (Phase.ROLLED_BACK if goes_on else Phase.FAILED)
+    if not goes_on:
+        message = two_back.status.conditions[0].message
+        assert "MariaDB commits a revision piece by piece before it counts as undone" in message
+        assert "nobody can tell whether the next one is half undone" in message
+        assert f"The database is at a1. Restore the backup {two_back.status.run.backup}, or mend it by hand." in message
+
+
+def test_a_schema_that_differs_at_the_same_revision_is_half_undone_and_told(two_back):
+    two_back.lose()
+    looked(two_back, catalog="1:something-else")
+    assert (two_back.running, ready(two_back)) == (None, ("False", "RollbackFailed"))
+    message = two_back.status.conditions[0].message
+    assert "a revision is half undone. The database is at b2. Restore the backup" in message
+
+
+def test_what_was_read_while_the_lost_one_still_worked_hides_no_half_undone_revision(two_back):
+    half = "1:half of it"
+    two_back.fail(RunnerReason.CONNECTION_LOST, changed=None, heads=two_back.heads, catalog=half)
+    looked(two_back, catalog=half)
+    assert "a revision is half undone" in two_back.status.conditions[0].message
+
+
+@pytest.mark.parametrize("catalog", ["1:something-else", None])
+def test_a_half_undone_revision_is_restored_where_that_is_wished(two_back, catalog):
+    two_back.spec = manifest(rollback={"onFailure": "DowngradeOrRestore"})
+    two_back.lose(after=0 if catalog else 1)
+    looked(two_back, **({"catalog": catalog} if catalog else {}))
+    finish(two_back)
+    assert kinds(two_back)[-3:] == ["downgrade", "look", "restore"]
+    assert (two_back.status.phase, two_back.heads) == (Phase.ROLLED_BACK, ())
+
+
+def fail_half_way(lab: Laboratory, on_failure: str) -> None:
+    """The wish comes one of two revisions far and fails."""
+    lab.spec = manifest(targetRevision="a1", policy={"downgrade": "Allow"}, rollback={"onFailure": on_failure})
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    lab.apply(lab.tasks[lab.running], 1)
+    report = MigrateReport(applied=("c3",), failed_revision="b2")
+    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=report)
+
+
 def test_a_failed_wish_is_not_undone_again(ahead):
-    ahead.spec = manifest(targetRevision="a1", policy={"downgrade": "Allow"}, rollback={"onFailure": "Downgrade"})
+    fail_half_way(ahead, "Downgrade")
+    ahead.settle()
+    assert (ahead.status.phase, ahead.heads) == (Phase.FAILED, HISTORY[1:2])
+    assert "1 of 2 revision(s) were undone" in ahead.status.conditions[0].message
+
+
+@pytest.mark.parametrize("wish", ["Restore", "DowngradeOrRestore"])
+def test_a_failed_wish_is_restored_where_that_is_wished(ahead, wish):
+    before = len(ahead.started)
+    fail_half_way(ahead, wish)
+    finish(ahead)
+    assert kinds(ahead)[before:] == ["plan", "backup", "downgrade", "restore"]
+    assert (ahead.status.phase, ready(ahead), ahead.heads) == (Phase.ROLLED_BACK, ("False", "RolledBack"), HISTORY[-1:])
+    assert ahead.status.run.restored.backup == ahead.status.run.backup
+
+
+def test_a_lost_wish_that_left_half_a_revision_is_told_as_half_undone(ahead):
     for _ in range(2):
         ahead.turn()
         ahead.answer()
     ahead.turn()
-    ahead.apply(ahead.tasks[ahead.running], 1)
-    report = MigrateReport(applied=("c3",), failed_revision="b2")
-    ahead.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=ahead.catalog, migrate=report)
-    ahead.settle()
-    assert (ahead.status.phase, ahead.heads) == (Phase.FAILED, HISTORY[1:2])
-    assert "1 of 2 revision(s) were undone" in ahead.status.conditions[0].message
+    ahead.lose()
+    looked(ahead, catalog="1:something-else")
+    assert ready(ahead) == ("False", "MigrationFailed")
+    assert "half undone. Look at what it changes, mend it by hand or restore the backup" in (
+        ahead.status.conditions[0].message
+    )
 
 
 def test_the_finalizer_holds_on_the_way_back(half_way):

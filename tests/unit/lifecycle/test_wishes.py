@@ -62,6 +62,20 @@ def test_an_edit_of_a_suspended_resource_is_not_ready(migrating):
     assert migrating.status.run.number == 1
 
 
+def test_a_wish_that_comes_back_after_another_one_was_suspended_is_planned_again(migrating):
+    """Nothing was done meanwhile, and yet nobody would ever say Ready again."""
+    migrating.answer()
+    migrating.settle()
+    migrating.spec, migrating.generation = manifest(targetRevision="b2", suspend=True), 2
+    migrating.settle()
+    assert (migrating.status.phase, reason(migrating)) == (Phase.PENDING, "Suspended")
+    migrating.spec, migrating.generation = manifest(), 3
+    migrating.settle()
+    migrating.answer()
+    migrating.settle()
+    assert (migrating.status.phase, reason(migrating), migrating.heads) == (Phase.SUCCEEDED, "UpToDate", HISTORY[-1:])
+
+
 def test_an_edit_that_suspends_in_mid_migration_is_not_ready_at_its_end(migrating):
     migrating.spec, migrating.generation = manifest(targetRevision="b2", suspend=True), 2
     migrating.answer()
