@@ -246,7 +246,11 @@ def _lost(restored: Restored) -> str:
     counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
-    return f"Written since the backup and lost: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+    if any(_rows(loss) for loss in restored.lost):
+        begin = "Written since the backup and lost"
+    else:  # a failed downgrade's own drops look like this, and say nothing of anybody's writes
+        begin = "No row is known to have been written since the backup, but not all could be compared"
+    return f"{begin}: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
 
 
 def _untold(status: Status) -> str:
@@ -259,8 +263,12 @@ def _untold(status: Status) -> str:
     )
 
 
+def _rows(loss: TableLoss) -> int:
+    return loss.inserted + loss.updated + loss.deleted
+
+
 def _counted(loss: TableLoss) -> str:
-    rows = loss.inserted + loss.updated + loss.deleted
+    rows = _rows(loss)
     if not rows and loss.untold:
         return f"{loss.table}: {loss.untold}"
     return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
