@@ -17,7 +17,7 @@ from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
-from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
+from dbmigration.lifecycle.telling import HALF_STAYS, heads, news, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
 
 _HISTORY_KEPT = 10
@@ -68,7 +68,8 @@ def roll_back(seen: Observed) -> Decision:
         did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
-    message = f"{did} The migration had failed: {sentence(run.failure.message)}"
+    why = run.failure.message.removesuffix(HALF_STAYS)
+    message = f"{did} The migration had failed: {sentence(why)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
     status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)
     return Decision(status, (*news(seen, status, Reason.ROLLED_BACK, message, warning=True), *_let_go(seen)))
