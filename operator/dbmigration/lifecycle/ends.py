@@ -17,7 +17,7 @@ from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
-from dbmigration.lifecycle.telling import heads, news, position, sentence, standing
+from dbmigration.lifecycle.telling import HALF_STAYS, heads, news, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
 
 _HISTORY_KEPT = 10
@@ -68,7 +68,8 @@ def roll_back(seen: Observed) -> Decision:
         did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
-    message = f"{did} The migration had failed: {sentence(run.failure.message)}"
+    why = run.failure.message.removesuffix(HALF_STAYS)
+    message = f"{did} The migration had failed: {sentence(why)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
     status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)
     return Decision(status, (*news(seen, status, Reason.ROLLED_BACK, message, warning=True), *_let_go(seen)))
@@ -250,7 +251,11 @@ def _lost(restored: Restored) -> str:
     counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
-    return f"Written since the backup and lost: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+    if any(_rows(loss) for loss in restored.lost):
+        begin = "Written since the backup and lost"
+    else:  # a failed downgrade's own drops look like this, and say nothing of anybody's writes
+        begin = "No row is known to have been written since the backup, but not all could be compared"
+    return f"{begin}: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
 
 
 def _untold(status: Status) -> str:
@@ -263,8 +268,12 @@ def _untold(status: Status) -> str:
     )
 
 
+def _rows(loss: TableLoss) -> int:
+    return loss.inserted + loss.updated + loss.deleted
+
+
 def _counted(loss: TableLoss) -> str:
-    rows = loss.inserted + loss.updated + loss.deleted
+    rows = _rows(loss)
     if not rows and loss.untold:
         return f"{loss.table}: {loss.untold}"
     return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"

@@ -15,6 +15,12 @@ from dbmigration.lifecycle.decision import Emit
 from dbmigration.lifecycle.observed import Ended, Observed
 from dbmigration_runner.contract.heads import named
 
+# Of a revision that failed behind something it had committed; true until a restore.
+HALF_STAYS = (
+    " What the revision did before it failed is still there, although it does not count as applied: "
+    "undo it by hand, or restore the backup, before the next run."
+)
+
 
 def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what
     seen: Observed, status: Status, how: Standing, reason: Reason, message: str, phase: Phase | None = None

@@ -18,7 +18,7 @@ from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
 from dbmigration.lifecycle.reference import are_of_one_form, reference_of
-from dbmigration.lifecycle.telling import heads, sentence
+from dbmigration.lifecycle.telling import HALF_STAYS, heads, sentence
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import StepKind
@@ -254,10 +254,4 @@ def _failure(seen: Observed, result: Result, *, torn: bool) -> tuple[Reason, str
     else:
         count = len(run.applied_revisions) if seen.is_rolling_back else plan.count
         did = f"{len(run.undone_revisions)} of {count} revision(s) were undone."
-    left = ""
-    if torn:
-        left = (
-            " What the revision did before it failed is still there, although it does not count as applied: "
-            "undo it by hand, or restore the backup, before the next run."
-        )
-    return reason, f"{sentence(result.message)} {did}{left}"
+    return reason, f"{sentence(result.message)} {did}{HALF_STAYS if torn else ''}"

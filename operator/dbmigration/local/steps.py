@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Steps:
     """Every attempt below one folder. `environment` is the whole environment of the children, without the URL."""
 
     root: Path
-    python: str
+    python: str  # the application's, for the steps that run anything of it; the others run in this program's own
     environment: Mapping[str, str]
     stop_grace: timedelta = STOP_GRACE
     _children: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -70,10 +71,12 @@ class Steps:
         text = task.to_json()
         replace_file(folder / "task.json", text)
         environment = {**self.environment, TASK_VARIABLE: text, RESULT_VARIABLE: str(folder / "result.json")}
+        # A project's interpreter has its drivers, but not what packs and unpacks a backup.
+        python = self.python if task.runs_application else sys.executable
         descriptor = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             child = subprocess.Popen(
-                [self.python, str(RUNNER)],
+                [python, str(RUNNER)],
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
@@ -83,7 +86,7 @@ class Steps:
             )
         except OSError as error:
             raise LocalError(
-                f"{self.python} could not be started: {error.strerror}. Give --python the interpreter of the project."
+                f"{python} could not be started: {error.strerror}. Give --python the interpreter of the project."
             ) from error
         finally:
             os.close(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.cluster.access import Cluster
 from tests.cluster.embedded import catalog
 from tests.cluster.operator.command_line import dbmigration
@@ -34,22 +36,29 @@ def test_a_step_back_is_resolved_to_a_revision_and_gone(stage: Stage):
     assert stage.resource()["spec"]["targetRevision"] == "r1"
 
 
-def test_an_image_of_before_is_fulfilled_by_the_image_that_took_the_database_further(stage: Stage, cluster: Cluster):
-    stage.spec["migrations"] = {
-        "source": {"image": {"reference": cluster.image(catalog.shop("1.0"))}},
-        "urlTo": {"env": {"DATABASE_URL": "url"}},
-    }
-    before = stage.spec["migrations"]["source"]["image"]["reference"]
-    stage.apply()
-    stage.succeeded()
-    stage.spec["migrations"]["source"]["image"]["reference"] = cluster.image(catalog.shop("1.1"))
-    stage.apply()
-    stage.succeeded()
+def test_the_shop_goes_back_by_one_revision_by_three_and_to_its_base(stage: Stage, cluster: Cluster):
+    """By three with the image of before, which knows none of them: by the one that took the database further."""
+    before, newer = (cluster.image(catalog.shop(release)) for release in ("1.0", "1.1"))
+
+    def goes_to(image: str, target: str, **spec: Any) -> dict[str, Any]:
+        source = {"image": {"reference": image}}
+        stage.spec["migrations"] = {"source": source, "urlTo": {"env": {"DATABASE_URL": "url"}}}
+        stage.apply(targetRevision=target, **spec)
+        return stage.succeeded()
+
+    wish = {"policy": {"downgrade": "Allow"}, "rollback": {"acceptDataLoss": True}}
+    goes_to(before, "10a")
+    goes_to(newer, "head")
     assert stage.heads() == ["11b"]
 
-    stage.spec["migrations"]["source"]["image"]["reference"] = before
-    stage.apply(policy={"downgrade": "Allow"}, rollback={"acceptDataLoss": True})
-    status = stage.succeeded()
-    assert (stage.heads(), status["run"]["undoneRevisions"]) == (["10c"], ["11b", "11a"])
+    status = goes_to(newer, "11a", **wish)
+    assert (stage.heads(), status["run"]["undoneRevisions"]) == (["11a"], ["11b"])
+
+    status = goes_to(before, "10a", **wish)
+    assert (stage.heads(), status["run"]["undoneRevisions"]) == (["10a"], ["11a", "10c", "10b"])
     assert (status["run"]["verifiedBy"], status["run"].get("leftBehind")) == ("Schema", None)
     assert [step["name"] for step in status["steps"]][:2] == ["plan", "plan"]
+
+    status = goes_to(before, "base", **wish)
+    assert (stage.heads(), status["run"]["undoneRevisions"]) == ([], ["10a"])
+    assert stage.psql("SELECT relname FROM pg_stat_user_tables") == "alembic_version"

@@ -25,9 +25,7 @@ class Application:
     """One application with a database of its own."""
 
     history: History
-    database: Database
     project: Project
-    backups: Backups
 
     @property
     def url(self) -> str:
@@ -36,7 +34,7 @@ class Application:
     def begin(self) -> None:
         """Make what the database holds before the first of the pending revisions, as the application does."""
         if self.history.first_tables_by:
-            url = self.database.server.url(self.database.name, driver="postgresql+psycopg2")
+            url = self.url.replace("+psycopg:", "+psycopg2:")
             python = interpreter(environment_of(self.history.first_tables_by))
             _output(python, PROGRAMS / f"{self.history.application}_begins.py", url, folder=self.project.path)
 
@@ -48,7 +46,7 @@ class Application:
         return ran
 
     def upgrade_without_us(self) -> None:
-        """What Alembic's own command does."""
+        """What Alembic's own command does, up to the head."""
         _output(
             *(self.project.python, PROGRAMS / "alembic_upgrades.py", self.history.config, self.url, "head"),
             folder=self.project.path,
@@ -65,6 +63,14 @@ class Application:
         accepts = PROGRAMS / f"{self.history.application}_accepts.py"
         return _output(self.project.python, accepts, self.url, folder=self.project.path).strip()
 
+
+@dataclass(frozen=True)
+class OnPostgreSQL(Application):
+    """One whose database is asked, and backed up, past it."""
+
+    database: Database
+    backups: Backups
+
     def kept(self) -> list[list[tuple[Any, ...]]]:
         """The rows that must outlive every revision."""
         return [self.database.ask(query) for query in self.history.kept]
@@ -78,22 +84,25 @@ def history(request: pytest.FixtureRequest) -> History:
 
 
 @pytest.fixture
-def application(history: History, database: Database, tmp_path: Path) -> Application:
+def application(history: History, database: Database, tmp_path: Path) -> OnPostgreSQL:
     """The application of `history`; nothing of it is in the database yet."""
+    url = database.server.url(database.name, driver=history.driver)
+    # Whoever may create databases lets the backup prove that it can be restored.
+    admin_url = database.server.url(database.name, user="postgres")
+    backups = Backups(url, tmp_path / "backups", admin_url)
+    return OnPostgreSQL(history, installed(history, url, tmp_path / "application"), database, backups)
+
+
+def installed(history: History, url: str, path: Path) -> Project:
+    """The application of a history, its working directory at `path`."""
     environment = environment_of(history.application)
-    path = tmp_path / "application"
     if history.config_is_made:
         path.mkdir()
         _output(interpreter(environment), PROGRAMS / f"{history.application}_configures.py", folder=path)
     else:
-        path.symlink_to(
-            packages(environment) / history.path
-        )  # so that a step's files stay out of the shared environment
-    url = database.server.url(database.name, driver=history.driver)
-    project = Project(path, url, python=interpreter(environment))
-    # Whoever may create databases lets the backup prove that it can be restored.
-    admin_url = database.server.url(database.name, user="postgres")
-    return Application(history, database, project, Backups(url, tmp_path / "backups", admin_url))
+        # So that a step's files stay out of the shared environment.
+        path.symlink_to(packages(environment) / history.path)
+    return Project(path, url, python=interpreter(environment))
 
 
 def _output(python: str, program: Path, *arguments: str, folder: Path) -> str:

@@ -30,6 +30,7 @@ class History:
     unclear: int  # how many may destroy what has no name
     undoable: int  # from the head down, until the first whose downgrade() raises
     config_is_made: bool = False  # by the application, where its package has a template only
+    runs_on_mariadb: bool = False  # from nothing to head; else the application makes the head's tables there
     first_tables_by: str = ""  # the requirements of the release that makes them; "" where the history does
 
 
@@ -103,6 +104,7 @@ MLFLOW = History(
     dropping=31,
     unclear=1,
     undoable=60,
+    runs_on_mariadb=True,
     first_tables_by="mlflow",
 )
 

@@ -13,7 +13,6 @@ from dbmigration_runner.checks.difference import difference
 from dbmigration_runner.contract.task import ExpectedPlan, Policy
 from dbmigration_runner.engines import engine_for, read_catalog
 from tests.integration.real_histories.histories import JUPYTERHUB, MLFLOW, OPTUNA, History
-from tests.integration.restores import Restores, forget
 from tests.sampling import some
 
 # The first test of an application installs it.
@@ -108,21 +107,3 @@ def test_a_downgrade_that_raises_is_told_by_its_name_and_leaves_the_schema_of_wh
     assert (result.changed, result.migrate.torn) == (bool(descent.undone), False)
     assert difference(meant, schema_of(application)) == ()
     assert result.catalog == meant.fingerprint("alembic_version")
-
-
-@pytest.mark.parametrize("descent", BROKEN[-1:], ids=named)
-def test_what_a_downgrade_left_half_way_is_put_back_by_a_restore(application, descent):
-    application.begin()
-    application.run("migrate")
-    told, before = application.tells(), schema_of(application)  # the application makes tables of its own when it starts
-    backups = Restores(application.backups, application.backups.take())
-    assert application.run("downgrade", **planned(application, descent)).result.heads == (descent.reached,)
-    assert schema_of(application) != before
-
-    result = backups.run(accept_data_loss=True).result
-    try:
-        assert (result.reason, result.heads) == ("Done", (descent.history.head,)), result.message
-        assert (result.catalog, schema_of(application)) == (before.fingerprint("alembic_version"), before)
-        assert application.tells() == told
-    finally:
-        forget(application.database)

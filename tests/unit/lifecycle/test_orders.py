@@ -119,6 +119,29 @@ def test_the_retry_annotation_goes_where_the_spec_says(shop):
     assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ((), "Nothing had been written since the backup."),
+        (
+            (TableLoss("users", untold="dropped columns: info"),),
+            "No row is known to have been written since the backup, but not all could be compared: users: dropped columns: info.",
+        ),
+        (
+            (TableLoss("orders", inserted=2), TableLoss("users", untold="dropped columns: info")),
+            "Written since the backup and lost: 2 row(s) of orders, users: dropped columns: info.",
+        ),
+    ],
+)
+def test_only_rows_that_were_written_are_said_to_be_lost(shop, lost, said):
+    shop.order("old")
+    reach(shop, StepKind.RESTORE)
+    told = RestoreReport("old", swapped=True, kept_as="kept", compared=True, lost=lost, lost_tables=len(lost))
+    shop.answer(heads=("a1",), changed=True, restore=told)
+    finish(shop)
+    assert said in shop.status.conditions[0].message
+
+
 def test_a_backup_of_the_wanted_revision_leaves_the_resource_ready(shop):
     shop.order("same")
     finish(shop)

@@ -70,6 +70,22 @@ def test_it_is_named_with_the_time_and_the_run(restored):
     assert restored.status.run.started_at <= kept.replaced_at <= restored.now
 
 
+def test_what_half_a_revision_left_is_not_said_to_be_there_when_it_was_restored_away(lab):
+    lab.spec = spec("shop:1")
+    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    torn = MigrateReport(failed_revision="a1", torn=True)
+    lab.fail(RunnerReason.MIGRATION_FAILED, "a1 is half applied.", changed=True, catalog="half", migrate=torn)
+    lab.turn()
+    assert "still there" in lab.status.run.failure.message
+    finish(lab)
+    assert lab.status.run.restored is not None
+    assert lab.status.conditions[0].message.endswith("a1 is half applied. 0 of 3 revision(s) were applied.")
+
+
 def test_a_list_that_is_full_says_how_many_older_ones_it_does_not_name(lab):
     older = [Replaced(name=f"shop_{n}", replaced_at=lab.now - n * WEEK, run=1) for n in range(1, 51)]
     lab.status = replace(lab.status, replaced=tuple(older))

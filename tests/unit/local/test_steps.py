@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from dbmigration.lifecycle.observed import Absent, Ended, Gone, Running, StepRef, Stopping
 from dbmigration.local import steps as module
+from dbmigration.local.errors import LocalError
 from dbmigration.local.steps import Steps
 from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import DatabaseAccess, RunIdentity, StepKind, Task
@@ -84,6 +86,19 @@ def test_a_process_that_ended_without_an_answer_is_gone_and_says_how(steps, writ
     steps.start(REF, task())
     until(lambda: not steps.is_at_work(REF))
     assert "exited with 7" in view(steps).words
+
+
+@pytest.mark.parametrize("kind", [StepKind.BACKUP, StepKind.RESTORE])
+def test_what_runs_nothing_of_the_application_needs_nothing_of_its_interpreter(steps, write, tmp_path, kind):
+    own = Steps(steps.root, str(tmp_path / "nosuchpython"), steps.environment)
+    ref = StepRef(1, kind, 1)
+    answer = replace(ANSWER, kind=kind)
+    write(f"open(os.environ['DBMIGRATION_RESULT'], 'w').write({answer.to_json()!r})")
+    own.start(ref, replace(task(), kind=kind))
+    until(lambda: not own.is_at_work(ref))
+    assert own.view(ref, "n", "") == Ended(answer, "")
+    with pytest.raises(LocalError, match="Give --python the interpreter of the project"):
+        own.start(REF, task())
 
 
 def test_an_attempt_that_exists_is_not_started_twice(steps, write, tmp_path):
