@@ -185,6 +185,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.sql and not options.plan_only:
         print("dbmigration: --sql only prints: give it together with --plan-only.", file=sys.stderr)
         return 2
+    if options.restore is not None and options.plan_only:
+        print("dbmigration: --restore plans nothing: without --accept-data-loss it only tells.", file=sys.stderr)
+        return 2
     return _local(commands.plan if options.plan_only else commands.run, options)
 
 

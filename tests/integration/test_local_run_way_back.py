@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import sys
 
 import pytest
 
 from tests.integration.local_program import Program, Said
-from tests.integration.projects import create
+from tests.integration.projects import create, wait_for
 from tests.sampling import some
 
 STORAGE = {"storage": {"persistentVolumeClaim": {"claimName": "backups"}}}
@@ -181,6 +182,24 @@ def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, call
     assert (status["phase"], status["currentRevisions"], status.get("drain")) == ("Restored", ["a1"], None)
     assert calls.read_text().splitlines()[-2:] == ["drain Deployment/shop-web 0", "resume Deployment/shop-web 1"]
     assert "It rests there" in told.out
+
+
+def test_an_order_that_is_interrupted_is_gone_on_with_and_whatever_else_is_wished_is_not_begun(
+    shop, calls, database, around
+):
+    (backup,) = (item["name"] for item in shop.status()["backups"])
+    drains = ("--drain-command", "false", *around[2:])
+    started = shop.start("run", "--restore", backup, "--accept-data-loss", *drains)
+    wait_for(lambda: shop.status().get("drain"))
+    started.process.send_signal(signal.SIGINT)
+    assert started.wait().code == 5
+    refused = shop.run("run", "--restore", "another", *around)
+    assert (refused.code, f"restores {backup}" in refused.err) == (2, True), refused.err
+    said = shop.run("run", "--target", "a2", *around)
+    assert said.code == 0, said.err
+    assert database.tables() == set(), "the backup is of the empty database"
+    assert (shop.status()["phase"], shop.status()["run"]["number"]) == ("Restored", 2)
+    assert calls.read_text().splitlines()[-1] == "resume Deployment/shop-web 1"
 
 
 def test_a_role_that_could_not_restore_is_refused_before_anything_is_changed(shop, calls, database, around):

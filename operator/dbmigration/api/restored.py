@@ -68,6 +68,10 @@ class Order:
         bool,
         Field(description="The run before it had done what the spec asks for, so an order that fails changes nothing."),
     ] = False
+    defers: Annotated[
+        bool,
+        Field(description="Work that the spec asks for was put off for it, and is begun where the order is given up."),
+    ] = False
     sha256: Annotated[str, Field(max_length=64, description="Of the backup, as its manifest tells.")] = ""
     revisions: Annotated[Revisions, Field(max_length=64, description="Heads in the backup.")] = ()
     version_table: Annotated[str, Field(max_length=256, description="Where the backup keeps its heads.")] = (

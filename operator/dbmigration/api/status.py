@@ -332,7 +332,7 @@ class Status:
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
     backups: Annotated[tuple[Backup, ...], Field(max_length=100, description="Verified backups, newest first.")] = ()
-    backups_untold: Annotated[int, Field(description="Older ones on the storage that are still to be listed.")] = 0
+    backups_untold: Annotated[int, Field(description="Older ones on the storage that are not listed.")] = 0
     replaced: Annotated[
         tuple[Replaced, ...],
         Field(max_length=50, description="Databases that restores replaced and that are kept still, newest first."),

@@ -125,11 +125,19 @@ def _run_is_due(seen: Observed) -> bool:
         return True
     if run.order is not None and run.order.rests:
         return False  # an order that failed leaves the resource at rest, as it found it
+    if run.order is not None and run.order.defers and _was_given_up(seen, run):
+        return True
     if run.order is None and seen.status.phase is Phase.PENDING:
         return (
             True  # it rested, suspended, with another wish meanwhile: only a plan can say again that all is as wished
         )
     return run.outcome is not Outcome.SUCCEEDED and seen.generation > run.generation
+
+
+def _was_given_up(seen: Observed, run: Run) -> bool:
+    """An order that failed, or was withdrawn, before anything was done for it; not one that somebody cancelled."""
+    why = seen.status.history[0].reason if seen.status.history else ""
+    return run.procedure is Procedure.ORDER and run.outcome is not Outcome.SUCCEEDED and why != Reason.CANCELLED.value
 
 
 def _begin(seen: Observed) -> Decision:
@@ -174,6 +182,8 @@ def _rest(seen: Observed) -> Decision:
         # Only a suspended resource rests although its spec asks for work that nobody did.
         reason, message = Reason.SUSPENDED, "spec.suspend is true; nothing is started."
         status = standing(seen, status, Standing.WORKING, reason, message, Phase.PENDING)
+    elif run.order is not None and status.phase is Phase.PENDING:
+        status = ends.stand_as_before(seen, run.order)
     elif status.observed_generation != seen.generation:
         conditions = tuple(replace(condition, observed_generation=seen.generation) for condition in status.conditions)
         status = replace(status, observed_generation=seen.generation, conditions=conditions)

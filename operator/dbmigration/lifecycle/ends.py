@@ -109,12 +109,24 @@ def _end_order(seen: Observed, outcome: Outcome, reason: Reason, message: str) -
     assert run is not None  # noqa: S101  # only an open run ends
     order = run.order
     assert order is not None  # noqa: S101  # only such a run comes here
-    is_done = outcome is Outcome.SUCCEEDED
-    status = _closed(seen, outcome, reason)
-    status = order_handled(status, _handled(seen, run, order, outcome, reason, message))
+    handled = _handled(seen, run, order, outcome, reason, message)
+    status, told = _standing_behind(seen, order_handled(_closed(seen, outcome, reason), handled), order, handled)
+    emits = news(seen, status, reason, told, warning=outcome is not Outcome.SUCCEEDED)
+    return Decision(status, (*emits, *_let_go(seen)))
+
+
+def stand_as_before(seen: Observed, order: Order) -> Status:
+    """How an order had left the resource, told again: meanwhile something else was wished, and suspended."""
+    handled = next((known for known in seen.status.orders if known.uid == order.uid), None)
+    return _standing_behind(seen, seen.status, order, handled)[0] if handled is not None else seen.status
+
+
+def _standing_behind(seen: Observed, status: Status, order: Order, handled: HandledOrder) -> tuple[Status, str]:
+    """The resource where that became of an order, and what is said of it."""
+    reason, is_done = Reason(handled.reason), handled.outcome is Outcome.SUCCEEDED
     target = status.target_revisions
     is_at_target = bool(target) and set(target) == set(status.current_revisions or ())
-    told = f"DatabaseRestore {order.name}: {sentence(message)}"
+    told = f"DatabaseRestore {order.name}: {sentence(handled.message)}"
     if is_at_target and (is_done or order.rests):
         why = reason if is_done else Reason.UP_TO_DATE
         status = standing(seen, status, Standing.READY, why, f"{told} {position(status)}", Phase.SUCCEEDED)
@@ -123,10 +135,9 @@ def _end_order(seen: Observed, outcome: Outcome, reason: Reason, message: str) -
         told += f" It rests there: nothing goes on to {wish} until the spec changes or the retry annotation is set."
         status = standing(seen, status, Standing.STALLED, reason, told, Phase.RESTORED)
     else:
-        phase = Phase.CANCELLED if outcome is Outcome.CANCELLED else Phase.FAILED
+        phase = Phase.CANCELLED if handled.outcome is Outcome.CANCELLED else Phase.FAILED
         status = standing(seen, status, Standing.STALLED, reason, f"{told} {position(status)}", phase)
-    emits = news(seen, status, reason, told, warning=not is_done)
-    return Decision(status, (*emits, *_let_go(seen)))
+    return status, told
 
 
 def _handled(  # noqa: PLR0917  # reads as a sentence: which, how, why
@@ -161,9 +172,9 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
         which = "another backup" if reason in _USELESS else f"the backup {run.backup}"
         go_on = _go_on(seen, run.backup, reason)
         by_hand = f" Restore {which}, or mend it by hand." if run.backup else " Mend it by hand."
+        # Whoever cuts a long message cuts its end.
         told = (
-            f"The way back failed: {told}{'' if go_on else by_hand} The migration had failed: {sentence(run.failure.message)}"
-            f"{go_on}"
+            f"The way back failed: {told}{go_on or by_hand} The migration had failed: {sentence(run.failure.message)}"
         )
         reason = reason if reason in _KEPT else Reason.ROLLBACK_FAILED
     status = _closed(seen, Outcome.FAILED, reason)
@@ -283,7 +294,8 @@ def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
     """The one command that goes on, where there is one."""
     if reason is not Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT:
         return ""
-    return f" If the rows may go: dbmigration restore {seen.name} --namespace {seen.namespace} --backup {backup} --accept-data-loss"
+    command = f"dbmigration restore {seen.name} --namespace {seen.namespace} --backup {backup} --accept-data-loss"
+    return f" If the rows may go: `{command}`."
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

@@ -27,6 +27,9 @@ def opened(seen: Observed, order: OrderView) -> Observed:
     rested = last is not None and (
         last.outcome is RunOutcome.SUCCEEDED or (last.order is not None and last.order.rests)
     )
+    made_room = last is not None and (
+        last.outcome is RunOutcome.SUPERSEDED or (last.order is not None and last.order.defers and not rested)
+    )
     run = Run(
         number=last.number + 1 if last else 1,
         procedure=Procedure.ORDER,
@@ -40,6 +43,7 @@ def opened(seen: Observed, order: OrderView) -> Observed:
             backup=order.backup,
             accept_data_loss=order.accept_data_loss,
             rests=is_same and rested,
+            defers=not is_same or made_room,
         ),
     )
     status = record.run_begun(seen.status, run, retry=seen.retry, cancel=seen.cancel)

@@ -111,16 +111,18 @@ def _judge(answer: Answer) -> Observed | Decision:
     return attempts.refused(seen, seen.work, result)
 
 
-def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool) -> Decision:
-    """The work failed and left something behind: undo it or restore, where that is wished and can be; else say how things stand."""
+def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool, remedy: str = "") -> Decision:
+    """The work failed and left something behind: undo it or restore, where that is wished and can be; else say how things stand.
+
+    `remedy` is a person's, where nobody else does anything.
+    """
     run, plan, wish = seen.open_run, seen.status.plan, seen.spec.rollback.on_failure
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
     told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
     if draining.is_given_back(seen):
-        return ends.fail(
-            seen, reason, message
-        )  # it was ending so when the wish was changed, and the application is back
+        # It was ending so when the wish was changed, and the application is back.
+        return ends.fail(seen, reason, f"{message}{remedy}")
     may_undo = not plan.downgrade and not seen.is_rolling_back and not torn and seen.database_has_moved
     if wish.undoes and may_undo:
         back = replace(seen, status=record.rolling_back(seen.status, Procedure.ROLL_BACK, reason, message))
@@ -129,7 +131,7 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool) -> Dec
         back = replace(seen, status=record.rolling_back(seen.status, Procedure.RESTORE, reason, message))
         decision = draining.announce(back) if back.status.drain is None else attempts.start(back, StepKind.RESTORE)
     else:
-        return ends.fail(seen, reason, message)
+        return ends.fail(seen, reason, f"{message}{remedy}")
     return replace(decision, actions=(told, *decision.actions))
 
 
@@ -170,7 +172,7 @@ def _after_look(seen: Observed, read: Result, before: Status) -> Decision:
     seen = replace(seen, status=record.confirmed(record.step_ended(seen.status, lost, StepState.FAILED, seen.now, why)))
     name = seen.work.value
     if half_done := _half_done(seen, read, before):
-        return _give_up(seen, Reason.MIGRATION_FAILED, half_done, torn=True)
+        return _give_up(seen, Reason.MIGRATION_FAILED, half_done, torn=True, remedy=_by_hand(seen))
     if of_itself:
         message = (
             f"The {name} step failed, and what it left could only be read afterwards; the error is in its Pod's log."
@@ -190,23 +192,26 @@ def _half_done(seen: Observed, read: Result, before: Status) -> str:
     name, done = seen.work.value, "undone" if seen.work is StepKind.DOWNGRADE else "applied"
     has_moved = set(read.heads or ()) != set(before.current_revisions or ())
     is_another = are_of_one_form(before.catalog, read.catalog or "") and before.catalog != read.catalog
-    # On a way back the end of the run says so, and names the backup.
-    remedy = (
-        ""
-        if seen.is_rolling_back
-        else " Look at what it changes, mend it by hand or restore the backup, before the next run."
-    )
     if not has_moved and is_another:
         return (
             f"The {name} step did not end well, and the schema is another one although the revision is the same: "
-            f"a revision is half {done}.{remedy}"
+            f"a revision is half {done}."
         )
     if (flavour := _commits_by_itself(read)) and has_moved and set(read.heads or ()) != set(seen.goal):
         return (
             f"The {name} step did not end well, and the database is between two revisions. {flavour} commits a revision piece by "
-            f"piece before it counts as {done}: nobody can tell whether the next one is half {done}.{remedy}"
+            f"piece before it counts as {done}: nobody can tell whether the next one is half {done}."
         )
     return ""
+
+
+def _by_hand(seen: Observed) -> str:
+    """What a person does about half a revision; of a way back the end of the run says it."""
+    run = seen.open_run
+    if seen.is_rolling_back or run is None:
+        return ""
+    restore = f", or restore the backup {run.backup}" if run.backup else ""
+    return f" Look at what it changes and mend it by hand{restore}, before the next run."
 
 
 def _commits_by_itself(read: Result) -> str:

@@ -91,7 +91,10 @@ def run(options: Options) -> Exit:
     if options.restore is not None and around.backups is None:
         raise ManifestError("--restore takes a backup of --backups: give the folder.")
     with _opened(options, manifest, around) as opened:
-        fresh = opened.resource.wished(wish_of(manifest, around))
+        begun = opened.resource.parsed_status.run
+        is_ordered = begun is not None and begun.order is not None and opened.resource.run_is_open
+        # What carries out an order knows what was wished when it was given, and rests there: nothing else is begun behind it.
+        fresh = opened.resource if is_ordered else opened.resource.wished(wish_of(manifest, around))
         # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
         # the same as before, and what is waited for is tried at once.
         if fresh.run_is_open:

@@ -45,7 +45,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
 )
 
 
-_ORDER = re.compile(r"dbmigration restore \S+ --namespace \S+ --backup (\S+) --accept-data-loss")
+_ORDER = re.compile(r"`dbmigration restore \S+ --namespace \S+ --backup (\S+) --accept-data-loss`")
 
 
 def here(text: str) -> str:

@@ -25,7 +25,10 @@ _MOST_TOLD = 20  # far more than there is room for in an answer
 def stored(
     directory: Path, there: Iterable[Manifest], known: Collection[str], run: RunIdentity, engine: Engine
 ) -> StorageReport:
-    """What of `there`, which lies in the directory, is another than the known ones, and which of those is not among it."""
+    """What of `there`, which lies in the directory, is another than the known ones, and which of those is not among it.
+
+    Where nothing of this database is there none is called gone: it may be another volume, or the URL another one, for the moment.
+    """
     ours = [
         manifest
         for manifest in there
@@ -36,7 +39,7 @@ def stored(
     return StorageReport(
         found=tuple(report_of(directory, manifest) for manifest in others[:_MOST_TOLD]),
         untold=len(others[_MOST_TOLD:]),
-        gone=tuple(sorted({*known} - names)),
+        gone=tuple(sorted({*known} - names)) if ours else (),
     )
 
 

@@ -135,7 +135,6 @@ class PostgreSQLRestore:
             fences.shut(self._desk, self._name, self._token)
             self._refuse_what_came()
             scheduler = fences.scheduler_for_good(self._desk, self._name)
-            self._stopped = (_SCHEDULER_STOPPED.format(version=scheduler),) if scheduler else ()
             ended = fences.expel(
                 *(self._desk, live.oid),
                 but=self._pids,
@@ -143,6 +142,7 @@ class PostgreSQLRestore:
                 everybody=False,
                 alive=alive,
             )
+            self._stopped = (_SCHEDULER_STOPPED.format(version=scheduler),) if scheduler else ()
             self._notes = (*self._unseen(ended), *rights.changed(before=self._inside[1], now=self._inside[0]))
             yield
         finally:

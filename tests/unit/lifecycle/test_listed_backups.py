@@ -83,7 +83,7 @@ def test_a_runner_of_another_release_tells_nothing_of_the_storage():
 
 @settings(max_examples=12, deadline=None)
 @example(set(range(130)), set(range(20, 70)))
-@given(st.sets(st.integers(0, 140)), st.sets(st.integers(0, 60), max_size=40))
+@given(st.sets(st.integers(0, 140), min_size=1), st.sets(st.integers(0, 60), max_size=40))
 def test_step_by_step_the_list_comes_to_hold_the_newest_that_lie_there(there: set[int], known: set[int]):
     """However little room an answer has, and whatever was listed before."""
     volume = [on_the_volume(number) for number in sorted(there, reverse=True)]

@@ -242,6 +242,41 @@ def test_it_supersedes_a_run_that_has_changed_nothing(shop):
     assert (shop.status.history[0].outcome, shop.status.history[0].reason) == (Outcome.SUPERSEDED, "RestoreOrdered")
 
 
+@pytest.mark.parametrize("how", ["not there", "deleted"])
+def test_what_made_room_for_an_order_that_is_given_up_is_begun_anew(shop, how):
+    """Whoever names a backup that is not there has not asked that the release be dropped."""
+    shop.spec, shop.generation, shop.heads = manifest(targetRevision="c3"), 2, ("a1",)
+    reach(shop, StepKind.BACKUP)
+    uid = shop.order("new")
+    shop.turn()
+    shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
+    shop.turn()
+    assert shop.running.kind is StepKind.FIND
+    if how == "deleted":
+        del shop.orders[uid]
+        shop.turn()
+        shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
+    else:
+        finish(shop)
+        assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
+    finish(shop)
+    assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
+
+
+def test_a_wish_that_was_suspended_and_taken_back_leaves_it_resting_on_its_backup(shop):
+    shop.order("old")
+    finish(shop)
+    rests = shop.status
+    for generation, spec in (2, {**DRAINED, "targetRevision": "b2", "suspend": True}), (3, DRAINED):
+        shop.spec, shop.generation = spec, generation
+        finish(shop)
+        if generation == 2:
+            assert (shop.status.phase, ready(shop.status)) == (Phase.PENDING, ("Unknown", "Suspended"))
+    assert (shop.status.phase, ready(shop.status)) == (rests.phase, ready(rests))
+    assert [condition.message for condition in shop.status.conditions] == [one.message for one in rests.conditions]
+    assert {condition.observed_generation for condition in shop.status.conditions} == {3}
+
+
 def test_it_waits_for_the_end_of_one_that_has(shop):
     shop.spec, shop.generation, shop.heads, shop.applied = manifest(targetRevision="c3"), 2, ("a1",), ["a1"]
     reach(shop, StepKind.MIGRATE)

@@ -268,9 +268,8 @@ def test_a_lost_wish_that_left_half_a_revision_is_told_as_half_undone(ahead):
     ahead.lose()
     looked(ahead, catalog="1:something-else")
     assert ready(ahead) == ("False", "MigrationFailed")
-    assert "half undone. Look at what it changes, mend it by hand or restore the backup" in (
-        ahead.status.conditions[0].message
-    )
+    remedy = f"Look at what it changes and mend it by hand, or restore the backup {ahead.status.run.backup}, before"
+    assert f"half undone. {remedy} the next run." in ahead.status.conditions[0].message
 
 
 def test_the_finalizer_holds_on_the_way_back(half_way):

@@ -47,7 +47,13 @@ def told(*there, known=()):
 def test_what_an_order_could_put_in_place_is_told(changes, is_told):
     assert bool(told(whole(1, **changes)).found) is is_told
     name = changes.get("name", named(1))
-    assert told(whole(1, **changes), known=(name,)) == StorageReport(gone=() if is_told else (name,))
+    report = told(whole(2), whole(1, **changes), known=(named(2), name))
+    assert report == StorageReport(gone=() if is_told else (name,))
+
+
+def test_where_nothing_of_the_database_lies_nothing_is_called_gone():
+    """It is another volume, or another URL, for the moment: the list is what one needs then."""
+    assert told(known=(named(1),)) == told(whole(1, database="billing.db"), known=(named(1),)) == StorageReport()
 
 
 def test_it_is_told_with_all_that_its_manifest_knows():
