@@ -48,18 +48,28 @@ def release(lab: Laboratory, image: str, target: str = "head", **rollback: objec
     return orders[-1].drop_replaced if orders else ()
 
 
-@pytest.fixture
-def restored(lab: Laboratory) -> Laboratory:
-    """A release failed half-way and the backup was restored."""
+def migrate(lab: Laboratory) -> None:
+    """A first release is at its migrate step."""
     lab.spec = spec("shop:1")
     lab.workloads = {WEB: WorkloadView(2, 2, 2)}
     for _ in range(2):
         lab.turn()
         lab.answer()
     lab.turn()
+
+
+def fail_half_way(lab: Laboratory) -> None:
+    """It applies one revision and fails; the run comes to its end."""
+    migrate(lab)
     lab.apply(lab.tasks[lab.running], 1)
     lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
     finish(lab)
+
+
+@pytest.fixture
+def restored(lab: Laboratory) -> Laboratory:
+    """A release failed half-way and the backup was restored."""
+    fail_half_way(lab)
     assert [known.name for known in lab.status.replaced] == [lab.status.run.restored.kept_as]
     return lab
 
@@ -71,12 +81,7 @@ def test_it_is_named_with_the_time_and_the_run(restored):
 
 
 def test_what_half_a_revision_left_is_not_said_to_be_there_when_it_was_restored_away(lab):
-    lab.spec = spec("shop:1")
-    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
-    for _ in range(2):
-        lab.turn()
-        lab.answer()
-    lab.turn()
+    migrate(lab)
     torn = MigrateReport(failed_revision="a1", torn=True)
     lab.fail(RunnerReason.MIGRATION_FAILED, "a1 is half applied.", changed=True, catalog="half", migrate=torn)
     lab.turn()
@@ -89,15 +94,7 @@ def test_what_half_a_revision_left_is_not_said_to_be_there_when_it_was_restored_
 def test_a_list_that_is_full_says_how_many_older_ones_it_does_not_name(lab):
     older = [Replaced(name=f"shop_{n}", replaced_at=lab.now - n * WEEK, run=1) for n in range(1, 51)]
     lab.status = replace(lab.status, replaced=tuple(older))
-    lab.spec = spec("shop:1")
-    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
-    for _ in range(2):
-        lab.turn()
-        lab.answer()
-    lab.turn()
-    lab.apply(lab.tasks[lab.running], 1)
-    lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
-    finish(lab)
+    fail_half_way(lab)
     names = [known.name for known in lab.status.replaced]
     assert (names[0], names[-1], len(names)) == (lab.status.run.restored.kept_as, "shop_49", 50)
     assert lab.status.replaced_untold == 1
