@@ -19,7 +19,7 @@ from typing import Any
 from dbmigration.api.names import LABEL_MIGRATION
 from dbmigration.api.status import ConditionStatus, Outcome, Status
 from dbmigration.cluster.client import open_client
-from dbmigration.cluster.errors import ClusterError, Unavailable
+from dbmigration.cluster.errors import ClusterError, Unavailable, Unconfigured
 from dbmigration.cluster.gateway import Gateway
 from dbmigration.cluster.kubeconfig import read_contexts
 from dbmigration.local.driving import Exit
@@ -29,6 +29,10 @@ from dbmigration.local.report import report
 from dbmigration.local.store import Resource
 
 _PERIOD_SECONDS = 1.0
+_WITHOUT_A_CLUSTER = (
+    "Without a cluster it is dbmigration run (with --restore BACKUP for a restore), dbmigration status --project DIR, and "
+    "dbmigration backups ./DIR."
+)
 
 
 def wait(name: str, namespace: str | None, timeout: timedelta) -> Exit:
@@ -88,6 +92,8 @@ async def open_gateway() -> AsyncIterator[Gateway]:
             yield Gateway(api, reporter="dbmigration")
     except Unavailable:
         raise
+    except Unconfigured as error:
+        raise LocalError(f"{error} {_WITHOUT_A_CLUSTER}") from error
     except (ClusterError, OSError) as error:
         raise LocalError(str(error)) from error
 

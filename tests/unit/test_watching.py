@@ -141,6 +141,7 @@ def test_a_kubeconfig_that_leads_nowhere_is_told_with_its_remedy(tmp_path: Path)
     assert (
         f"There is no kubeconfig at {tmp_path / 'nowhere'}. Set KUBECONFIG to one that leads to your cluster." in said
     )
+    assert "dbmigration backups ./DIR" in said
 
 
 @pytest.mark.parametrize("content", ["", "not: [closed", "a word", "[]"], ids=["empty", "no YAML", "a word", "a list"])
@@ -149,4 +150,4 @@ def test_a_file_that_is_no_kubeconfig_is_told_with_its_remedy(tmp_path: Path, co
     code, said = _said(tmp_path / "kubeconfig", "status", "shop")
     assert code == Exit.INVALID
     assert said.startswith("dbmigration: The file is no kubeconfig")
-    assert said.endswith(" Set KUBECONFIG to one that leads to your cluster.\n")
+    assert " Set KUBECONFIG to one that leads to your cluster. " in said

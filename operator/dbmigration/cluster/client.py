@@ -17,7 +17,7 @@ import yaml
 from kubernetes.aio import client, config
 
 from dbmigration import __version__
-from dbmigration.cluster.errors import ClusterError
+from dbmigration.cluster.errors import Unconfigured
 from dbmigration.cluster.kubeconfig import read_contexts
 
 USER_AGENT = f"dbmigration-operator/{__version__}"
@@ -29,7 +29,7 @@ _REMEDY = "Set KUBECONFIG to one that leads to your cluster."
 async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
     """Give an API client, and close its sessions afterwards (one that is left open complains at exit).
 
-    Raises ClusterError where there is no usable configuration.
+    Raises Unconfigured where there is no usable configuration.
     """
     configuration = client.Configuration()
     try:
@@ -41,9 +41,9 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
             current = read_contexts(paths).current or None
             await config.load_kube_config(config_file=kubeconfig, context=current, client_configuration=configuration)
     except (config.ConfigException, OSError) as error:
-        raise ClusterError(f"The kubeconfig cannot be used: {str(error).rstrip('.')}. {_REMEDY}") from None
+        raise Unconfigured(f"The kubeconfig cannot be used: {str(error).rstrip('.')}. {_REMEDY}") from None
     except (yaml.YAMLError, AttributeError, TypeError) as error:  # the client's words for what is no kubeconfig at all
-        raise ClusterError(f"The file is no kubeconfig ({type(error).__name__} when it was read). {_REMEDY}") from None
+        raise Unconfigured(f"The file is no kubeconfig ({type(error).__name__} when it was read). {_REMEDY}") from None
     configuration.connection_pool_maxsize = _CONNECTIONS
     # Left to itself the client's HTTP library asks the environment for a proxy, and a .netrc for a password, before every
     # request, each in a thread: more than the request itself takes.
@@ -63,7 +63,7 @@ async def open_client(kubeconfig: str | None = None) -> AsyncIterator[Any]:
 def _insist_on_a_file(paths: str) -> None:
     """The client takes files that are not there for an empty one, and would miss a key in it."""
     if not any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path):
-        raise ClusterError(f"There is no kubeconfig at {paths}. {_REMEDY}")
+        raise Unconfigured(f"There is no kubeconfig at {paths}. {_REMEDY}")
 
 
 def _proxy_of_the_environment(server: str) -> str | None:

@@ -1,6 +1,7 @@
 """What a cluster may answer instead of doing what it was asked, as a tree.
 
 ClusterError                message (verb, resource, and the server's own words), never a secret
+├── Unconfigured            there is no usable kubeconfig: nothing was asked
 ├── Conflict                the object was changed meanwhile: look again
 ├── AlreadyExists           an object of that name is there
 ├── NotFound                the object, or the namespace, is not there
@@ -28,6 +29,10 @@ _CAUSE_CHARACTERS = 250
 
 class ClusterError(Exception):
     """The API server did not do what it was asked."""
+
+
+class Unconfigured(ClusterError):  # noqa: N818  # the tree says what happened
+    """Nothing says where the cluster is, or what says so cannot be read."""
 
 
 class Conflict(ClusterError):  # noqa: N818  # the tree says what happened
