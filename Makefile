@@ -44,7 +44,7 @@ test-cluster: ## The operator, on a real Kubernetes with the real images.
 
 .PHONY: soak
 soak: ## Every case of which a usual run plays a sample: points of a kill, histories, engines, 20 seeds of writers, all states; hours.
-	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration tests/cluster/faults tests/cluster/operator/test_ledgers.py
+	@$(IN_ENV) DBMIGRATION_SOAK=1 pytest tests/unit/lifecycle/test_every_order.py tests/integration tests/cluster/faults tests/cluster/operator/test_ledgers.py tests/cluster/operator/test_real_histories.py
 
 .PHONY: bench
 bench: ## Ratios to a reference, both sides interleaved in one run.

@@ -1,4 +1,4 @@
-"""Where scripts come from, and what runs them: old libraries, an asynchronous driver alone, somebody's package, a ConfigMap."""
+"""Where scripts come from, and what runs them: old libraries, an asynchronous driver alone, a ConfigMap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from tests.cluster.embedded import catalog
 from tests.cluster.operator.history import GOOD, chain
 from tests.cluster.operator.stage import Stage
 
-OPTUNA = "/venv/lib/python3.13/site-packages/optuna/storages/_rdb"
 PARTS = {"DB_USER": "user", "DB_PASSWORD": "password", "DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "database"}
 
 
@@ -29,16 +28,6 @@ def test_the_applications_own_libraries_do(stage: Stage, name: str, driver: str,
     assert (
         image.rpartition(":")[0] in status["run"]["image"]
     )  # from a registry it is told by its digest, not by its tag
-
-
-def test_a_history_that_nobody_here_wrote_goes_from_empty_to_head(stage: Stage):
-    """Ten revisions of six years, as they lie in somebody's package, by an env.py that knows nothing of us."""
-    image = stage.namespace.cluster.image(catalog.application("optuna"))
-    stage.apply(migrations={"source": {"image": {"reference": image}}, "path": OPTUNA})
-    status = stage.succeeded()
-    assert (status["plan"]["count"], len(status["run"]["appliedRevisions"])) == (10, 10)
-    assert stage.heads() == ["v3.2.0.a"]
-    assert stage.psql("SELECT to_regclass('trial_intermediate_values') IS NOT NULL") == "t"
 
 
 def test_scripts_of_a_config_map_run_in_the_tools_image(stage: Stage):
