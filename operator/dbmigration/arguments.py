@@ -53,14 +53,7 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Where it runs: the database, the interpreter, the folders."""
     group = parser.add_argument_group("where")
-    url = group.add_mutually_exclusive_group()
-    url.add_argument(
-        "--url-file",
-        type=Path,
-        metavar="FILE",
-        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
-    )
-    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
+    _add_url(group)
     group.add_argument(
         "--admin-url-file",
         type=Path,
@@ -81,6 +74,22 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         metavar="DURATION",
         help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
     )
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Which database, for what does not open it."""
+    _add_url(parser.add_argument_group("where"))
+
+
+def _add_url(group: argparse._ArgumentGroup) -> None:
+    url = group.add_mutually_exclusive_group()
+    url.add_argument(
+        "--url-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
+    )
+    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
 
 
 def add_way_back(parser: argparse.ArgumentParser, *, with_restore: bool) -> None:
