@@ -72,7 +72,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=timedelta(minutes=5),
         metavar="DURATION",
-        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
+        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m); it does not limit the drain",
     )
 
 
@@ -118,12 +118,12 @@ def _add_commands(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--drain-command",
         metavar="COMMAND",
-        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does",
+        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does, after 1 s, then 2 s, at most every 10 s; where all of them are not drained ten minutes after the drain began, nothing is restored and the run fails with DrainContested, whatever --max-wait says",
     )
     group.add_argument(
         "--resume-command",
         metavar="COMMAND",
-        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it",
+        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it, until it ends with 0 or Ctrl-C interrupts the run",
     )
 
 

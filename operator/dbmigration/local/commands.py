@@ -247,11 +247,13 @@ def _without_backup(manifest: Manifest) -> Manifest:
 
 def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     before = resource.parsed_status
-    workloads = Workloads(opened.store.folder / "drained", options.drain_command, options.resume_command)
+    watching = audience(before, terminal=sys.stderr.isatty())
+    commands = options.drain_command, options.resume_command
+    workloads = Workloads(opened.store.folder / "drained", watching.say, *commands)
     workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
     order = order_of(before, options.restore, accept_data_loss=options.accept_data_loss)
     world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads, order=order)
-    with audience(before, terminal=sys.stderr.isatty()) as watching:
+    with watching:
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
     if options.as_json:
