@@ -46,6 +46,16 @@ class Found:
     fault: str = ""
 
     @property
+    def name(self) -> str:
+        """What it is ordered by: its manifest's own name, also where that cannot be read."""
+        return self.path.name.removesuffix(_SUFFIX)
+
+    @property
+    def owner(self) -> str:
+        """Namespace and name of the resource that it is of; "" where that cannot be read."""
+        return self.backup.object.rpartition("/")[0] if self.backup is not None else ""
+
+    @property
     def dump(self) -> Path:
         """The dump that the manifest speaks of."""
         return self.path.with_name(self.backup.file) if self.backup is not None else self.path

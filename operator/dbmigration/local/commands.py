@@ -30,7 +30,7 @@ from dbmigration.local.audience import audience
 from dbmigration.local.driving import Exit, drive_to_its_end
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
-from dbmigration.local.ordering import order_of
+from dbmigration.local.ordering import insist_on_backup, order_of
 from dbmigration.local.planning import planned
 from dbmigration.local.remembered import Asked, remembered
 from dbmigration.local.report import archived, plan_report, report
@@ -198,6 +198,9 @@ def _opened(
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
         if to_cancel:
             manifest = _as_begun(manifest, resource, around)
+        if options.restore is not None and around.backups is not None and not resource.run_is_open:
+            own = surroundings.own_backups(around.backups, manifest, around)
+            insist_on_backup(options.restore, own, f"{manifest.namespace}/{manifest.name}")
         with surroundings.places(manifest, around, store.folder) as places:
             run = resource.parsed_status.run
             if to_cancel or (run is not None and run.procedure is Procedure.RESTORE):

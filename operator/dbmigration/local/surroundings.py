@@ -76,6 +76,11 @@ def wish_of(manifest: Manifest, around: Surroundings) -> dict[str, Any]:
     return {**manifest.document, "migrations": {**manifest.document["migrations"], "path": str(around.project)}}
 
 
+def own_backups(base: Path, manifest: Manifest, around: Surroundings) -> Path:
+    """As on a cluster's volume, each name and database has its own folder there: retention counts what is in it."""
+    return base / folder_name(manifest.namespace, manifest.name, around.database)
+
+
 def manifest_of_options(
     name: str, no_backup: str | None, wishes: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Manifest:
@@ -122,9 +127,7 @@ def places(manifest: Manifest, around: Surroundings, store: Path) -> Iterator[Pl
             raise ManifestError(
                 "A backup is wanted: give --backups the folder for it, or state by --no-backup (in a manifest by backup.skip.reason) why none is."
             )
-        # As on a cluster's volume, each database has its own folder there: retention counts what is in it.
-        own = around.backups / folder_name(manifest.namespace, manifest.name, around.database)
-        backups = str(made(own, "--backups"))
+        backups = str(made(own_backups(around.backups, manifest, around), "--backups"))
     private = made(_private_folder(store), "--state")
     try:
         replace_file(private / "url", around.url)
