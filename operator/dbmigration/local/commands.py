@@ -131,7 +131,9 @@ def plan(options: Options) -> Exit:
         ):
             sql = journal.statements(told.log) if options.sql else None
             shown = wording.of_result(told.result)
-            sys.stdout.write((_json(shown, sql) if options.as_json else plan_report(shown, sql, _width())) + "\n")
+            accepts = manifest.spec.rollback.accept_data_loss
+            text = plan_report(shown, sql, _width(), accepts_data_loss=accepts)
+            sys.stdout.write((_json(shown, sql) if options.as_json else text) + "\n")
             return _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -174,6 +176,8 @@ def backups(folder: Path, *, verify: bool, as_json: bool) -> Exit:
         sys.stdout.write(archived(item, verified=verify) + "\n")
     if not found:
         sys.stderr.write(f"There is no backup in {folder}.\n")
+    elif not verify:
+        sys.stderr.write("The dumps were not read, only their sizes compared; --verify reads them.\n")
     return Exit.FAILED if any(item.fault for item in found) else Exit.SUCCEEDED
 
 
