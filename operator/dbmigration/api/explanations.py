@@ -102,7 +102,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RESTORED: Explanation(
         _D,
-        "A backup was restored, as a DatabaseRestore orders. Where that left the database at another revision than the spec asks for, it rests there: nothing upgrades it straight back.",
+        "A backup was restored, as a DatabaseRestore orders. Where that left the database at another revision than the spec asks for, the database rests at that revision: nothing upgrades it straight back.",
         "Change the spec to what the database shall be now, or set the retry annotation to go where the spec says.",
     ),
     Reason.ORDER_WITHDRAWN: Explanation(

@@ -132,7 +132,8 @@ def _standing_behind(seen: Observed, status: Status, order: Order, handled: Hand
         status = standing(seen, status, Standing.READY, why, f"{told} {position(status)}", Phase.SUCCEEDED)
     elif is_done:
         wish = seen.spec.target_revision
-        told += f" It rests there: nothing goes on to {wish} until the spec changes or the retry annotation is set."
+        where = heads(status.current_revisions)
+        told += f" The database rests at {where}: nothing goes on to {wish} until the spec changes or the retry annotation is set."
         status = standing(seen, status, Standing.STALLED, reason, told, Phase.RESTORED)
     else:
         phase = Phase.CANCELLED if handled.outcome is Outcome.CANCELLED else Phase.FAILED

@@ -92,7 +92,7 @@ def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
     assert (run.outcome, run.order.name) == (Outcome.SUCCEEDED, "back")
     assert (shop.status.phase, ready(shop.status)) == (Phase.RESTORED, ("Stalled", "Restored"))
     assert shop.status.revision == told.revision == "a1"
-    assert "rests there" in shop.status.conditions[0].message
+    assert "The database rests at a1: nothing goes on to head" in shop.status.conditions[0].message
     assert (told.phase, ready(told), told.run) == (Phase.SUCCEEDED, ("True", "Restored"), run.number)
     assert told.restored.kept_as.startswith("before_restore_20261123")
     assert (shop.status.history[0].order, shop.status.history[0].procedure) == ("back", Procedure.RESTORE)
