@@ -171,9 +171,7 @@ def test_rows_that_were_written_meanwhile_are_not_thrown_away_unasked(shop, call
     assert asked.code == 3, asked.err
     assert "Failed (RestoreNeedsAcknowledgement)" in asked.out
     assert "An estimate: since the backup" in asked.err
-    assert f"If the rows may go: the same command with --restore {backup} --accept-data-loss" in " ".join(
-        asked.out.split()
-    )
+    assert f"If that may be: the same command with --restore {backup} --accept-data-loss" in " ".join(asked.out.split())
     assert (99,) in database.ask("SELECT id FROM t1")
     told = shop.run("run", "--restore", backup, "--accept-data-loss", *around)
     assert told.code == 0, told.err

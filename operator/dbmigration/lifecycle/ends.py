@@ -17,8 +17,9 @@ from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
-from dbmigration.lifecycle.telling import HALF_STAYS, heads, news, position, sentence, standing
+from dbmigration.lifecycle.telling import HALF_STAYS, differing, heads, news, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
+from dbmigration_runner.contract.row_kinds import counted
 
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
@@ -254,20 +255,20 @@ def _emptied(run: Run, backup: str) -> str:
 
 
 def _lost(restored: Restored) -> str:
-    """What the restore threw away, and where the replaced database is."""
+    """What the restore undid, and where the replaced database is."""
     kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
     if not restored.compared:
         return f"The workloads were drained since before the backup; what was written since was not looked for.{kept}"
     if not restored.lost:
         return f"Nothing had been written since the backup.{kept}"
-    counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
+    counts = "; ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
-    if any(_rows(loss) for loss in restored.lost):
-        begin = "Written since the backup and lost"
+    if found := differing(restored):
+        begin = f"Against the backup there were {found}. By table"
     else:  # a failed downgrade's own drops look like this, and say nothing of anybody's writes
         begin = "No row is known to have been written since the backup, but not all could be compared"
-    return f"{begin}: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+    return f"{begin}: {counts}{f'; and {more} more tables' if more > 0 else ''}.{listed}{kept}"
 
 
 def _untold(status: Status) -> str:
@@ -280,15 +281,11 @@ def _untold(status: Status) -> str:
     )
 
 
-def _rows(loss: TableLoss) -> int:
-    return loss.inserted + loss.updated + loss.deleted
-
-
 def _counted(loss: TableLoss) -> str:
-    rows = _rows(loss)
-    if not rows and loss.untold:
+    found = counted(loss.inserted, loss.updated, loss.deleted)
+    if not found:
         return f"{loss.table}: {loss.untold}"
-    return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
+    return f"{loss.table} {found}{f' ({loss.untold})' if loss.untold else ''}"
 
 
 def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
@@ -296,7 +293,7 @@ def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
     if reason is not Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT:
         return ""
     command = f"dbmigration restore {seen.name} --namespace {seen.namespace} --backup {backup} --accept-data-loss"
-    return f" If the rows may go: `{command}`."
+    return f" If that may be: `{command}`."
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

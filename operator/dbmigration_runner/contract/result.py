@@ -177,7 +177,11 @@ class RestoreStage(str, Enum):
 
 @dataclass(frozen=True)
 class TableLoss:
-    """What of a table was written since the backup. `untold` says why it may be more than the counts tell; "": they are exact."""
+    """What of a table differs from the backup: rows inserted, changed and deleted since.
+
+    A restore takes the first, gives the second their old values and brings the third back. `untold` says why it may be more
+    than the counts tell; "": they are exact.
+    """
 
     table: str
     inserted: int = 0
@@ -195,8 +199,8 @@ class TableLoss:
 class RestoreReport:
     """What a restore did. `kept_as` is the name of the replaced database, "" where none was replaced.
 
-    `lost_tables` and `lost_rows` are the truth where `lost` was cut; nothing is known of them unless `compared`. The whole
-    list, row by row, lies beside the backup as `list_file`, and is as private as it.
+    `lost_tables`, `lost_rows` and its three kinds are the truth where `lost` was cut; nothing is known of them unless
+    `compared`. The whole list, row by row, lies beside the backup as `list_file`, and is as private as it.
     """
 
     backup: str
@@ -209,6 +213,9 @@ class RestoreReport:
     lost: tuple[TableLoss, ...] = ()
     list_file: str = ""
     list_sha256: str = ""
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True)
