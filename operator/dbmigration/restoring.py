@@ -160,5 +160,6 @@ def _unlisted(status: Status, resource: str) -> str:
 def _listed(backup: Backup, width: int) -> str:
     found = restorable(backup.restorable, backup.note)
     copied = f", cloned as {backup.clone}" if backup.clone else ""
+    noted = f". {backup.schema_note}" if backup.schema_note else ""
     taken = f"{backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}{copied}"
+    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}{copied}{noted}"

@@ -66,7 +66,7 @@ def roll_back(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.failure is not None  # noqa: S101  # why it rolled back
     if run.restored is not None:
-        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}{_untold(seen.status)}"
+        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     why = run.failure.message.removesuffix(HALF_STAYS)
@@ -82,7 +82,8 @@ def carry_out(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.restored is not None  # noqa: S101  # the last stage
     message = (
-        f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+        f"The backup {run.restored.backup} was restored; the database was read back at {where}. "
+        f"{_noted(seen.status, run.restored)}{_lost(run.restored)}"
         f"{_untold(seen.status)}"
     )
     return _end_order(seen, Outcome.SUCCEEDED, Reason.RESTORED, message)
@@ -252,6 +253,12 @@ def _emptied(run: Run, backup: str) -> str:
     items = ", ".join(run.emptied[:_ITEMS_TOLD]) + (f" and {more} more" if more > 0 else "")
     where = f"in the backup {backup}" if backup else "in a backup from before that upgrade, if one is left"
     return f" There again, but without the data that the upgrade had dropped: {items}; the data is {where}."
+
+
+def _noted(status: Status, restored: Restored) -> str:
+    """That the backup is of a schema which an earlier one of its revision had not: half of a revision may be in it."""
+    note = next((known.schema_note for known in status.backups if known.name == restored.backup), "")
+    return f"Of that backup: {sentence(note)} " if note else ""
 
 
 def _lost(restored: Restored) -> str:

@@ -135,6 +135,7 @@ def _backup(report: StoredBackup) -> Backup:
         restorable=report.restorable,
         note=report.restorable_note[:2048],
         catalog=report.catalog,
+        schema_note=report.schema_note,
     )
 
 

@@ -84,7 +84,7 @@ class StoredBackup:
     """A dump that was written, checksummed and fully decoded, as its manifest tells.
 
     Times are RFC 3339, UTC; sha256 is of the file as stored; `image` is the one whose migrations it was taken for, as the
-    task named it.
+    task named it. `schema_note` tells in what its schema differs from that of an earlier backup of the same revisions.
     """
 
     name: str
@@ -98,6 +98,7 @@ class StoredBackup:
     restorable_note: str = ""
     catalog: str = ""
     image: str = ""
+    schema_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -354,6 +355,7 @@ def _cut(result: Result, share: int) -> Result:
         backup = dataclasses.replace(
             backup,
             restorable_note=_short(backup.restorable_note, width),
+            schema_note=_short(backup.schema_note, width),
             pruned=backup.pruned[:share],
             dropped=backup.dropped[:share],  # the next one finds those missing
             missing=backup.missing[:share],
