@@ -109,7 +109,7 @@ def add_way_back(parser: argparse.ArgumentParser, *, with_restore: bool) -> None
         group.add_argument(
             "--restore",
             metavar="BACKUP",
-            help="instead of migrating: put this backup of --backups into the database's place, and rest there; what was written since goes only with --accept-data-loss",
+            help="instead of migrating: put this backup of --backups into the database's place, and let it rest at that revision; what was written since is undone only with --accept-data-loss",
         )
     _add_commands(group)
 

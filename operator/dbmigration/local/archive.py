@@ -35,6 +35,7 @@ class Archived:
     rows: dict[str, int] = field(default_factory=dict)
     restorable: bool | None = None
     restorable_note: str = ""
+    schema_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,7 @@ def archived(found: Found, *, verified: bool) -> str:
             f"  of {found.owner} at {short_heads(backup.revisions)}, taken {backup.taken_at} by {backup.tool}",
             f"  {found.dump}, {size(backup.size_bytes)}{rows}",
             f"  sha256 {backup.sha256}{' (read now)' if verified and not found.fault else ''}",
+            *([f"  {backup.schema_note}"] if backup.schema_note else []),
         )
     )
 
