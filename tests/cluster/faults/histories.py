@@ -42,8 +42,8 @@ class History:
 
     `applied` is what the run applied, `left` what the ledger holds in the end, and `head` where the database is then. With a
     `first_release`, as SQL, the first of them is there before, and the run leads back to it. With `drained` there is an
-    application that is drained meanwhile and comes back. A restore throws so many rows away as are `lost`. An `ordered` one is
-    wished by hand, once a run before it has applied the revisions.
+    application that is drained meanwhile and comes back; `drained_before` the backup, it needs no leave for a restore. A restore
+    throws so many rows away as are `lost`. An `ordered` one is wished by hand, once a run before it has applied the revisions.
     """
 
     name: str
@@ -57,6 +57,7 @@ class History:
     first_release: str = ""
     on_failure: str = ""
     drained: bool = False
+    drained_before: bool = False
     lost: int = 0
     ordered: bool = False
 
@@ -111,6 +112,23 @@ def emergency() -> History:
     )
 
 
+def still() -> History:
+    """A release whose second revision fails, drained since before the backup: restored, and nobody is asked."""
+    return replace(
+        history("still", CREATE_ORDERS, ADD_TOTAL, FAIL),
+        phase="RolledBack",
+        reason="RolledBack",
+        applied=("r2",),
+        left=("r1",),
+        head="r1",
+        steps=("plan", "backup", "migrate", "restore"),
+        first_release=_FIRST_RELEASE,
+        on_failure="Restore",
+        drained=True,
+        drained_before=True,
+    )
+
+
 def undone() -> History:
     """A release whose third revision fails, and whose others are undone; each leaves a row in the ledger for that too."""
     plain = history("undone", CREATE_ORDERS, ADD_TOTAL, INDEX_NOTE, FAIL)
@@ -158,6 +176,7 @@ def slow(quick: History) -> History:
 
 
 EMERGENCY = emergency()
+STILL = still()
 UNDONE = undone()
 ORDERED = ordered()
 SLOW_EMERGENCY = slow(EMERGENCY)

@@ -44,10 +44,12 @@ class Run:
             "migrations": {"source": {"configMap": {"name": self.name}}},
         }
         if self.history.drained:
-            self.stage.spec["drain"] = {"workloads": [self.application.drain]}
+            when = "Always" if self.history.drained_before else "OnRestore"
+            self.stage.spec["drain"] = {"workloads": [self.application.drain], "when": when}
         if self.history.on_failure:
-            # The ledger's rows of the release are written since the backup, and may go.
-            self.stage.spec["rollback"] = {"onFailure": self.history.on_failure, "acceptDataLoss": True}
+            # The ledger's rows of the release are written since the backup: they may go, or cannot be an application's.
+            accepts = not self.history.drained_before
+            self.stage.spec["rollback"] = {"onFailure": self.history.on_failure, "acceptDataLoss": accepts}
 
     @property
     def application(self) -> Idler:
@@ -136,6 +138,8 @@ class Run:
         if self.history.drained:
             assert status.get("drain") is None
             assert self.application.size == (2, 2)
+        if self.history.drained_before:
+            assert not status["run"]["restored"].get("compared")
         if self.history.lost:
             self._check_loss(status)
         if self.history.ordered:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from tests.cluster.faults.conftest import OpenRig, Rig
-from tests.cluster.faults.histories import BROKEN, EMERGENCY, GOOD, ORDERED, UNDONE, History
+from tests.cluster.faults.histories import BROKEN, EMERGENCY, GOOD, ORDERED, STILL, UNDONE, History
 from tests.cluster.faults.proxy import Exchange, Kill, Moment
 from tests.cluster.faults.runs import Run, masked
 from tests.sampling import some
@@ -26,12 +26,21 @@ from tests.sampling import some
 _RIGS = 3
 _SAMPLE = 5
 # The longest first.
-_HISTORIES = (ORDERED, EMERGENCY, UNDONE, BROKEN, GOOD)
+_HISTORIES = (ORDERED, EMERGENCY, STILL, UNDONE, BROKEN, GOOD)
 _DOWN = {"Draining", "Restoring", "Resuming", "RolledBack"}
-# What these two write that the emergency does not, and what would be done twice: phase, what is written, moment. A usual run
+# What these write that the emergency does not, and what would be done twice: phase, what is written, moment. A usual run
 # plays all that is feared of an emergency, and of these so many.
-_FEARED_PLAYED = {UNDONE.name: 2, ORDERED.name: 3}
+_FEARED_PLAYED = {STILL.name: 2, UNDONE.name: 2, ORDERED.name: 2}
 _FEARED = {
+    STILL.name: {
+        ("Draining", "scale", Moment.BEFORE),  # it is written down that the backup comes behind it
+        ("Draining", "scale", Moment.AFTER),
+        ("BackingUp", "jobs", Moment.BEFORE),  # and since when nobody writes
+        ("BackingUp", "jobs", Moment.AFTER),
+        ("Restoring", "jobs", Moment.BEFORE),
+        ("Restoring", "jobs", Moment.AFTER),
+        ("Resuming", "scale", Moment.AFTER),
+    },
     UNDONE.name: {
         ("RollingBack", "jobs", Moment.BEFORE),
         ("RollingBack", "jobs", Moment.AFTER),
@@ -135,7 +144,7 @@ def _cases(references: Iterable[Reference]) -> Iterator[Case]:
         for reference, moment in product(references, Moment)
         for write in reference.trace
     ]
-    for history in (ORDERED, EMERGENCY, UNDONE):
+    for history in (ORDERED, EMERGENCY, STILL, UNDONE):
         feared = [case for case in every if case.is_feared and case.history == history]
         if history == EMERGENCY:
             assert {case.kill.phase for case in feared} == _DOWN
