@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.access import eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.inmates import runner
-from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, chain
+from tests.cluster.operator.history import ADD_TOTAL, CREATE_ORDERS, Revision, chain
 from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.mariadb import MariaDBStage
 from tests.cluster.operator.orders import give, told
@@ -157,10 +157,10 @@ def test_scripts_of_a_config_map_run_in_the_tools_image(mariadb_stage: MariaDBSt
     assert status["backups"][0]["restorable"] is True
 
 
-def test_a_half_applied_revision_is_told_statement_by_statement_and_restored(
+def test_a_revision_half_applied_or_by_a_wish_half_undone_is_told_statement_by_statement_and_restored(
     at_first: MariaDBStage, application: Idler
 ):
-    """Nothing could undo it: every change of a schema is committed at once."""
+    """Nothing could undo the one or do the other again: every change of a schema is committed at once."""
     at_first.sql("INSERT INTO first (id, note) VALUES (1, 'before')")
     at_first.scripts(*chain(FIRST, CREATE_ORDERS + '\nop.execute("SELECT * FROM nowhere")'), name="next")
     at_first.apply(**NEXT, **emergency(application))
@@ -168,6 +168,21 @@ def test_a_half_applied_revision_is_told_statement_by_statement_and_restored(
     assert [step["name"] for step in status["steps"]] == ["plan", "backup", "migrate", "restore"]
     told = "Revision r2 is half applied: 1 of its statements ran and is committed: CREATE TABLE orders"
     assert told in at_first.condition()["message"]
+
+    undo = f'{CREATE_ORDERS}\nop.execute("SELECT * FROM nowhere")'
+    at_first.scripts(Revision("r1", FIRST, undo=undo), name="back")
+    wish = {"targetRevision": "base", "policy": {"downgrade": "Allow"}}
+    told_before = len(at_first.events())
+    at_first.apply(migrations={"source": {"configMap": {"name": "back"}}}, **wish, **emergency(application))
+    status = came_back(at_first, application)
+    assert [step["name"] for step in status["steps"]] == ["plan", "backup", "downgrade", "restore"]
+    assert (status["plan"]["downgrade"], status["run"].get("undoneRevisions")) == (True, None)
+    restored = status["run"]["restored"]
+    assert (restored["backup"], restored["compared"]) == (status["run"]["backup"], True)
+    message = at_first.condition()["message"]
+    assert "Revision r1 is half undone: 1 of its statements ran and is committed: CREATE TABLE orders" in message
+    story = ("Downgrading", "MigrationFailed", "Draining", "Restoring", "Resuming", "RolledBack")
+    assert at_first.tells(*story, behind=told_before), at_first.events()[told_before:]
 
 
 def test_with_its_pods_killed_in_mid_revision_and_behind_the_fence_it_is_looked_at_and_restored(
@@ -229,8 +244,9 @@ def came_back(stage: MariaDBStage, application: Idler) -> dict:
     status = stage.until("RolledBack", timeout=120)
     assert (status["currentRevisions"], stage.heads()) == (["r1"], ["r1"])
     assert (stage.tables(), stage.sql("SELECT note FROM first")) == ({"alembic_version", "first"}, "before")
-    assert stage.kept() == [status["run"]["restored"]["keptAs"]]
-    assert "orders" in stage.maria.told("SHOW TABLES", stage.kept()[0]).split()
+    replaced = status["run"]["restored"]["keptAs"]
+    assert stage.kept()[-1] == replaced
+    assert "orders" in stage.maria.told("SHOW TABLES", replaced).split()
     assert status.get("drain") is None
     eventually(lambda: application.size == (2, 2), "All replicas", timeout=30)
     return status
