@@ -23,11 +23,9 @@ from tests.cluster.inmates import runner
 from tests.cluster.operator.history import FAIL, GOOD, Revision, chain
 from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.orders import give, told
-from tests.cluster.operator.stage import Stage
+from tests.cluster.operator.sqlite import CLAIM, SQLiteStage
 
 ORDERS = 500
-VOLUME_MIB = 24
-REPLACED = ".replaced-"  # between the file's name and what it is kept as
 ROOM_LEFT = 1_500_000  # bytes: for a revision, and not for the restore of a database of two megabytes
 _WRITES = """
 import sqlite3, time
@@ -44,18 +42,17 @@ CANNOT = Revision(
 BROKEN = Revision("r5", FAIL.replace("1 / 0", "nothing FROM nowhere"), "r4")
 
 
-def rows(file: Path, question: str, *, at_rest: bool = False, patience: float = 30) -> list[tuple[Any, ...]]:
-    """What a query answers; nothing is made beside a file that is at rest."""
-    given = f"file:{file}?mode=ro&immutable=1" if at_rest else f"file:{file}"
-    with contextlib.closing(sqlite3.connect(given, uri=True, timeout=patience)) as connection:
-        return connection.execute(question).fetchall()
+def at_rest(file: Path, question: str) -> tuple[tuple[Any, ...], ...]:
+    """What a query answers of a file that nobody has open; nothing is made beside it."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
+        return tuple(connection.execute(question))
 
 
-def writes_on(file: Path) -> None:
+def writes_on(stage: SQLiteStage) -> None:
     """Wait until the application has written something more."""
     counted = "SELECT count(*) FROM orders WHERE note = 'written'"
-    before = rows(file, counted)
-    eventually(lambda: rows(file, counted) > before, "More writes", timeout=60)
+    before = stage.rows(counted)
+    eventually(lambda: stage.rows(counted) > before, "More writes", timeout=60)
 
 
 @contextlib.contextmanager
@@ -67,7 +64,7 @@ def in_use(file: Path) -> Iterator[Callable[[], None]]:
         yield reader.close
 
 
-def kill_the_restore_in_its_exchange(stage: Stage, file: Path, let_go: Callable[[], None]) -> None:
+def kill_the_restore_in_its_exchange(stage: SQLiteStage, let_go: Callable[[], None]) -> None:
     """It stands before the file until it is let in, and is killed when the replaced one is kept and the backup is being written."""
 
     def waits() -> bool:
@@ -78,18 +75,19 @@ def kill_the_restore_in_its_exchange(stage: Stage, file: Path, let_go: Callable[
     restore = runner(stage.pod("restore", "uid"))
     let_go()
     until = time.monotonic() + 60
-    while not list(file.parent.glob(f"{file.name}{REPLACED}*")):
+    while not stage.kept():
         assert time.monotonic() < until, stage.evidence()
         time.sleep(0.001)
     os.kill(restore, signal.SIGSTOP)
     # From here to the end are some milliseconds: it goes on for two of them at a time.
-    before = beside(file)
-    while beside(file) == before:
+    before = beside(stage.file)
+    while beside(stage.file) == before:
         os.kill(restore, signal.SIGCONT)
         time.sleep(0.002)
         os.kill(restore, signal.SIGSTOP)
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        rows(file, "SELECT 1 FROM orders", patience=0)
+    impatient = contextlib.closing(sqlite3.connect(stage.file, timeout=0))
+    with impatient as connection, pytest.raises(sqlite3.OperationalError, match="locked"):
+        connection.execute("SELECT 1 FROM orders").fetchall()
     os.kill(restore, signal.SIGKILL)
 
 
@@ -99,57 +97,47 @@ def beside(file: Path) -> list[tuple[int, int]]:
     return [(seen.st_size, seen.st_mtime_ns) for seen in found]
 
 
-def comes_back_by_hand(stage: Stage, web: Idler, file: Path, backup: str) -> None:
+def comes_back_by_hand(stage: SQLiteStage, web: Idler, backup: str) -> None:
     """To the first release: not without leave, and once."""
     give(stage, "look", backup, accept=False)
     told(stage, "look", "RestoreNeedsAcknowledgement")
-    assert (web.size[0], rows(file, "SELECT version_num FROM alembic_version")) == (1, [("r3",)])
+    assert (web.size[0], stage.heads()) == (1, ["r3"])
     give(stage, "back", backup, accept=True)
     done = told(stage, "back", "Restored")
     assert (done["revision"], done["lostRows"] > 0) == ("r1", True)
     assert (stage.until("Restored")["phase"], web.size[0]) == ("Restored", 1)
-    writes_on(file)
-    assert rows(file, "SELECT version_num FROM alembic_version") == [("r1",)]
+    writes_on(stage)
+    assert stage.heads() == ["r1"]
     stage.namespace.kubectl("delete", "dbr", "back")
     give(stage, "back", backup, accept=True)
     told(stage, "back", "AlreadyRestored")
 
 
-@pytest.fixture
-def folder(stage: Stage) -> Path:
-    """The volume, which is in the spec from now on."""
-    data = stage.namespace.volume("data", size_mib=VOLUME_MIB)
-    stage.secret("sqlite:////data/shop.db")
-    stage.spec["database"] |= {"persistentVolumeClaim": {"claimName": "data", "mountPath": "/data"}}
-    assert data.folder is not None
-    return data.folder
-
-
 def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
-    stage: Stage, cluster: Cluster, folder: Path
+    sqlite_stage: SQLiteStage, cluster: Cluster
 ):
-    file = folder / "shop.db"
+    stage, folder = sqlite_stage, sqlite_stage.folder
     stage.scripts(*GOOD_RELEASE)
     stage.apply(targetRevision="r1")
     stage.succeeded()
-    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+    with contextlib.closing(sqlite3.connect(stage.file)) as connection, connection:
         notes = [(f"order {number} {'.' * 4000}",) for number in range(ORDERS)]
         connection.executemany("INSERT INTO orders (note) VALUES (?)", notes)
     web = Idler(
-        stage.namespace, cluster.image(catalog.TOOLS), name="web", command=("python3", "-c", _WRITES), claim="data"
+        stage.namespace, cluster.image(catalog.TOOLS), name="web", command=("python3", "-c", _WRITES), claim=CLAIM
     )
     web.start()
-    writes_on(file)
+    writes_on(stage)
 
     stage.apply(checks={"after": {"integrity": True}})
     status = stage.succeeded()
     assert status["run"]["appliedRevisions"] == ["r2", "r3"]
-    assert rows(file, "SELECT version_num FROM alembic_version") == [("r3",)]
+    assert stage.heads() == ["r3"]
     (backup,) = (item for item in status["backups"] if item.get("revisions") == ["r1"])
     assert stage.backups.folder is not None
     (dump,) = (path for path in stage.backups.folder.rglob(f"{backup['name']}*") if not path.name.endswith(".json"))
-    assert rows(dump, "SELECT count(*) FROM orders WHERE note LIKE 'order %'", at_rest=True) == [(ORDERS,)]
-    writes_on(file)
+    assert at_rest(dump, "SELECT count(*) FROM orders WHERE note LIKE 'order %'") == ((ORDERS,),)
+    writes_on(stage)
 
     room = os.statvfs(folder)
     filler = folder / "filler"
@@ -162,24 +150,22 @@ def test_a_release_and_a_failed_one_that_is_restored_as_soon_as_there_is_room(
     assert (waiting["phase"], web.size[0]) == ("Restoring", 0)
     told = {condition["reason"]: condition["message"] for condition in waiting["conditions"]}
     assert "grow the volume" in told["DiskSpaceLow"]
-    assert rows(file, "SELECT version_num FROM alembic_version") == [("r4",)]
-    with in_use(file) as let_go:
+    assert stage.heads() == ["r4"]
+    with in_use(stage.file) as let_go:
         filler.unlink()
-        kill_the_restore_in_its_exchange(stage, file, let_go)
+        kill_the_restore_in_its_exchange(stage, let_go)
 
     status = stage.until("RolledBack", timeout=180)
     assert [step["state"] for step in status["steps"] if step["name"] == "restore"][-2:] == ["Lost", "Succeeded"]
     assert (status["currentRevisions"], status.get("drain"), web.size[0]) == (["r3"], None, 1)
-    assert rows(file, "SELECT version_num FROM alembic_version") == [("r3",)]
-    assert rows(file, "PRAGMA integrity_check") == [("ok",)]
-    assert [column[1] for column in rows(file, "PRAGMA table_info(orders)")] == ["id", "note", "total"]
-    assert rows(file, "SELECT count(*) FROM orders WHERE note LIKE 'order %'") == [(ORDERS,)]
+    assert stage.heads() == ["r3"]
+    assert stage.rows("PRAGMA integrity_check") == (("ok",),)
+    assert [column[1] for column in stage.rows("PRAGMA table_info(orders)")] == ["id", "note", "total"]
+    assert stage.rows("SELECT count(*) FROM orders WHERE note LIKE 'order %'") == ((ORDERS,),)
     restored = status["run"]["restored"]
-    (listed,) = stage.backups.folder.rglob(restored["listFile"].rpartition("/")[2])
-    assert len(listed.read_text().splitlines()) == restored["lostRows"] > 0
-    (kept,) = folder.glob(f"{file.name}{REPLACED}*")
-    assert kept.name == restored["keptAs"]
-    assert rows(kept, "SELECT version_num FROM alembic_version", at_rest=True) == [("r4",)]
-    writes_on(file)
+    assert len(stage.listed(restored)) == restored["lostRows"] > 0
+    assert stage.kept() == [restored["keptAs"]]
+    assert at_rest(folder / restored["keptAs"], "SELECT version_num FROM alembic_version") == (("r4",),)
+    writes_on(stage)
 
-    comes_back_by_hand(stage, web, file, backup["name"])
+    comes_back_by_hand(stage, web, backup["name"])
