@@ -53,14 +53,7 @@ def add_manifest(parser: argparse.ArgumentParser) -> None:
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Where it runs: the database, the interpreter, the folders."""
     group = parser.add_argument_group("where")
-    url = group.add_mutually_exclusive_group()
-    url.add_argument(
-        "--url-file",
-        type=Path,
-        metavar="FILE",
-        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
-    )
-    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
+    _add_url(group)
     group.add_argument(
         "--admin-url-file",
         type=Path,
@@ -79,8 +72,24 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=timedelta(minutes=5),
         metavar="DURATION",
-        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m)",
+        help="how long something outside may stay unmended, such as 30s or 2h (default: 5m); it does not limit the drain",
     )
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Which database, for what does not open it."""
+    _add_url(parser.add_argument_group("where"))
+
+
+def _add_url(group: argparse._ArgumentGroup) -> None:
+    url = group.add_mutually_exclusive_group()
+    url.add_argument(
+        "--url-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds the database's SQLAlchemy URL (or DBMIGRATION_URL)",
+    )
+    url.add_argument("--url", help="the URL itself; visible to everybody who may list processes")
 
 
 def add_way_back(parser: argparse.ArgumentParser, *, with_restore: bool) -> None:
@@ -100,7 +109,7 @@ def add_way_back(parser: argparse.ArgumentParser, *, with_restore: bool) -> None
         group.add_argument(
             "--restore",
             metavar="BACKUP",
-            help="instead of migrating: put this backup of --backups into the database's place, and rest there; what was written since goes only with --accept-data-loss",
+            help="instead of migrating: put this backup of --backups into the database's place, and let it rest at that revision; what was written since is undone only with --accept-data-loss",
         )
     _add_commands(group)
 
@@ -109,12 +118,12 @@ def _add_commands(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--drain-command",
         metavar="COMMAND",
-        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does",
+        help="stops what writes to the database, before a restore, or before the backup with drain.when Always: a program and its arguments, without a shell (use sh -c '…'). It is called for each of drain.workloads with DBMIGRATION_WORKLOAD=Deployment/shop-web (Deployment/application without a manifest), must end with 0 only when nothing of it writes any more, within ten minutes, and is called again until it does, after 1 s, then 2 s, at most every 10 s; where all of them are not drained ten minutes after the drain began, nothing is restored and the run fails with DrainContested, whatever --max-wait says",
     )
     group.add_argument(
         "--resume-command",
         metavar="COMMAND",
-        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it",
+        help="starts it again afterwards, whatever came of it; called in the same way, with DBMIGRATION_REPLICAS beside it, until it ends with 0 or Ctrl-C interrupts the run",
     )
 
 

@@ -79,6 +79,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     )
     arguments.add_name(status, "?")
     arguments.add_manifest(status)
+    arguments.add_database(status)
     arguments.add_json(status, "print it as JSON")
 
     backups = _command(

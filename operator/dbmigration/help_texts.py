@@ -38,9 +38,13 @@ read. The project and the URL say which run. Where it drains workloads, or is to
 STATUS = """\
 Prints how a run stands: on a cluster by NAME, on this machine without it (--project or --filename say which).
 
+On this machine the database is not opened. Where its URL is given (DBMIGRATION_URL, --url-file or --url), it is what was run on
+that one; else, with --project, what was run from that folder, on whatever database. What else is remembered by the same name is
+named where it could be meant.
+
 On a cluster the exit code says so too: 0 Ready, 3 Failed, 4 Cancelled, 8 RolledBack, 6 not at its end or not to be
 read now.
-On this machine it is 0 where there is something to tell, and 2 where nothing was run.
+On this machine it is 0 where there is something to tell, and 2 where nothing was run that is meant.
 """
 
 WAIT = f"""\

@@ -18,10 +18,12 @@ from dbmigration.api.status import Backup, Condition, Phase, Status
 from dbmigration.cluster.errors import AlreadyExists, ClusterError, Unavailable
 from dbmigration.cluster.gateway import Gateway
 from dbmigration.lifecycle.progress import size
+from dbmigration.lifecycle.telling import differing
 from dbmigration.local.driving import Exit
 from dbmigration.local.errors import LocalError, UnansweredError
 from dbmigration.local.narration import restorable, short_heads
 from dbmigration.watching import namespace_of_context, open_gateway
+from dbmigration_runner.contract.row_kinds import counted
 
 _PERIOD_SECONDS = 1.0
 _LONGEST_NAME = 63
@@ -114,9 +116,9 @@ def _tell(status: RestoreStatus) -> None:
         lines += (
             [f"  backup    {restored.backup}", f"  replaced  kept as {restored.kept_as}"] if restored.kept_as else []
         )
-        lines += [f"  lost      {restored.lost_rows} row(s)"] if restored.compared else []
+        lines += [f"  rows      {differing(restored) or 'none is known to have differed'}"] if restored.compared else []
         lines += [
-            f"            {loss.table}: {loss.inserted} inserted, {loss.updated} updated, {loss.deleted} deleted since the backup"
+            f"            {loss.table}: {counted(loss.inserted, loss.updated, loss.deleted) or loss.untold}"
             for loss in restored.lost
         ]
         lines += [f"  listed in {restored.list_file}, beside the backup"] if restored.list_file else []
@@ -158,5 +160,6 @@ def _unlisted(status: Status, resource: str) -> str:
 def _listed(backup: Backup, width: int) -> str:
     found = restorable(backup.restorable, backup.note)
     copied = f", cloned as {backup.clone}" if backup.clone else ""
+    noted = f". {backup.schema_note}" if backup.schema_note else ""
     taken = f"{backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}{copied}"
+    return f"{backup.name:<{width}}  {taken}  {size(backup.size_bytes):>9}  at {short_heads(backup.revisions)}  {found}{copied}{noted}"

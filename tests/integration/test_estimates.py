@@ -43,11 +43,11 @@ def test_postgresql_counts_what_was_written_and_what_only_changed(shop, database
         "UPDATE alembic_version SET version_num = 'a2'; UPDATE sales.orders SET note = 'x' WHERE id <= 12;"
         " DELETE FROM sales.orders WHERE id > 4990; INSERT INTO \"Odd: (name%\" VALUES ('z', 9)"
     )
-    told = 'An estimate: since the backup about 23 rows were written, in sales.orders (22), public."Odd: (name%" (1).'
+    told = 'An estimate: since the backup about 23 rows were inserted, changed or deleted, in sales.orders (22), public."Odd: (name%" (1).'
     assert written(shop) == told
     database.ask("CREATE TABLE new AS SELECT 1 AS id; DROP TABLE log")
     assert written(shop) == (
-        "An estimate: since the backup about 26 rows were written, in sales.orders (22), public.log (2),"
+        "An estimate: since the backup about 26 rows were inserted, changed or deleted, in sales.orders (22), public.log (2),"
         ' public."Odd: (name%" (1), public.new (1).'
     )
 
@@ -56,7 +56,10 @@ def test_counters_that_began_anew_are_not_believed(shop, database):
     """As after a crash, or in a database that a restore put there: then tables are counted."""
     database.ask("DELETE FROM sales.orders WHERE id > 4990; SELECT pg_stat_reset()")
     database.ask("UPDATE sales.orders SET note = 'x' WHERE id <= 12")
-    assert written(shop) == "An estimate: since the backup at least 10 rows were written, in sales.orders (10)."
+    assert (
+        written(shop)
+        == "An estimate: since the backup at least 10 rows were inserted, changed or deleted, in sales.orders (10)."
+    )
     database.ask("INSERT INTO sales.orders SELECT i FROM generate_series(4991, 5000) i")
     assert written(shop).startswith("An estimate: since the backup no table grew or shrank")
 
@@ -78,7 +81,7 @@ def test_mariadb_remembers_which_tables_were_written_to(mariadb_database, tmp_pa
     mariadb_database.ask("DELETE FROM orders WHERE id > 4988")
     mariadb_database.ask("UPDATE customers SET name = 'Zoë'")
     assert written(shop) == (
-        "An estimate: since the backup at least 12 rows were written, in orders (12), customers (some)."
+        "An estimate: since the backup at least 12 rows were inserted, changed or deleted, in orders (12), customers (some)."
     )
 
 
@@ -88,7 +91,10 @@ def test_a_mariadb_that_was_started_since_remembers_nothing(tmp_path):
         manifest = next(shop.backups.directory.glob("*.manifest.json"))
         manifest.write_text(manifest.read_text(encoding="utf-8").replace('"": "', '"": "1'), encoding="utf-8")
         database.ask("DELETE FROM orders WHERE id > 4988")
-        assert written(shop) == "An estimate: since the backup at least 12 rows were written, in orders (12)."
+        assert (
+            written(shop)
+            == "An estimate: since the backup at least 12 rows were inserted, changed or deleted, in orders (12)."
+        )
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
@@ -100,4 +106,7 @@ def test_sqlite_knows_that_a_file_is_as_it_was_and_else_tables_are_counted(file,
     say(file, "UPDATE orders SET note = 'x'")
     assert written(shop).startswith("An estimate: since the backup no table grew or shrank")
     say(file, "INSERT INTO orders (note) VALUES ('y'), ('z')")
-    assert written(shop) == "An estimate: since the backup at least 2 rows were written, in orders (2)."
+    assert (
+        written(shop)
+        == "An estimate: since the backup at least 2 rows were inserted, changed or deleted, in orders (2)."
+    )

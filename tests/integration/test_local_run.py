@@ -232,6 +232,8 @@ def test_a_damaged_backup_is_told_from_a_whole_one(on_sqlite):
     listing = [*on_sqlite.command("backups")[:4], str(on_sqlite.backups), "--verify"]
     whole = subprocess.run(listing, env=on_sqlite.environment, check=False, capture_output=True, text=True)
     assert (whole.returncode, "(read now)" in whole.stdout) == (0, True)
+    unread = subprocess.run(listing[:-1], env=on_sqlite.environment, check=False, capture_output=True, text=True)
+    assert (unread.returncode, "--verify reads them" in unread.stderr, whole.stderr) == (0, True, "")
     dump = Path(on_sqlite.status()["backups"][0]["location"])
     content = bytearray(dump.read_bytes())
     content[len(content) // 2] ^= 1

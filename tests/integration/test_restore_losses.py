@@ -58,6 +58,15 @@ def test_without_leave_nothing_is_lost_and_everything_is_counted(shop, database)
     assert (result.changed, result.heads) == (False, ("a2",))
     assert result.restore is not None
     assert result.restore.lost == LOSSES
+    assert (result.restore.inserted, result.restore.updated, result.restore.deleted) == (5, 3, 2)
+    assert (
+        "5 rows inserted since (they go), 3 changed since (they go back to their old values), 2 deleted since (they come back)"
+        in (result.message)
+    )
+    assert (
+        'By table: public."Odd: (name%" 2 inserted, 1 deleted; public.log 1 inserted; sales.orders 2 inserted, 3 changed, 1'
+        in (result.message)
+    )
     (told,) = ran.events_called("restore-estimate")
     assert told["written"].startswith("An estimate: since the backup about ")
     assert "sales.orders" in told["written"]

@@ -46,7 +46,7 @@ _RESTORE_COLUMNS = (
     ("Phase", "string", ".status.phase", "How far it is.", 0),
     ("Migration", "string", ".spec.migrationRef.name", "Whose database.", 0),
     ("Backup", "string", ".spec.backup", "What takes the database's place.", 0),
-    ("Lost", "integer", ".status.lostRows", "Rows that had been written since the backup, and went.", 0),
+    ("Differing", "integer", ".status.lostRows", "Rows inserted, changed or deleted since the backup.", 0),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why.", 0),
     ("Age", "date", ".metadata.creationTimestamp", "", 0),
     ("Revision", "string", ".status.revision", "The database's revision after it.", 1),

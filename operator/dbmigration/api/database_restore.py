@@ -67,11 +67,14 @@ class RestoreStatus:
     estimate: Annotated[
         Text,
         Field(
-            description="About what was written since the backup, told before anything is begun: an estimate, by what the server notes of writes and by counting. What is lost exactly, lostRows and restored tell."
+            description="About what was written since the backup, told before anything is begun: an estimate, by what the server notes of writes and by counting. It cannot tell which of these a restore would bring back; restored tells all of it exactly."
         ),
     ] = ""
     lost_rows: Annotated[
-        int | None, Field(description="How many rows had been written since the backup, and went with the restore.")
+        int | None,
+        Field(
+            description="How many rows had been inserted, changed or deleted since the backup; restored tells them apart."
+        ),
     ] = None
     restored: Annotated[Restored | None, Field(description="What took the place of the database.")] = None
     started_at: Annotated[Time | None, Field(description="When its run began.")] = None

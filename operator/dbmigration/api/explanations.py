@@ -102,7 +102,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RESTORED: Explanation(
         _D,
-        "A backup was restored, as a DatabaseRestore orders. Where that left the database at another revision than the spec asks for, it rests there: nothing upgrades it straight back.",
+        "A backup was restored, as a DatabaseRestore orders. Where that left the database at another revision than the spec asks for, the database rests at that revision: nothing upgrades it straight back.",
         "Change the spec to what the database shall be now, or set the retry annotation to go where the spec says.",
     ),
     Reason.ORDER_WITHDRAWN: Explanation(
@@ -338,8 +338,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT: Explanation(
         _D,
-        "Rows were written since the backup, or it cannot be told that there were none; a restore would lose them. Nothing was changed, and the application may write.",
-        "See the counts; `dbmigration restore NAME --backup BACKUP --accept-data-loss` orders it nevertheless, if they may go. Or mend the database forward.",
+        "Rows were inserted, changed or deleted since the backup, or it cannot be told that none were. A restore would take the inserted ones, give the changed ones their old values and bring the deleted ones back. Nothing was changed, and the application may write.",
+        "See the counts; `dbmigration restore NAME --backup BACKUP --accept-data-loss` orders it nevertheless, if that may be. Or mend the database forward.",
     ),
     Reason.RESTORE_NOT_POSSIBLE: Explanation(
         _D,

@@ -17,12 +17,12 @@ Revisions = tuple[Annotated[str, Field(max_length=256)], ...]
 
 @status_model
 class TableLoss:
-    """What a restore threw away of one table; never a row of it."""
+    """What of one table differed from the backup when it was restored; never a row of it."""
 
     table: Annotated[str, Field(max_length=256, description="Its name.")]
-    inserted: Annotated[int, Field(description="Rows that the backup had not.")] = 0
-    updated: Annotated[int, Field(description="Rows that were others in the backup.")] = 0
-    deleted: Annotated[int, Field(description="Rows that are back.")] = 0
+    inserted: Annotated[int, Field(description="Rows inserted since: they went.")] = 0
+    updated: Annotated[int, Field(description="Rows changed since: they went back to their old values.")] = 0
+    deleted: Annotated[int, Field(description="Rows deleted since: they came back.")] = 0
     untold: Annotated[str, Field(max_length=512, description="Why it may be more than the counts tell.")] = ""
 
 
@@ -35,7 +35,12 @@ class Restored:
     compared: Annotated[
         bool, Field(description="Whether it was looked for what had been written since the backup.")
     ] = False
-    lost_rows: Annotated[int, Field(description="How many rows had been written since, in all tables.")] = 0
+    lost_rows: Annotated[
+        int, Field(description="How many rows had been inserted, changed or deleted since, in all tables.")
+    ] = 0
+    inserted: Annotated[int, Field(description="Of these, inserted since: they went.")] = 0
+    updated: Annotated[int, Field(description="Of these, changed since: they went back to their old values.")] = 0
+    deleted: Annotated[int, Field(description="Of these, deleted since: they came back.")] = 0
     lost: Annotated[tuple[TableLoss, ...], Field(max_length=100, description="The same by table.")] = ()
     list_file: Annotated[
         str, Field(max_length=1024, description="Where those rows are listed one by one, beside the backup.")

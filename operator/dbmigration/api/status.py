@@ -234,6 +234,7 @@ class Backup:
     ] = None
     note: Annotated[str, Field(max_length=2048, description="Why the probe could not be made.")] = ""
     catalog: Annotated[str, Field(max_length=128, description="Fingerprint of the schema in it.")] = ""
+    schema_note: Annotated[Text, Field(description="How it differs from an earlier one of its revision.")] = ""
     clone: Annotated[
         str,
         Field(

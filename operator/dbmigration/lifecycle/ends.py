@@ -17,8 +17,9 @@ from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
-from dbmigration.lifecycle.telling import HALF_STAYS, heads, news, position, sentence, standing
+from dbmigration.lifecycle.telling import HALF_STAYS, differing, heads, news, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
+from dbmigration_runner.contract.row_kinds import counted
 
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
@@ -65,7 +66,7 @@ def roll_back(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.failure is not None  # noqa: S101  # why it rolled back
     if run.restored is not None:
-        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}{_untold(seen.status)}"
+        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     why = run.failure.message.removesuffix(HALF_STAYS)
@@ -81,7 +82,8 @@ def carry_out(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.restored is not None  # noqa: S101  # the last stage
     message = (
-        f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_lost(run.restored)}"
+        f"The backup {run.restored.backup} was restored; the database was read back at {where}. "
+        f"{_noted(seen.status, run.restored)}{_lost(run.restored)}"
         f"{_untold(seen.status)}"
     )
     return _end_order(seen, Outcome.SUCCEEDED, Reason.RESTORED, message)
@@ -132,7 +134,8 @@ def _standing_behind(seen: Observed, status: Status, order: Order, handled: Hand
         status = standing(seen, status, Standing.READY, why, f"{told} {position(status)}", Phase.SUCCEEDED)
     elif is_done:
         wish = seen.spec.target_revision
-        told += f" It rests there: nothing goes on to {wish} until the spec changes or the retry annotation is set."
+        where = heads(status.current_revisions)
+        told += f" The database rests at {where}: nothing goes on to {wish} until the spec changes or the retry annotation is set."
         status = standing(seen, status, Standing.STALLED, reason, told, Phase.RESTORED)
     else:
         phase = Phase.CANCELLED if handled.outcome is Outcome.CANCELLED else Phase.FAILED
@@ -252,21 +255,27 @@ def _emptied(run: Run, backup: str) -> str:
     return f" There again, but without the data that the upgrade had dropped: {items}; the data is {where}."
 
 
+def _noted(status: Status, restored: Restored) -> str:
+    """That the backup is of a schema which an earlier one of its revision had not: half of a revision may be in it."""
+    note = next((known.schema_note for known in status.backups if known.name == restored.backup), "")
+    return f"Of that backup: {sentence(note)} " if note else ""
+
+
 def _lost(restored: Restored) -> str:
-    """What the restore threw away, and where the replaced database is."""
+    """What the restore undid, and where the replaced database is."""
     kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
     if not restored.compared:
         return f"The workloads were drained since before the backup; what was written since was not looked for.{kept}"
     if not restored.lost:
         return f"Nothing had been written since the backup.{kept}"
-    counts = ", ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
+    counts = "; ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
-    if any(_rows(loss) for loss in restored.lost):
-        begin = "Written since the backup and lost"
+    if found := differing(restored):
+        begin = f"Against the backup there were {found}. By table"
     else:  # a failed downgrade's own drops look like this, and say nothing of anybody's writes
         begin = "No row is known to have been written since the backup, but not all could be compared"
-    return f"{begin}: {counts}{f', and of {more} more tables' if more > 0 else ''}.{listed}{kept}"
+    return f"{begin}: {counts}{f'; and {more} more tables' if more > 0 else ''}.{listed}{kept}"
 
 
 def _untold(status: Status) -> str:
@@ -279,15 +288,11 @@ def _untold(status: Status) -> str:
     )
 
 
-def _rows(loss: TableLoss) -> int:
-    return loss.inserted + loss.updated + loss.deleted
-
-
 def _counted(loss: TableLoss) -> str:
-    rows = _rows(loss)
-    if not rows and loss.untold:
+    found = counted(loss.inserted, loss.updated, loss.deleted)
+    if not found:
         return f"{loss.table}: {loss.untold}"
-    return f"{rows} row(s) of {loss.table}{f' ({loss.untold})' if loss.untold else ''}"
+    return f"{loss.table} {found}{f' ({loss.untold})' if loss.untold else ''}"
 
 
 def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
@@ -295,7 +300,7 @@ def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
     if reason is not Reason.RESTORE_NEEDS_ACKNOWLEDGEMENT:
         return ""
     command = f"dbmigration restore {seen.name} --namespace {seen.namespace} --backup {backup} --accept-data-loss"
-    return f" If the rows may go: `{command}`."
+    return f" If that may be: `{command}`."
 
 
 def _let_go(seen: Observed) -> tuple[Action, ...]:

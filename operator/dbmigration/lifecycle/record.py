@@ -135,6 +135,7 @@ def _backup(report: StoredBackup) -> Backup:
         restorable=report.restorable,
         note=report.restorable_note[:2048],
         catalog=report.catalog,
+        schema_note=report.schema_note,
     )
 
 
@@ -250,6 +251,9 @@ def told_of(report: RestoreReport) -> Restored:
         kept_as=report.kept_as,
         compared=report.compared,
         lost_rows=report.lost_rows,
+        inserted=report.inserted,
+        updated=report.updated,
+        deleted=report.deleted,
         lost=lost,
         list_file=report.list_file,
         list_sha256=report.list_sha256,

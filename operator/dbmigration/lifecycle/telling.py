@@ -10,10 +10,12 @@ from dataclasses import replace
 
 from dbmigration.api.conditions import Standing, conditions
 from dbmigration.api.reasons import Reason
+from dbmigration.api.restored import Restored
 from dbmigration.api.status import Phase, Status, StepState
 from dbmigration.lifecycle.decision import Emit
 from dbmigration.lifecycle.observed import Ended, Observed
 from dbmigration_runner.contract.heads import named
+from dbmigration_runner.contract.row_kinds import explained
 
 # Of a revision that failed behind something it had committed; true until a restore.
 HALF_STAYS = (
@@ -72,6 +74,13 @@ def dropped(seen: Observed, status: Status) -> tuple[Emit, ...]:
         for known in left
         if known.name not in still
     )
+
+
+def differing(restored: Restored) -> str:
+    """The rows that a restore took, reset and brought back, by kind; "" where none is known."""
+    found = explained(restored.inserted, restored.updated, restored.deleted, is_done=True)
+    # What an earlier release carried out has but the one sum.
+    return found or (f"{restored.lost_rows} rows that differed" if restored.lost_rows else "")
 
 
 def sentence(text: str) -> str:

@@ -35,6 +35,7 @@ class Archived:
     rows: dict[str, int] = field(default_factory=dict)
     restorable: bool | None = None
     restorable_note: str = ""
+    schema_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,16 @@ class Found:
     path: Path
     backup: Archived | None
     fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is ordered by: its manifest's own name, also where that cannot be read."""
+        return self.path.name.removesuffix(_SUFFIX)
+
+    @property
+    def owner(self) -> str:
+        """Namespace and name of the resource that it is of; "" where that cannot be read."""
+        return self.backup.object.rpartition("/")[0] if self.backup is not None else ""
 
     @property
     def dump(self) -> Path:

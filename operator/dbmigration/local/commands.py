@@ -30,14 +30,16 @@ from dbmigration.local.audience import audience
 from dbmigration.local.driving import Exit, drive_to_its_end
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
-from dbmigration.local.ordering import order_of
+from dbmigration.local.ordering import insist_on_backup, order_of
 from dbmigration.local.planning import planned
+from dbmigration.local.remembered import Asked, remembered
 from dbmigration.local.report import archived, plan_report, report
 from dbmigration.local.steps import Steps
-from dbmigration.local.store import Resource, Store, folder_name, folders, holder, open_store, read
+from dbmigration.local.store import Resource, Store, folder_name, holder, open_store
 from dbmigration.local.surroundings import (
     Surroundings,
     absolute_url,
+    database_of,
     environment_of_steps,
     manifest_of_options,
     wish_of,
@@ -129,26 +131,33 @@ def plan(options: Options) -> Exit:
         ):
             sql = journal.statements(told.log) if options.sql else None
             shown = wording.of_result(told.result)
-            sys.stdout.write((_json(shown, sql) if options.as_json else plan_report(shown, sql, _width())) + "\n")
+            accepts = manifest.spec.rollback.accept_data_loss
+            text = plan_report(shown, sql, _width(), accepts_data_loss=accepts)
+            sys.stdout.write((_json(shown, sql) if options.as_json else text) + "\n")
             return _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
 
 def status(options: Options) -> Exit:
-    """Tell what is stored, whatever the database is by now."""
+    """Tell what is stored of the database, or else of the project, whatever the database is by now."""
     manifest = _manifest(options)
-    known = folders(options.root, manifest.namespace, manifest.name)
-    if not known:
-        sys.stderr.write(f"Nothing was run for {manifest.namespace}/{manifest.name}; looked in {options.root}.\n")
+    asked = Asked(manifest.namespace, manifest.name, _asked_database(options), options.project)
+    found, others = remembered(options.root, asked)
+    if not found:
+        sys.stderr.write(f"Nothing was run for {asked}; looked in {options.root}.\n")
+    if others and (not found or asked.database is None):
+        more = "".join(f"  {known}\n" for known in others)
+        sys.stderr.write(f"Of the same name are also runs on these; give DBMIGRATION_URL or --url-file of one:\n{more}")
+    if not found:
         return Exit.INVALID
-    found = [(folder, wording.of_resource(resource)) for folder in known if (resource := read(folder)) is not None]
+    shown = [(known.folder, wording.of_resource(known.resource)) for known in found]
     if options.as_json:
-        documents = [document(resource) for _, resource in found]
+        documents = [document(resource) for _, resource in shown]
         sys.stdout.write(json.dumps(documents if len(documents) > 1 else documents[0], indent=2) + "\n")
         return Exit.SUCCEEDED
     texts = []
-    for folder, resource in found:
+    for folder, resource in shown:
         pid = holder(folder)
         at_work = f"\nat work     pid {pid}" if pid else ""
         results = [wording.of_result(result) for result in results_of(resource, Steps(folder / "steps", "", {}))]
@@ -167,6 +176,8 @@ def backups(folder: Path, *, verify: bool, as_json: bool) -> Exit:
         sys.stdout.write(archived(item, verified=verify) + "\n")
     if not found:
         sys.stderr.write(f"There is no backup in {folder}.\n")
+    elif not verify:
+        sys.stderr.write("The dumps were not read, only their sizes compared; --verify reads them.\n")
     return Exit.FAILED if any(item.fault for item in found) else Exit.SUCCEEDED
 
 
@@ -191,6 +202,9 @@ def _opened(
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
         if to_cancel:
             manifest = _as_begun(manifest, resource, around)
+        if options.restore is not None and around.backups is not None and not resource.run_is_open:
+            own = surroundings.own_backups(around.backups, manifest, around)
+            insist_on_backup(options.restore, own, f"{manifest.namespace}/{manifest.name}")
         with surroundings.places(manifest, around, store.folder) as places:
             run = resource.parsed_status.run
             if to_cancel or (run is not None and run.procedure is Procedure.RESTORE):
@@ -240,11 +254,13 @@ def _without_backup(manifest: Manifest) -> Manifest:
 
 def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
     before = resource.parsed_status
-    workloads = Workloads(opened.store.folder / "drained", options.drain_command, options.resume_command)
+    watching = audience(before, terminal=sys.stderr.isatty())
+    commands = options.drain_command, options.resume_command
+    workloads = Workloads(opened.store.folder / "drained", watching.say, *commands)
     workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
     order = order_of(before, options.restore, accept_data_loss=options.accept_data_loss)
     world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads, order=order)
-    with audience(before, terminal=sys.stderr.isatty()) as watching:
+    with watching:
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
     if options.as_json:
@@ -303,7 +319,7 @@ def _wishes(spec: dict[str, Any], options: Options) -> dict[str, Any]:
 
 
 def _surroundings(options: Options) -> Surroundings:
-    url = _url(options.url, options.url_file, os.environ, surroundings.URL_VARIABLE)
+    url = _database_url(options)
     if url is None:
         raise ManifestError(
             f"Which database? Give its URL in the variable {surroundings.URL_VARIABLE}, or in a file by --url-file."
@@ -319,13 +335,23 @@ def _surroundings(options: Options) -> Surroundings:
     if options.tls is not None and not options.tls.is_dir():
         raise ManifestError(f"--tls: there is no folder {options.tls.absolute()}.")
     return Surroundings(
-        url=absolute_url(url, Path.cwd()),
+        url=url,
         admin_url=_url(None, options.admin_url_file, os.environ, surroundings.ADMIN_URL_VARIABLE),
         project=project,
         python=python,
         backups=options.backups.absolute() if options.backups else None,
         tls=options.tls.absolute() if options.tls else None,
     )
+
+
+def _asked_database(options: Options) -> str | None:
+    url = _database_url(options)
+    return None if url is None else database_of(url)
+
+
+def _database_url(options: Options) -> str | None:
+    url = _url(options.url, options.url_file, os.environ, surroundings.URL_VARIABLE)
+    return None if url is None else absolute_url(url, Path.cwd())
 
 
 def _url(given: str | None, file: Path | None, environment: Mapping[str, str], variable: str) -> str | None:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dbmigration.api.reasons import Reason
 from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
 from dbmigration.lifecycle.progress import size
 from dbmigration.local.archive import Found
@@ -183,8 +184,8 @@ def _remarks(status: Status, results: list[Result]) -> Iterator[Row]:
             )
 
 
-def plan_report(result: Result, sql: list[str] | None, width: int) -> str:
-    """What a plan found, for `--plan-only`."""
+def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_data_loss: bool) -> str:
+    """What a plan found, for `--plan-only`, and whether a run would refuse it."""
     plan = result.plan
     if plan is None:
         return "\n".join(
@@ -206,6 +207,9 @@ def plan_report(result: Result, sql: list[str] | None, width: int) -> str:
         ("finding", f"{item.code}{f' in {item.revision}' if item.revision else ''}: {item.message}")
         for item in plan.findings
     ]
+    if plan.loses_data and not accepts_data_loss:
+        remedy = "give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
+        rows.append(("refused", f"a run would end with {Reason.DATA_LOSS_NOT_ACCEPTED.value}: {remedy}"))
     rows += [("warning", warning) for warning in result.warnings]
     rows.append(("plan hash", plan.hash))
     text = "\n".join(_folded(rows, width))
@@ -222,9 +226,10 @@ def archived(found: Found, *, verified: bool) -> str:
     return "\n".join(
         (
             f"{backup.name}: {verdict}",
-            f"  of {backup.object.rpartition('/')[0]} at {short_heads(backup.revisions)}, taken {backup.taken_at} by {backup.tool}",
+            f"  of {found.owner} at {short_heads(backup.revisions)}, taken {backup.taken_at} by {backup.tool}",
             f"  {found.dump}, {size(backup.size_bytes)}{rows}",
             f"  sha256 {backup.sha256}{' (read now)' if verified and not found.fault else ''}",
+            *([f"  {backup.schema_note}"] if backup.schema_note else []),
         )
     )
 

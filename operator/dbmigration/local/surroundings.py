@@ -28,6 +28,9 @@ from dbmigration.local.store import folder_name, made, replace_file
 URL_VARIABLE = "DBMIGRATION_URL"
 ADMIN_URL_VARIABLE = "DBMIGRATION_ADMIN_URL"
 _SQLITE_RELATIVE = re.compile(r"^(sqlite(?:\+\w+)?:///)([^/?:][^?]*)(.*)$", re.DOTALL)
+_NO_URL = (
+    "The database URL cannot be read. It is a SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database."
+)
 _WHERE = ("host", "port", "dbname", "service", "unix_socket")  # parameters by which a URL may say where the server is
 
 
@@ -44,21 +47,22 @@ class Surroundings:
 
     @property
     def database(self) -> str:
-        """Where the database is, without user, password or anything else that is not needed to find it."""
-        try:
-            url = urlsplit(self.url)
-            place = f"{url.hostname or ''}{f':{url.port}' if url.port else ''}{url.path}"
-        except ValueError:
-            raise ManifestError(
-                "The database URL cannot be read. It is a SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database."
-            ) from None
-        if not url.scheme or "://" not in self.url:
-            raise ManifestError(
-                "The database URL cannot be read. It is a SQLAlchemy URL, such as postgresql+psycopg://user:password@host/database."
-            )
-        given = parse_qs(url.query)
-        more = [f"{key}={value}" for key in _WHERE for value in given.get(key, ())]
-        return " ".join([f"{url.scheme.partition('+')[0]}://{place}", *more])
+        """See `database_of`."""
+        return database_of(self.url)
+
+
+def database_of(url: str) -> str:
+    """Where the database is, without user, password or anything else that is not needed to find it. Raises ManifestError."""
+    try:
+        parts = urlsplit(url)
+        place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:
+        raise ManifestError(_NO_URL) from None
+    if not parts.scheme or "://" not in url:
+        raise ManifestError(_NO_URL)
+    given = parse_qs(parts.query)
+    more = [f"{key}={value}" for key in _WHERE for value in given.get(key, ())]
+    return " ".join([f"{parts.scheme.partition('+')[0]}://{place}", *more])
 
 
 def absolute_url(url: str, base: Path) -> str:
@@ -70,6 +74,11 @@ def absolute_url(url: str, base: Path) -> str:
 def wish_of(manifest: Manifest, around: Surroundings) -> dict[str, Any]:
     """The spec as it is run here: an edited path is another wish, as another image is on a cluster."""
     return {**manifest.document, "migrations": {**manifest.document["migrations"], "path": str(around.project)}}
+
+
+def own_backups(base: Path, manifest: Manifest, around: Surroundings) -> Path:
+    """As on a cluster's volume, each name and database has its own folder there: retention counts what is in it."""
+    return base / folder_name(manifest.namespace, manifest.name, around.database)
 
 
 def manifest_of_options(
@@ -118,9 +127,7 @@ def places(manifest: Manifest, around: Surroundings, store: Path) -> Iterator[Pl
             raise ManifestError(
                 "A backup is wanted: give --backups the folder for it, or state by --no-backup (in a manifest by backup.skip.reason) why none is."
             )
-        # As on a cluster's volume, each database has its own folder there: retention counts what is in it.
-        own = around.backups / folder_name(manifest.namespace, manifest.name, around.database)
-        backups = str(made(own, "--backups"))
+        backups = str(made(own_backups(around.backups, manifest, around), "--backups"))
     private = made(_private_folder(store), "--state")
     try:
         replace_file(private / "url", around.url)

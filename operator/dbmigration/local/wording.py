@@ -41,6 +41,9 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("this image has no pg_dump", "this machine has no pg_dump"),
     ("set backup.image to one that has them", "install them"),
     ("the configuration or the image are", "or the configuration are"),
+    ("Set policy.downgrade to Allow", "Give --allow-downgrade, or set policy.downgrade to Allow,"),
+    ("or targetRevision to where it", "or --target to where it"),
+    ("Set rollback.acceptDataLoss to true", "Give --accept-data-loss, or set rollback.acceptDataLoss to true,"),
     ("operator and runner are of different releases", "dbmigration and its runner are of different releases"),
 )
 

@@ -1,7 +1,8 @@
 """What writes to the database beside us, drained and resumed by the caller's own commands.
 
 One command call for a workload, with DBMIGRATION_WORKLOAD (`Deployment/shop-web`) and DBMIGRATION_REPLICAS in its
-environment. What is drained is remembered in files, so that it is resumed after a crash too. It must not decide when.
+environment. What is drained is remembered in files, so that it is resumed after a crash too. It must not decide when it is
+drained; a command that failed is called again after a pause, however often it is asked for.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
@@ -20,15 +23,44 @@ from dbmigration.local.store import replace_file
 
 _RUNS = 1  # how many replicas something has of which nobody here can count the processes
 _SECONDS = 600
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 10.0
+_REMIND_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
+class _Failing:
+    """A command that failed and is called again. `due` and `said_at` are of a clock that nobody sets, in seconds."""
+
+    since: datetime
+    pause: float = 0.0
+    due: float = 0.0
+    said: str = ""
+    said_at: float = 0.0
+
+    def again(self, now: float) -> None:
+        """One more failure: the next call is due after a pause that doubles."""
+        self.pause = min(self.pause * 2 or _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+        self.due = now + self.pause
+
+    def is_news(self, fault: str, now: float) -> bool:
+        """Is it to be said: for the first time, as another fault, or once more after a while? Then it counts as said."""
+        if fault == self.said and now < self.said_at + _REMIND_SECONDS:
+            return False
+        self.said, self.said_at = fault, now
+        return True
+
+
+@dataclass
 class Workloads:
     """Those that a manifest names. A command ends with 0 only when what it says is so."""
 
     folder: Path
+    say: Callable[[str], None]  # to whoever watches, one line
     drain_command: str | None = None
     resume_command: str | None = None
+    clock: Callable[[], float] = time.monotonic
+    _failing: dict[tuple[WorkloadRef, str], _Failing] = field(default_factory=dict)
 
     def require(self, refs: Iterable[object]) -> None:
         """Raises ManifestError where a run drains something, and nobody said how."""
@@ -42,31 +74,23 @@ class Workloads:
         return {ref: self._view(ref) for ref in refs}
 
     def scale(self, ref: WorkloadRef, replicas: int) -> None:
-        """Call the command; one that fails has done nothing, and is called again."""
+        """Call the command; one that fails has done nothing, and is called again when its pause is over."""
         command = self.resume_command if replicas else self.drain_command
         if command is None:
             return
-        environment = {
-            **os.environ,
-            "DBMIGRATION_WORKLOAD": f"{ref.kind}/{ref.name}",
-            "DBMIGRATION_REPLICAS": str(replicas),
-        }
-        try:
-            done = subprocess.run(
-                shlex.split(command),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr,
-                start_new_session=True,  # Ctrl-C ends this program in good order, and not the command in its midst
-                check=False,
-                timeout=_SECONDS,
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            sys.stderr.write(f"{command}: {type(error).__name__}.\n")
+        wish = "resumed" if replicas else "drained"
+        failing = self._failing.get((ref, wish))
+        if failing is not None and self.clock() < failing.due:
             return
-        if done.returncode:
-            sys.stderr.write(f"{command}: ended with {done.returncode}; it is called again.\n")
+        fault = _called(command, ref, replicas)
+        if fault:
+            failing = self._failing.setdefault((ref, wish), _Failing(since=datetime.now(UTC)))
+            failing.again(self.clock())
+            if failing.is_news(fault, self.clock()):
+                since = f"tried since {failing.since:%H:%M:%S} UTC"
+                self.say(f"{ref} is not {wish} yet, {since}: {command}: {fault}; it is called again.")
             return
+        self._failing.pop((ref, wish), None)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._mark(ref), str(replicas))
 
@@ -79,3 +103,27 @@ class Workloads:
 
     def _mark(self, ref: WorkloadRef) -> Path:
         return self.folder / f"{ref.kind}-{ref.name}"
+
+
+def _called(command: str, ref: WorkloadRef, replicas: int) -> str:
+    """Call it; what went wrong, "" where nothing did."""
+    environment = {
+        **os.environ,
+        "DBMIGRATION_WORKLOAD": f"{ref.kind}/{ref.name}",
+        "DBMIGRATION_REPLICAS": str(replicas),
+    }
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            start_new_session=True,  # Ctrl-C ends this program in good order, and not the command in its midst
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"was not at its end after {_SECONDS // 60} minutes"
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+    return f"ended with {done.returncode}" if done.returncode else ""

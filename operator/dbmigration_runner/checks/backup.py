@@ -36,7 +36,8 @@ from dbmigration_runner.checks.manifest import (
 from dbmigration_runner.checks.replaced import forget
 from dbmigration_runner.checks.restorable import require_restorable
 from dbmigration_runner.checks.retention import CORRUPT, give_up, prune, remove_left_overs
-from dbmigration_runner.checks.stored import stored
+from dbmigration_runner.checks.schema_note import schema_note
+from dbmigration_runner.checks.stored import is_of_database, is_of_object, stored
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import BackupReport, Outcome, Result
@@ -99,8 +100,7 @@ def backup(step: Step) -> Result:
             step.storage = stored(directory, there, (*order.known, order.name), step.task.run, step.engine)
     finally:
         lock.release()
-    if report.restorable_note:
-        step.warnings.append(report.restorable_note)
+    step.warnings += [note for note in (report.restorable_note, _told(report)) if note]
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
@@ -109,6 +109,11 @@ def backup(step: Step) -> Result:
         catalog=seen.catalog,
         backup=report,
     )
+
+
+def _told(report: BackupReport) -> str:
+    """Of whom the note is, where it stands alone."""
+    return f"Of the backup {report.name}: {report.schema_note}" if report.schema_note else ""
 
 
 def admin_engine(step: Step) -> Engine | None:
@@ -154,6 +159,12 @@ def back_up(
             probe = dump.probe(written.path, written.snapshot, alive)
             manifest = _manifest(task, dump, written, decoded, probe)
             manifest = replace(manifest, database=plain_name(engine.url.database), server=server)
+            ours = (
+                known
+                for known in read_manifests(directory)
+                if is_of_object(known, task.run) and is_of_database(known, engine)
+            )
+            manifest = replace(manifest, schema_note=schema_note(manifest, ours))
             _publish(written.path, directory, manifest)
         except BaseException:
             with contextlib.suppress(OSError):

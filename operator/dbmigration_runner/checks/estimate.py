@@ -1,7 +1,8 @@
 """About what was written to a database since a backup, told before a restore is begun: an estimate, and marked as one.
 
 By what the server notes of writes, and by counting where that does not tell how many, for a few seconds. Never raises. It
-must not decide anything: what would be lost is known by the restore's own comparison alone.
+must not decide anything, nor tell rows that a restore would take from those that it would bring back: that is known by the
+restore's own comparison alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _SHOWN = 5
 
 
 def estimate(engine: Engine, manifest: Manifest, *, seconds: float = TOTAL_SECONDS) -> str:
-    """A sentence, such as "An estimate: since the backup about 12 rows were written, in orders (12).".
+    """A sentence, such as "An estimate: since the backup about 12 rows were inserted, changed or deleted, in orders (12).".
 
     `seconds` may go into counting.
     """
@@ -56,7 +57,7 @@ def sentence(found: Mapping[str, int | None], *, is_noted: bool) -> str:
     total = sum(rows or 0 for rows in found.values())
     least = "at least " if any(rows is None for rows in found.values()) or not is_noted else "about "
     count = f"{least}{total} {'row was' if total == 1 else 'rows were'}" if total else "rows were"
-    return f"An estimate: since the backup {count} written, in {tables}{more}."
+    return f"An estimate: since the backup {count} inserted, changed or deleted, in {tables}{more}."
 
 
 def _counted(

@@ -81,7 +81,7 @@ def _of_database(step: Step) -> Session:
         raise SessionNotOpened(
             error.reason,
             f"{error.message} A restore takes the place of a database that is there: create an empty one of that name, with the same "
-            "owner; the order goes on by itself. It needs acceptDataLoss, for the backup's rows count as deleted since.",
+            "owner; the order goes on by itself. It needs acceptDataLoss, for every table of the backup counts as gone since; its rows come back.",
         ) from None
 
 

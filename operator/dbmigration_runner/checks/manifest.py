@@ -63,6 +63,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
+    schema_note: str = ""  # in what its schema differs from an earlier backup's of the same revisions
     version: int = field(default=MANIFEST_VERSION)
 
     @property
@@ -176,4 +177,5 @@ def report_of(directory: Path, manifest: Manifest) -> StoredBackup:
         restorable_note=manifest.restorable_note,
         catalog=manifest.fingerprint,
         image=manifest.image,
+        schema_note=manifest.schema_note,
     )

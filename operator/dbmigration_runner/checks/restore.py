@@ -26,6 +26,7 @@ from dbmigration_runner.checks.manifest import NAME, Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result, TableLoss
+from dbmigration_runner.contract.row_kinds import counted, explained
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump_streams import StoredFile
@@ -176,31 +177,35 @@ def _schema_since(work: Work, session: Session) -> tuple[str, ...]:
 
 
 def _compare(work: Work, losses: LossList, alive: Callable[[], None]) -> None:
-    """What would be lost; raises RunnerError (RestoreNeedsAcknowledgement) where that was not accepted."""
+    """What a restore would take back; raises RunnerError (RestoreNeedsAcknowledgement) where that was not accepted."""
     order = work.order
     lost = work.way.compare(losses.add if order.accept_data_loss else lambda _: None, alive)
-    rows = sum(loss.rows for loss in lost)
-    work.reach(RestoreStage.COMPARED, compared=True, lost=lost, lost_tables=len(lost), lost_rows=rows)
-    work.step.log.say("restore-compared", tables=len(lost), rows=rows)
+    sums = {kind: sum(getattr(loss, kind) for loss in lost) for kind in ("inserted", "updated", "deleted")}
+    rows = sum(sums.values())
+    work.reach(RestoreStage.COMPARED, compared=True, lost=lost, lost_tables=len(lost), lost_rows=rows, **sums)
+    work.step.log.say("restore-compared", tables=len(lost), rows=rows, **sums)
     if lost and not order.accept_data_loss:
         raise Refusal(
             RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT,
-            f"Since the backup of {work.manifest.taken_at} {_told(lost, rows)} Nothing was changed.",
+            f"Nothing was changed. {_told(work.manifest.taken_at, lost, work.report)}",
         )
     file, sha256 = losses.publish()
     work.report = replace(work.report, list_file=file, list_sha256=sha256)
 
 
-def _told(lost: tuple[TableLoss, ...], rows: int) -> str:
-    """What would be lost, in sentences."""
-    written = [loss.table for loss in lost if loss.rows]
+def _told(taken_at: str, lost: tuple[TableLoss, ...], report: RestoreReport) -> str:
+    """What a restore would take back, in sentences: each kind of rows by its name, in all and by table."""
+    written = [loss for loss in lost if loss.rows]
     others = [f"{loss.table}: {loss.untold}." for loss in lost if loss.untold]
-    names = ", ".join(written[:_NAMED]) + (", …" if len(written) > _NAMED else "")
-    count = "1 row was" if rows == 1 else f"{rows} rows were"
+    tables = [f"{loss.table} {counted(loss.inserted, loss.updated, loss.deleted)}" for loss in written[:_NAMED]]
+    if len(written) > _NAMED:
+        tables.append(f"{len(written) - _NAMED} more tables")
+    found = explained(report.inserted, report.updated, report.deleted, is_done=False)
     told = [
-        f"{count} written ({names}), by the application or by the migration itself, and would be lost."
+        f"A restore of the backup of {taken_at} would undo what the application or the migration itself wrote: {found}. "
+        f"By table: {'; '.join(tables)}."
         if written
-        else "no row was written that could be counted, but it was not left as it was."
+        else f"No row is known to differ from the backup of {taken_at}, but the database was not left as it was."
     ]
     more = [f"And {len(others) - _NAMED} more."] if len(others) > _NAMED else []
     return " ".join((*told, *others[:_NAMED], *more))

@@ -84,7 +84,7 @@ class StoredBackup:
     """A dump that was written, checksummed and fully decoded, as its manifest tells.
 
     Times are RFC 3339, UTC; sha256 is of the file as stored; `image` is the one whose migrations it was taken for, as the
-    task named it.
+    task named it. `schema_note` tells in what its schema differs from that of an earlier backup of the same revisions.
     """
 
     name: str
@@ -98,6 +98,7 @@ class StoredBackup:
     restorable_note: str = ""
     catalog: str = ""
     image: str = ""
+    schema_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,11 @@ class RestoreStage(str, Enum):
 
 @dataclass(frozen=True)
 class TableLoss:
-    """What of a table was written since the backup. `untold` says why it may be more than the counts tell; "": they are exact."""
+    """What of a table differs from the backup: rows inserted, changed and deleted since.
+
+    A restore takes the first, gives the second their old values and brings the third back. `untold` says why it may be more
+    than the counts tell; "": they are exact.
+    """
 
     table: str
     inserted: int = 0
@@ -195,8 +200,8 @@ class TableLoss:
 class RestoreReport:
     """What a restore did. `kept_as` is the name of the replaced database, "" where none was replaced.
 
-    `lost_tables` and `lost_rows` are the truth where `lost` was cut; nothing is known of them unless `compared`. The whole
-    list, row by row, lies beside the backup as `list_file`, and is as private as it.
+    `lost_tables`, `lost_rows` and its three kinds are the truth where `lost` was cut; nothing is known of them unless
+    `compared`. The whole list, row by row, lies beside the backup as `list_file`, and is as private as it.
     """
 
     backup: str
@@ -209,6 +214,9 @@ class RestoreReport:
     lost: tuple[TableLoss, ...] = ()
     list_file: str = ""
     list_sha256: str = ""
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True)
@@ -347,6 +355,7 @@ def _cut(result: Result, share: int) -> Result:
         backup = dataclasses.replace(
             backup,
             restorable_note=_short(backup.restorable_note, width),
+            schema_note=_short(backup.schema_note, width),
             pruned=backup.pruned[:share],
             dropped=backup.dropped[:share],  # the next one finds those missing
             missing=backup.missing[:share],

@@ -57,7 +57,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class LostRow:
-    """One row that was written since the backup: `key` by column, as text; `kind` is inserted, updated or deleted."""
+    """One row that differs from the backup: `key` by column, as text; `kind` is inserted, updated or deleted."""
 
     table: str
     kind: str

@@ -2,7 +2,8 @@
 
 Compared are the columns that both have with the same type, row by row of the same key. A migration that was half done may
 have added, dropped or retyped columns and rewritten rows: what it did and what the application did cannot be told apart,
-so whatever is not proved to be untouched is said to be lost, or to be untold. Knows no engine.
+so whatever is not proved to be untouched is counted, or said to be untold: rows inserted since, which a restore takes, rows
+changed since, to which it gives their old values, and rows deleted since, which it brings back. Knows no engine.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Tables(Protocol):
 
 
 def compare(tables: Tables, lost: Callable[[LostRow], None]) -> Iterator[TableLoss]:
-    """Every table of which anything is lost, or untold."""
+    """Every table of which anything differs, or is untold."""
     for table in sorted({*tables.before, *tables.now} - tables.written_by_migrations()):
         loss = _of_table(tables, table, lost)
         if loss.rows or loss.untold:
@@ -100,7 +101,9 @@ def _of_one_side(tables: Tables, table: str, *, is_new: bool) -> TableLoss:
         return TableLoss(table)
     if is_new:
         return TableLoss(table, count, untold="the backup has no such table: its rows may be the migration's own")
-    return TableLoss(table, untold="it is gone, and what was written to it since the backup with it")
+    return TableLoss(
+        table, untold="it is gone: its rows in the backup come back, and what was written to it since is gone with it"
+    )
 
 
 def _is_key(key: tuple[str, ...], now: Shape) -> bool:

@@ -85,8 +85,10 @@ def test_two_releases_a_third_that_is_undone_and_a_wish_for_the_first(shop: Mari
     shop.sql("INSERT INTO customers (email, name) VALUES ('late@shop.example', 'Late')")
     give(shop, "look", backup["name"], accept=False)
     refused = told(shop, "look", "RestoreNeedsAcknowledgement")
-    assert "1 row was written (customers)" in refused["ready"]["message"]
-    assert refused["estimate"].startswith("An estimate: since the backup at least 1 row was written, in customers (1)")
+    assert "1 row inserted since (it goes). By table: customers 1 inserted." in refused["ready"]["message"]
+    assert refused["estimate"].startswith(
+        "An estimate: since the backup at least 1 row was inserted, changed or deleted, in customers (1)"
+    )
     assert "late@shop.example" in shop.sql("SELECT email FROM customers")
     give(shop, "back", backup["name"], accept=True)
     done = told(shop, "back", "Restored")

@@ -77,7 +77,8 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
         refused = told(stage, "look", "RestoreNeedsAcknowledgement")
         assert refused["phase"] == "Failed"
         assert re.fullmatch(
-            r"An estimate: since the backup about \d+ rows were written, in public.orders .*", refused["estimate"]
+            r"An estimate: since the backup about \d+ rows were inserted, changed or deleted, in public.orders .*",
+            refused["estimate"],
         )
         assert refused["estimate"] in said
         assert refused["estimate"] in stage.namespace.kubectl("describe", "dbr", "look").replace("\n", " ")
@@ -89,7 +90,11 @@ def test_an_emergency_is_ended_by_hand_once_and_no_manifest_undoes_it(stage: Sta
         said = dbmigration(stage, "restore", "shop", "--backup", backup, "--accept-data-loss", "--name", "back")
         assert said.startswith("0\nSucceeded: the database is at r1.\n"), said
         done = told(stage, "back", "Restored")
-        assert f"  lost      {done['lostRows']} row(s)\n" in said
+        restored = done["restored"]
+        assert (
+            f"  rows      {restored['inserted']} row{'s' * (restored['inserted'] > 1)} inserted since (gone now)"
+            in said
+        )
         assert (done["phase"], done["revision"], stage.heads()) == ("Succeeded", "r1", ["r1"])
         assert done["lostRows"] == done["restored"]["lostRows"] > 0
         columns = stage.namespace.kubectl("get", "dbr", "back", "--no-headers").split()[:7]

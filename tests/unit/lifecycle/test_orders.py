@@ -92,7 +92,7 @@ def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
     assert (run.outcome, run.order.name) == (Outcome.SUCCEEDED, "back")
     assert (shop.status.phase, ready(shop.status)) == (Phase.RESTORED, ("Stalled", "Restored"))
     assert shop.status.revision == told.revision == "a1"
-    assert "rests there" in shop.status.conditions[0].message
+    assert "The database rests at a1: nothing goes on to head" in shop.status.conditions[0].message
     assert (told.phase, ready(told), told.run) == (Phase.SUCCEEDED, ("True", "Restored"), run.number)
     assert told.restored.kept_as.startswith("before_restore_20261123")
     assert (shop.status.history[0].order, shop.status.history[0].procedure) == ("back", Procedure.RESTORE)
@@ -119,27 +119,28 @@ def test_the_retry_annotation_goes_where_the_spec_says(shop):
     assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
 
 
+UNTOLD = TableLoss("users", untold="dropped: info")
+WRITTEN = TableLoss("orders", inserted=1, updated=3, deleted=2)
+KINDS = "1 row inserted since (gone now), 3 changed since (back at the old values), 2 deleted since (back again)"
+
+
 @pytest.mark.parametrize(
     ("lost", "said"),
     [
         ((), "Nothing had been written since the backup."),
-        (
-            (TableLoss("users", untold="dropped columns: info"),),
-            "No row is known to have been written since the backup, but not all could be compared: users: dropped columns: info.",
-        ),
-        (
-            (TableLoss("orders", inserted=2), TableLoss("users", untold="dropped columns: info")),
-            "Written since the backup and lost: 2 row(s) of orders, users: dropped columns: info.",
-        ),
+        ((UNTOLD,), "since the backup, but not all could be compared: users: dropped: info."),
+        ((WRITTEN, UNTOLD), f"{KINDS}. By table: orders 1 inserted, 3 changed, 2 deleted; users: dropped: info."),
     ],
 )
-def test_only_rows_that_were_written_are_said_to_be_lost(shop, lost, said):
+def test_rows_are_told_by_what_became_of_them(shop, lost, said):
     shop.order("old")
     reach(shop, StepKind.RESTORE)
-    told = RestoreReport("old", swapped=True, kept_as="kept", compared=True, lost=lost, lost_tables=len(lost))
+    sums = {kind: sum(getattr(loss, kind) for loss in lost) for kind in ("inserted", "updated", "deleted")}
+    told = RestoreReport("old", swapped=True, kept_as="kept", compared=True, lost=lost, lost_tables=len(lost), **sums)
     shop.answer(heads=("a1",), changed=True, restore=told)
     finish(shop)
     assert said in shop.status.conditions[0].message
+    assert {kind: getattr(shop.status.run.restored, kind) for kind in sums} == sums
 
 
 def test_a_backup_of_the_wanted_revision_leaves_the_resource_ready(shop):

@@ -198,7 +198,7 @@ def test_rows_that_may_not_go_are_told_with_the_one_command_that_goes_on(restori
     assert condition.reason == "RestoreNeedsAcknowledgement"
     assert "3 rows were written" in condition.message
     command = f"dbmigration restore shop --namespace shop --backup {restoring.status.run.backup} --accept-data-loss"
-    assert f" If the rows may go: `{command}`. The migration had failed: " in condition.message
+    assert f" If that may be: `{command}`. The migration had failed: " in condition.message
 
 
 def test_what_an_attempt_before_the_last_may_have_closed_is_opened_too(restoring):

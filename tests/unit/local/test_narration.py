@@ -10,8 +10,11 @@ import pytest
 from dbmigration.api.status import Condition, ConditionStatus, Failure, Metrics, Outcome, Procedure, Run, Status, Step
 from dbmigration.api.status import StepState as State
 from dbmigration.local.narration import news
-from dbmigration.local.report import report
+from dbmigration.local.report import plan_report, report
 from dbmigration.local.store import Resource
+from dbmigration_runner.contract.result import Outcome as StepOutcome
+from dbmigration_runner.contract.result import PlanReport, Result
+from dbmigration_runner.contract.task import StepKind
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = Run(number=1, identity="i", generation=1, started_at=NOON)
@@ -73,3 +76,11 @@ def test_a_reason_that_only_repeats_the_outcome_is_left_out(outcome, reason, sai
 def test_a_peak_that_nobody_measured_is_not_told():
     assert "CPU" not in ended(Outcome.SUCCEEDED, "Succeeded", Metrics(peak_memory_bytes=1 << 20))
     assert "CPU 0 %" in ended(Outcome.SUCCEEDED, "Succeeded", Metrics(peak_cpu_percent=0.0))
+
+
+@pytest.mark.parametrize(("loses", "accepts"), [(True, False), (True, True), (False, False)])
+def test_a_plan_whose_run_would_refuse_to_lose_data_says_so_and_what_to_give(loses, accepts):
+    plan = PlanReport("hash", ("a2",), ("a1",), 1, downgrade=True, loses_data=loses)
+    result = Result(StepKind.PLAN, "nonce", StepOutcome.SUCCEEDED, plan=plan)
+    said = plan_report(result, None, 200, accepts_data_loss=accepts)
+    assert ("a run would end with DataLossNotAccepted: give --accept-data-loss" in said) is (loses and not accepts)

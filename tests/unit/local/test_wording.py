@@ -35,3 +35,13 @@ def test_a_phrase_is_one_that_is_said_and_what_is_said_here_knows_no_cluster(the
     )
     assert any(there in text for text in texts)
     assert not OF_A_CLUSTER.search(said)
+
+
+def test_what_an_option_allows_here_is_told_by_its_name():
+    downgrade = EXPLANATIONS[Reason.DOWNGRADE_NOT_ALLOWED].remedy
+    assert here(downgrade).startswith(
+        "Give --allow-downgrade, or set policy.downgrade to Allow, if the database shall go back"
+    )
+    assert here("Set rollback.acceptDataLoss to true if that may go.") == (
+        "Give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
+    )

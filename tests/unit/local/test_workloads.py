@@ -21,7 +21,7 @@ def test_a_command_has_a_session_of_its_own_so_that_ctrl_c_does_not_end_it_in_it
         f"import os, pathlib\npathlib.Path({str(told)!r}).write_text("
         "' '.join([str(os.getsid(0)), os.environ['DBMIGRATION_WORKLOAD'], os.environ['DBMIGRATION_REPLICAS']]))\n"
     )
-    workloads = Workloads(tmp_path / "drained", f"{sys.executable} {program}", "true")
+    workloads = Workloads(tmp_path / "drained", print, f"{sys.executable} {program}", "true")
     workloads.scale(REF, 0)
     session, workload, replicas = told.read_text(encoding="utf-8").split()
     assert int(session) != os.getsid(0)
@@ -31,7 +31,34 @@ def test_a_command_has_a_session_of_its_own_so_that_ctrl_c_does_not_end_it_in_it
 
 @pytest.mark.parametrize("commands", [(None, None), ("true", None), (None, "true")])
 def test_both_commands_are_asked_for_where_something_is_drained(tmp_path, commands):
-    workloads = Workloads(tmp_path, *commands)
+    workloads = Workloads(tmp_path, print, *commands)
     workloads.require(())
     with pytest.raises(ManifestError, match="give both --drain-command and --resume-command"):
         workloads.require([REF])
+
+
+def test_a_command_that_fails_is_called_ever_more_seldom_and_told_only_where_that_is_news(tmp_path):
+    calls, code, said, now = tmp_path / "calls", tmp_path / "code", [], [0.0]
+    code.write_text("1", encoding="ascii")
+    command = f"sh -c 'echo >> {calls}; exit $(cat {code})'"
+    workloads = Workloads(tmp_path / "drained", said.append, command, "true", clock=lambda: now[0])
+    called = []
+    while now[0] < 70:
+        before = calls.stat().st_size if calls.exists() else 0
+        workloads.scale(REF, 0)
+        called += [now[0]] * (calls.stat().st_size - before)
+        now[0] += 1 if now[0] >= 1 else 0.25
+    assert called == [0, 1, 3, 7, 15, 25, 35, 45, 55, 65]
+    assert len(said) == 2
+    assert said[0].startswith("Deployment shop-web is not drained yet, tried since ")
+    assert said[0].endswith("ended with 1; it is called again.")
+    code.write_text("2", encoding="ascii")
+    now[0] += 10
+    workloads.scale(REF, 0)
+    assert "ended with 2" in said[2]
+    assert workloads.look([REF])[REF].replicas == 1
+    code.write_text("0", encoding="ascii")
+    now[0] += 10
+    workloads.scale(REF, 0)
+    assert workloads.look([REF])[REF].replicas == 0
+    assert len(said) == 3
