@@ -18,12 +18,11 @@ from dbmigration.api.status import Backup, Condition, Phase, Status
 from dbmigration.cluster.errors import AlreadyExists, ClusterError, Unavailable
 from dbmigration.cluster.gateway import Gateway
 from dbmigration.lifecycle.progress import size
-from dbmigration.lifecycle.telling import differing
+from dbmigration.lifecycle.telling import differing, of_table
 from dbmigration.local.driving import Exit
 from dbmigration.local.errors import LocalError, UnansweredError
 from dbmigration.local.narration import restorable, short_heads
 from dbmigration.watching import namespace_of_context, open_gateway
-from dbmigration_runner.contract.row_kinds import counted
 
 _PERIOD_SECONDS = 1.0
 _LONGEST_NAME = 63
@@ -117,10 +116,7 @@ def _tell(status: RestoreStatus) -> None:
             [f"  backup    {restored.backup}", f"  replaced  kept as {restored.kept_as}"] if restored.kept_as else []
         )
         lines += [f"  rows      {differing(restored) or 'none is known to have differed'}"] if restored.compared else []
-        lines += [
-            f"            {loss.table}: {counted(loss.inserted, loss.updated, loss.deleted) or loss.untold}"
-            for loss in restored.lost
-        ]
+        lines += [f"            {of_table(loss)}" for loss in restored.lost]
         lines += [f"  listed in {restored.list_file}, beside the backup"] if restored.list_file else []
     sys.stdout.write("\n".join(lines) + "\n")
 

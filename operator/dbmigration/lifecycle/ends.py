@@ -11,15 +11,14 @@ from typing import assert_never
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
-from dbmigration.api.restored import Order, Restored, TableLoss
+from dbmigration.api.restored import Order, Restored
 from dbmigration.api.status import HandledOrder, HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
-from dbmigration.lifecycle.telling import HALF_STAYS, differing, heads, news, position, sentence, standing
+from dbmigration.lifecycle.telling import HALF_STAYS, differing, heads, news, of_table, position, sentence, standing
 from dbmigration_runner.contract.result import CarriedOut
-from dbmigration_runner.contract.row_kinds import counted
 
 _HISTORY_KEPT = 10
 _REVISIONS_KEPT = 100
@@ -268,7 +267,7 @@ def _lost(restored: Restored) -> str:
         return f"The workloads were drained since before the backup; what was written since was not looked for.{kept}"
     if not restored.lost:
         return f"Nothing had been written since the backup.{kept}"
-    counts = "; ".join(_counted(loss) for loss in restored.lost[:_ITEMS_TOLD])
+    counts = "; ".join(of_table(loss) for loss in restored.lost[:_ITEMS_TOLD])
     more = len(restored.lost) - _ITEMS_TOLD
     listed = f" They are listed in {restored.list_file}." if restored.list_file else ""
     if found := differing(restored):
@@ -286,13 +285,6 @@ def _untold(status: Status) -> str:
         f" status.replaced names {len(status.replaced)} replaced databases; {status.replaced_untold} older one(s) had no room in it "
         "and are not dropped by the operator any more: drop them by hand."
     )
-
-
-def _counted(loss: TableLoss) -> str:
-    found = counted(loss.inserted, loss.updated, loss.deleted)
-    if not found:
-        return f"{loss.table}: {loss.untold}"
-    return f"{loss.table} {found}{f' ({loss.untold})' if loss.untold else ''}"
 
 
 def _go_on(seen: Observed, backup: str, reason: Reason) -> str:
