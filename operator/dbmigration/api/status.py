@@ -176,6 +176,7 @@ FINDINGS = {
     "NoCreateInSchema": "the role may not create anything in the schema of the version table",
     "TablesOfOthers": "tables belong to other roles and cannot be altered",
     "NotTransactional": "tables know no transactions, so what fails there stays",
+    "SchemaNoted": "status.schemaNote, as it was before this run",
 }
 
 
@@ -329,6 +330,7 @@ class Status:
     catalog: Annotated[
         str, Field(max_length=128, description="Fingerprint of the schema, where it was read with the heads.")
     ] = ""
+    schema_note: Annotated[Text, Field(description="What is known to be amiss with the schema as it is.")] = ""
     observed_at: Annotated[Time | None, Field(description="When the database was last read.")] = None
     run: Annotated[Run | None, Field(description="The current run, or the last one.")] = None
     plan: Annotated[Plan | None, Field(description="The current run's plan, or the last one.")] = None
@@ -381,19 +383,3 @@ class Status:
 
 
 _ADAPTER = TypeAdapter(Status)
-
-
-def merge_patch(old: Any, new: Any) -> Any:
-    """Make the RFC 7386 merge patch that turns `old` into `new`; an empty dict where nothing changed."""
-    patch: dict[str, Any] = {}
-    for key in old.keys() | new.keys():
-        if key not in new:
-            patch[key] = None
-        elif key not in old:
-            patch[key] = new[key]
-        elif isinstance(old[key], dict) and isinstance(new[key], dict):
-            if inner := merge_patch(old[key], new[key]):
-                patch[key] = inner
-        elif old[key] != new[key]:
-            patch[key] = new[key]
-    return patch

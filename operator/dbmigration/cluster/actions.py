@@ -12,7 +12,8 @@ import time
 from typing import assert_never
 
 from dbmigration.api import names
-from dbmigration.api.status import Status, StepState, merge_patch
+from dbmigration.api.merging import merge_patch
+from dbmigration.api.status import Status, StepState
 from dbmigration.cluster.errors import (
     AlreadyExists,
     ClusterError,

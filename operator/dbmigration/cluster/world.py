@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dbmigration.api import names
-from dbmigration.api.status import Status, Step, StepState, merge_patch
+from dbmigration.api.merging import merge_patch
+from dbmigration.api.status import Status, Step, StepState
 from dbmigration.cluster.actions import Actions
 from dbmigration.cluster.admission import open_run
 from dbmigration.cluster.errors import ClusterError, NotFound, Unavailable

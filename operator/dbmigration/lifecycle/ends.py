@@ -13,6 +13,7 @@ from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.restored import Order, Restored
 from dbmigration.api.status import HandledOrder, HistoryEntry, Metrics, Outcome, Phase, Run, Status, Verification
+from dbmigration.lifecycle import schema_notes
 from dbmigration.lifecycle.decision import Action, Decision, RemoveFinalizer
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
@@ -39,7 +40,8 @@ def succeed(seen: Observed) -> Decision:
     assert plan is not None  # noqa: S101  # the ladder ends behind the plan
     where = heads(status.current_revisions)
     if plan.count == 0:
-        reason, message = Reason.UP_TO_DATE, f"The database is at {where}; nothing was pending."
+        noted = f" {sentence(status.schema_note)}" if status.schema_note else ""
+        reason, message = Reason.UP_TO_DATE, f"The database is at {where}; nothing was pending.{noted}"
     else:
         skip = seen.spec.backup.skip
         backup = f" Backup: {run.backup}." if run.backup else f" No backup: {sentence(skip.reason)}" if skip else ""
@@ -53,7 +55,7 @@ def succeed(seen: Observed) -> Decision:
             f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{empty}{backup}"
         )
         reason = Reason.SUCCEEDED
-        seen = replace(seen, status=outlived(status, run.number))
+        seen = replace(seen, status=schema_notes.completed(outlived(status, run.number)))
     status = _closed(seen, Outcome.SUCCEEDED, reason)
     status = standing(seen, status, Standing.READY, reason, message, Phase.SUCCEEDED)
     return Decision(status, (*news(seen, status, reason, message, warning=False), *_let_go(seen)))

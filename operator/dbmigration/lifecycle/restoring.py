@@ -13,7 +13,7 @@ from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Step, StepState
 from dbmigration.api.units import duration
-from dbmigration.lifecycle import attempts, ends, record
+from dbmigration.lifecycle import attempts, ends, record, schema_notes
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, StopStep
 from dbmigration.lifecycle.observed import Ended, Observed, StepRef, Waiting
@@ -132,7 +132,8 @@ def _restored(seen: Observed, result: Result) -> Observed | Decision:
     if result.restore is None or result.heads is None or set(result.heads) != set(seen.goal):
         message = f"The restore step ended at {heads(result.heads)}, not at {heads(seen.goal)}."
         return ends.fail(_kept(seen, result), Reason.VERIFICATION_FAILED, message)
-    return replace(seen, status=record.restored(seen.status, result.restore, seen.now))
+    status = record.restored(seen.status, result.restore, seen.now)
+    return replace(seen, status=schema_notes.restored(status, result.restore.backup))
 
 
 def _kept(seen: Observed, result: Result) -> Observed:

@@ -13,7 +13,7 @@ from dbmigration.api.conditions import Standing
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import DowngradePolicy
 from dbmigration.api.status import StepState
-from dbmigration.lifecycle import attempts, draining, ends, record
+from dbmigration.lifecycle import attempts, draining, ends, record, schema_notes
 from dbmigration.lifecycle.decision import Decision
 from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.policies import first_refusal
@@ -35,14 +35,14 @@ def plan(seen: Observed) -> Observed | Decision:
     answer = attempts.asked(seen, StepKind.PLAN)
     if isinstance(answer, Decision):
         return answer
-    result, seen = answer.result, answer.seen
+    before, result, seen = seen.status, answer.result, answer.seen
     if result.outcome is Outcome.FAILED:
         return _by_the_image_that_knows_both_ends(seen, result) or attempts.refused(seen, StepKind.PLAN, result)
     if result.plan is None or result.database is None:
         return ends.fail(
             seen, Reason.TASK_INVALID, "The plan's result holds no plan: operator and runner are of different releases."
         )
-    status = record.plan_told(seen.status, result.plan, result.catalog)
+    status = schema_notes.planned(record.plan_told(seen.status, result.plan, result.catalog), before)
     status = record.run_changed(
         status, fingerprint=result.database.fingerprint, image=answer.image or named_image(seen.spec)
     )

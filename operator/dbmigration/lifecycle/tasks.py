@@ -169,6 +169,7 @@ def _backup(seen: Observed, step: Step, number: int) -> BackupOrder:
         keep_replaced=to_keep(seen),
         clone=seen.spec.backup.clone and since_before_the_backup(seen),
         known=_known(seen),
+        schema_note=seen.status.schema_note,
     )
 
 

@@ -16,6 +16,7 @@ from dbmigration.lifecycle.decision import Emit
 from dbmigration.lifecycle.observed import Ended, Observed
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.row_kinds import counted, explained
+from dbmigration_runner.contract.task import StepKind
 
 # Of a revision that failed behind something it had committed; true until a restore.
 HALF_STAYS = (
@@ -53,7 +54,9 @@ def warnings(seen: Observed, status: Status) -> tuple[Emit, ...]:
     """Events about what a step saw that the status now says has succeeded; a failed one's cause is news enough."""
     started = {step.job for step in seen.status.steps if step.state is StepState.STARTED}
     ended = [step for step in status.steps if step.job in started and step.state is StepState.SUCCEEDED]
-    return tuple(
+    noted = status.schema_note if any(step.name == StepKind.PLAN.value for step in ended) else ""
+    known = (Emit(Reason.STEP_WARNED, noted, warning=True),) if noted else ()
+    return known + tuple(
         Emit(Reason.STEP_WARNED, f"{step.name}: {warning}", warning=True)
         for step in ended
         if isinstance(view := seen.view(step), Ended)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Procedure, Status, StepState, Verification
-from dbmigration.lifecycle import attempts, draining, ends, record
+from dbmigration.lifecycle import attempts, draining, ends, record, schema_notes
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, Emit
 from dbmigration.lifecycle.observed import Observed
@@ -120,6 +120,8 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool, remedy
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
     told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
+    if torn:
+        seen = replace(seen, status=schema_notes.left_torn(seen.status, message.removesuffix(HALF_STAYS)))
     if draining.is_given_back(seen):
         # It was ending so when the wish was changed, and the application is back.
         return ends.fail(seen, reason, f"{message}{remedy}")

@@ -164,7 +164,7 @@ def back_up(
                 for known in read_manifests(directory)
                 if is_of_object(known, task.run) and is_of_database(known, engine)
             )
-            manifest = replace(manifest, schema_note=schema_note(manifest, ours))
+            manifest = replace(manifest, schema_note=schema_note(manifest, ours, order.schema_note))
             _publish(written.path, directory, manifest)
         except BaseException:
             with contextlib.suppress(OSError):

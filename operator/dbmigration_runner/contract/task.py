@@ -111,7 +111,7 @@ class BackupOrder:
     When it is verified, the databases `drop_replaced` are dropped, which restores of this one had kept under these names;
     what was written about those of `keep_replaced` stays beside the backups. `clone`: also make a
     copy on the server, from which this backup is restored in seconds; nobody may be writing. `known` are the backups that
-    need not be told of, while they are there.
+    need not be told of, while they are there. `schema_note` is what is known to be amiss with the schema as it is.
     """
 
     directory: str
@@ -123,6 +123,7 @@ class BackupOrder:
     keep_replaced: tuple[str, ...] = ()
     clone: bool = False
     known: tuple[str, ...] = ()
+    schema_note: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmigration.api.conditions import Standing, conditions
+from dbmigration.api.merging import merge_patch
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Run, Status, merge_patch
+from dbmigration.api.status import Run, Status
 from dbmigration.api.units import duration, quantity
 from dbmigration.lifecycle.identity import run_identity
 from tests.unit.lifecycle.laboratory import manifest

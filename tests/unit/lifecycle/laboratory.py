@@ -330,6 +330,7 @@ class Laboratory:
                     moment,
                     True,
                     catalog=plain.catalog or "",
+                    schema_note=task.backup.schema_note,
                     dropped=task.backup.drop_replaced,
                     clone="dbmigration_clone_1" if task.backup.clone else "",
                 )

@@ -30,6 +30,15 @@ def test_half_a_revision_is_told_of_every_backup_that_has_it_and_of_none_that_ha
     assert not schema_note(backup(3, TABLE), (second, first)), "mended"
 
 
+def test_what_is_known_already_is_told_once_and_kept_beside_the_difference():
+    first, known = backup(1, TABLE), "Run 1 left a part of a revision behind."
+    assert schema_note(backup(2, TABLE), (first,), known) == known, "rows alone differ"
+    note = schema_note(backup(2, TABLE, HALF), (first,), known)
+    assert note == f"{known} {schema_note(backup(2, TABLE, HALF), (first,))}"
+    noted = dataclasses.replace(backup(2, TABLE, HALF), schema_note=note)
+    assert schema_note(backup(3, TABLE, HALF), (noted,), known) == note
+
+
 @pytest.mark.parametrize(
     "other",
     [{"revisions": ("a2",)}, {"version_table": "other"}, {"server_version": "1.0"}, {"catalog_digest": "99:0"}],
