@@ -99,6 +99,11 @@ class Run:
         ended = ("--for=condition=Reconciling=False", f"--timeout={seconds:.0f}s")
         self.stage.namespace.kubectl("wait", f"{kind}/{self.name}", *ended)
 
+    def leave(self) -> None:
+        """Its application goes, for a node has room for a hundred Pods or so; what the run came to stays."""
+        if self.history.drained:
+            self.stage.namespace.kubectl("delete", "deployment", self.name, "--wait=false")
+
     @property
     def is_open(self) -> bool:
         return self.stage.condition("Reconciling", self.name)["status"] != "False"

@@ -16,6 +16,7 @@ from itertools import product
 from queue import SimpleQueue
 from typing import Any
 
+from tests.cluster.access import KubectlError
 from tests.cluster.faults.conftest import OpenRig, Rig
 from tests.cluster.faults.histories import BROKEN, EMERGENCY, GOOD, ORDERED, STILL, UNDONE, History
 from tests.cluster.faults.proxy import Exchange, Kill, Moment
@@ -185,10 +186,18 @@ def _disturbed(rig: Rig, case: Case, reference: Reference) -> str | None:
         writes = rig.proxy.writes
         time.sleep(1)
         assert rig.proxy.writes == writes, "The operator goes on writing."
+        run.leave()
     except Exception as error:  # noqa: BLE001  # every case is played, and all that failed are told together
-        told = (rig.proxy.told(), rig.operator.last_words(), json.dumps(run.status(), indent=1))
+        told = (rig.proxy.told(), rig.operator.last_words(), _last_status(run))
         return "\n".join((f"{case.name}, {case.kill}: {error}", *told))
     return None
+
+
+def _last_status(run: Run) -> str:
+    try:
+        return json.dumps(run.status(), indent=1)
+    except KubectlError as error:  # it did not come so far
+        return str(error)
 
 
 def _finds_nothing_to_do(rig: Rig) -> None:
