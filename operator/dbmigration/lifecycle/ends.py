@@ -67,7 +67,7 @@ def roll_back(seen: Observed) -> Decision:
     assert run is not None  # noqa: S101  # only an open run ends
     assert run.failure is not None  # noqa: S101  # why it rolled back
     if run.restored is not None:
-        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(run.restored)}{_untold(seen.status)}"
+        did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(seen.status, run.restored)}{_untold(seen.status)}"
     else:
         did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     why = run.failure.message.removesuffix(HALF_STAYS)
@@ -84,7 +84,7 @@ def carry_out(seen: Observed) -> Decision:
     assert run.restored is not None  # noqa: S101  # the last stage
     message = (
         f"The backup {run.restored.backup} was restored; the database was read back at {where}. "
-        f"{_noted(seen.status, run.restored)}{_lost(run.restored)}"
+        f"{_noted(seen.status, run.restored)}{_lost(seen.status, run.restored)}"
         f"{_untold(seen.status)}"
     )
     return _end_order(seen, Outcome.SUCCEEDED, Reason.RESTORED, message)
@@ -262,9 +262,14 @@ def _noted(status: Status, restored: Restored) -> str:
     return f"Of that backup: {sentence(note)} " if note else ""
 
 
-def _lost(restored: Restored) -> str:
+def _lost(status: Status, restored: Restored) -> str:
     """What the restore undid, and where the replaced database is."""
     kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
+    if not restored.compared and status.drain is not None and status.drain.contested:
+        return (
+            "A workload that was drained since before the backup was seen with replicas or Pods while the restore was at work; what "
+            f"it wrote was not looked for.{kept}"
+        )
     if not restored.compared:
         return f"The workloads were drained since before the backup; what was written since was not looked for.{kept}"
     if not restored.lost:

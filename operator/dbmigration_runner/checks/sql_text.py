@@ -122,8 +122,8 @@ def _read(words: _Words, ledger: Ledger) -> None:
             _read_drop(words, ledger)
         case "ALTER" | "RENAME":
             (_read_alter if first == "ALTER" else _read_renames)(words, ledger)
-        case "TRUNCATE":
-            _read_truncate(words, ledger)
+        case "TRUNCATE" | "CREATE":
+            (_read_truncate if first == "TRUNCATE" else _read_create)(words, ledger)
         case "DELETE":
             _ = words.take("FROM") and words.take("ONLY")
             ledger.empty(words.name(), every_row=not words.holds("WHERE", "USING", "LIMIT", "JOIN"))
@@ -249,6 +249,12 @@ def _read_truncate(words: _Words, ledger: Ledger) -> None:
         words.sign("*")
         if not words.sign(","):
             return
+
+
+def _read_create(words: _Words, ledger: Ledger) -> None:
+    """MariaDB drops the table that is there."""
+    if words.take("OR", "REPLACE", "TABLE"):
+        ledger.drop(words.name())
 
 
 def _read_update(words: _Words, ledger: Ledger) -> None:

@@ -165,7 +165,6 @@ class SQLiteRestore:
         self._keep(connection)
         self._is_kept = True
         self._put_back(connection)
-        self._is_exchanged = True
         self._leave()
         return self._kept.name
 
@@ -240,9 +239,10 @@ class SQLiteRestore:
                 _asked(connection, "main.journal_mode = DELETE")
             try:
                 _copy_over(source, connection)
+                self._is_exchanged = True  # from here on what was kept is the only one of its kind
             finally:
                 if self._is_wal:
-                    _asked(connection, "main.journal_mode = WAL")
+                    self._notes += tuple(_given_back(connection))
 
     def _leave(self) -> None:
         if self._connection is not None:
@@ -314,6 +314,14 @@ def _is_wal(path: Path) -> bool:
 
 def _attach(connection: sqlite3.Connection, dump: Path) -> None:
     connection.execute(f"ATTACH ? AS {BEFORE}", (uri(dump, "mode=ro&immutable=1"),))
+
+
+def _given_back(connection: sqlite3.Connection) -> Iterator[str]:
+    """WAL mode; where that fails the rows are in their place all the same, and somebody must know of the mode."""
+    try:
+        _asked(connection, "main.journal_mode = WAL")
+    except sqlite3.Error as error:
+        yield f"The database is not in WAL mode any more: {describe(error)}. Set it again: PRAGMA journal_mode = WAL."
 
 
 def _changed_numbers(backup: sqlite3.Connection, live: sqlite3.Connection) -> Iterator[str]:

@@ -363,7 +363,9 @@ class Laboratory:
 
     def _restored(self, task: Task, plain: Result) -> Result:
         assert task.restore is not None
-        told = RestoreReport(task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=True)
+        told = RestoreReport(
+            task.restore.backup, swapped=True, kept_as=task.restore.keep_as, compared=not task.restore.nothing_written
+        )
         if (by := task.restore.by) is not None:
             at = self.now.isoformat()
             self.records[by.name] = CarriedOut(task.restore.backup, at, by.identity, by.target, told)

@@ -119,6 +119,17 @@ def test_once_somebody_scaled_it_back_what_it_wrote_is_compared(shop, during):
     assert not shop.tasks[shop.running].restore.nothing_written
 
 
+def test_scaled_back_while_the_restore_is_at_work_it_is_not_said_to_have_stood_still(shop):
+    fails_half_way(until(shop, StepKind.MIGRATE))
+    until(shop, StepKind.RESTORE)
+    assert shop.tasks[shop.running].restore.nothing_written
+    rise(shop)
+    tick(shop)
+    finish(shop)
+    (message, *_) = (condition.message for condition in shop.status.conditions)
+    assert "was seen with replicas or Pods while the restore was at work; what it wrote was not looked for." in message
+
+
 def test_drained_only_for_the_restore_all_that_was_written_is_compared(shop):
     shop.spec = manifest(rollback={"onFailure": "Restore"}, drain={**DRAIN, "when": "OnRestore"})
     fails_half_way(until(shop, StepKind.MIGRATE))

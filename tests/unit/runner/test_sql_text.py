@@ -35,6 +35,7 @@ SQL_WORDS = st.sampled_from(
         ("ALTER TABLE a CONVERT PARTITION p TO TABLE t; DROP TABLE t", ["t"], ["empties a partition of a, or takes it away"]),
         ("/*!40000 DROP TABLE a */; /*M!100100 DROP TABLE b */", ["a", "b"], []),
         ("TRUNCATE TABLE a, b RESTART IDENTITY", ["a", "b"], []),
+        ("CREATE OR REPLACE TABLE s.a (id int); CREATE OR REPLACE VIEW v AS SELECT 1; CREATE TABLE b (id int)", ["s.a"], []),
         ("DELETE FROM a", ["a"], []),
         ("DELETE FROM a WHERE b", [], ["deletes rows of a"]),
         ("UPDATE a SET x = (SELECT y FROM b), z = 1 WHERE c", [], ["overwrites values of a.x", "overwrites values of a.z"]),
