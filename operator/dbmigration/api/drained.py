@@ -42,9 +42,9 @@ class Drain:
     before_backup: Annotated[
         bool, Field(description="Whether it is drained for the whole run, since before its backup was begun.")
     ] = False
-    contested: Annotated[
-        bool,
+    contested_at: Annotated[
+        Time | None,
         Field(
-            description="Whether one of them was seen with replicas or Pods although it was drained: it may have written."
+            description="When one of them was first seen with replicas or Pods although it was drained: it may have written."
         ),
-    ] = False
+    ] = None

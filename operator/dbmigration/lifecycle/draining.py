@@ -13,7 +13,7 @@ from dbmigration.api.conditions import Standing
 from dbmigration.api.drained import Drain, DrainedWorkload
 from dbmigration.api.reasons import Reason
 from dbmigration.api.spec import MigrationSpec
-from dbmigration.api.status import Phase, Procedure, Status
+from dbmigration.api.status import Phase, Procedure, Status, Step
 from dbmigration.api.way_back import DrainWhen
 from dbmigration.lifecycle.decision import Action, AddFinalizer, Decision, Emit, Scale
 from dbmigration.lifecycle.observed import Observed, WorkloadRef, WorkloadView
@@ -76,7 +76,15 @@ def since_before_the_backup(seen: Observed) -> bool:
     drained = seen.status.drain
     if drained is None or not drained.before_backup:
         return False
-    return drained.drained_at is not None and drained.resumed_at is None and not drained.contested
+    return drained.drained_at is not None and drained.resumed_at is None and drained.contested_at is None
+
+
+def believes_what_is_not(seen: Observed, step: Step) -> bool:
+    """A restore that was told that nobody writes, and then something drained was seen to rise: another attempt has to compare."""
+    drained = seen.status.drain
+    if drained is None or not drained.before_backup or drained.contested_at is None:
+        return False
+    return step.started_at <= drained.contested_at
 
 
 def hold_down(seen: Observed, decision: Decision) -> Decision:
@@ -91,7 +99,9 @@ def hold_down(seen: Observed, decision: Decision) -> Decision:
     known = decision.status.drain
     if known is None:
         return decision
-    known = replace(known, workloads=drained.workloads, contested=known.contested or bool(_left(seen, drained)))
+    known = replace(known, workloads=drained.workloads)
+    if known.contested_at is None and _left(seen, drained):
+        known = replace(known, contested_at=seen.now)
     return replace(decision, status=replace(decision.status, drain=known))
 
 

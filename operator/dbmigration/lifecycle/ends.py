@@ -265,7 +265,7 @@ def _noted(status: Status, restored: Restored) -> str:
 def _lost(status: Status, restored: Restored) -> str:
     """What the restore undid, and where the replaced database is."""
     kept = f" The replaced database is kept as {restored.kept_as}." if restored.kept_as else ""
-    if not restored.compared and status.drain is not None and status.drain.contested:
+    if not restored.compared and status.drain is not None and status.drain.contested_at is not None:
         return (
             "A workload that was drained since before the backup was seen with replicas or Pods while the restore was at work; what "
             f"it wrote was not looked for.{kept}"

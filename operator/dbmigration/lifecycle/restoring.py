@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from dbmigration.api.conditions import Standing
 from dbmigration.api.explanations import EXPLANATIONS, ReasonClass, classify
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Step, StepState
 from dbmigration.api.units import duration
-from dbmigration.lifecycle import attempts, ends, record, schema_notes
+from dbmigration.lifecycle import attempts, draining, ends, record, schema_notes
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, StopStep
-from dbmigration.lifecycle.observed import Ended, Observed, StepRef, Waiting
+from dbmigration.lifecycle.observed import Ended, Observed, Running, StepRef, Waiting
 from dbmigration.lifecycle.telling import heads, sentence
 from dbmigration_runner.contract.result import Outcome, RestoreStage, Result
 from dbmigration_runner.contract.task import StepKind
@@ -46,6 +47,8 @@ def restore(seen: Observed) -> Observed | Decision:
         return attempts.start(seen, StepKind.RESTORE)
     if looks := last_looks(seen):
         return _look(seen, looks)
+    if isinstance(seen.view(step), Running | Waiting) and draining.believes_what_is_not(seen, step):
+        return _interrupt(seen, step)
     match attempts.stand(seen, step):
         case Lost(after, words):
             return _again(after, words)
@@ -126,6 +129,16 @@ def _withdraw(seen: Observed, step: Step) -> Decision:
     assert run is not None  # noqa: S101  # steps belong to an open run
     status = record.step_ended(seen.status, step, StepState.STOPPED, seen.now, Reason.STEP_OVERDUE)
     return Decision(status, (StopStep(StepRef(run.number, StepKind.LOOK, step.attempt)),), seen.now)
+
+
+def _interrupt(seen: Observed, step: Step) -> Decision:
+    """It obeys where it may, and the next one compares; one that comes to its end first says that it did not."""
+    run = seen.open_run
+    assert run is not None  # noqa: S101  # steps belong to an open run
+    stop = StopStep(StepRef(run.number, StepKind.RESTORE, step.attempt))
+    message = "A drained workload has risen, so what it wrote is to be looked for: the restore step is stopped and made again."
+    decision = attempts.rest(seen, Standing.WORKING, Reason.STOPPING, message)
+    return replace(decision, actions=(stop, *decision.actions))
 
 
 def _restored(seen: Observed, result: Result) -> Observed | Decision:

@@ -89,7 +89,7 @@ class Explorer(Laboratory):
             tuple((step.name, step.attempt, step.state, step.reason) for step in status.steps),
             tuple((ref, type(view)) for ref, view in self.steps.items()),
             self.heads, self.left, tuple(sorted((ref.name, view) for ref, view in self.workloads.items())),
-            status.drain and (status.drain.drained_at is None, status.drain.resumed_at is None, status.drain.contested, not status.drain.given_up), self.wrote, self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
+            status.drain and (status.drain.drained_at is None, status.drain.resumed_at is None, status.drain.contested_at is not None, not status.drain.given_up), self.wrote, self.deleting, self.finalizer, bool(self.retry), bool(self.cancel), self.turn_held_by, SPECS.index(self.spec),
             tuple((order.name, order.status.phase) for order in self.orders.values()), tuple(self.swapped), tuple(self.records),
             self.generation - (run.generation if run else 0), status.next_retry_time is not None and status.next_retry_time > self.now,
         ))  # fmt: skip

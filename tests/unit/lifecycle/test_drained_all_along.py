@@ -9,9 +9,10 @@ import pytest
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Outcome, Phase
-from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
+from dbmigration.lifecycle.observed import Stopping, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport
+from dbmigration_runner.contract.result import Outcome as Answered
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import HISTORY, Laboratory, manifest
 
@@ -128,6 +129,31 @@ def test_scaled_back_while_the_restore_is_at_work_it_is_not_said_to_have_stood_s
     finish(shop)
     (message, *_) = (condition.message for condition in shop.status.conditions)
     assert "was seen with replicas or Pods while the restore was at work; what it wrote was not looked for." in message
+
+
+def test_a_restore_that_believes_in_a_drain_that_was_broken_is_stopped_and_the_next_one_compares(shop):
+    fails_half_way(until(shop, StepKind.MIGRATE))
+    until(shop, StepKind.RESTORE)
+    first = shop.running
+    shop.now += timedelta(seconds=2)  # not in the second of its start
+    rise(shop)
+    tick(shop)
+    assert shop.running == first, "what is seen is written down first"
+    tick(shop)
+    assert isinstance(shop.steps[first], Stopping)
+    tick(shop)
+    shop.answer(first, outcome=Answered.FAILED, reason=RunnerReason.CANCELLED.value, changed=False, restore=None)
+    tick(shop)
+    second = shop.running
+    assert (second.kind, second.attempt) == (StepKind.RESTORE, first.attempt + 1)
+    assert not shop.tasks[second].restore.nothing_written
+    assert replicas(shop) == 0
+    for _ in range(3):
+        tick(shop)
+        assert shop.running == second, "it knows what the first did not"
+    finish(shop)
+    assert (shop.status.phase, replicas(shop)) == (Phase.ROLLED_BACK, 2)
+    assert shop.status.run.restored.compared
 
 
 def test_drained_only_for_the_restore_all_that_was_written_is_compared(shop):

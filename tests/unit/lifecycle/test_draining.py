@@ -71,7 +71,7 @@ def test_one_that_is_made_only_meanwhile_is_held_down_and_gets_what_it_was_made_
         assert told(failed, Reason.DRAIN_CONTESTED) == [
             "StatefulSet shop-store was scaled to 3 by argocd-controller. It is scaled to zero again; pause whoever does that."
         ]
-        assert failed.status.drain.contested
+        assert failed.status.drain.contested_at == failed.now
     finish(failed)
     assert failed.status.phase is Phase.ROLLED_BACK
     assert sizes(failed) == (2, 3)
