@@ -5,12 +5,15 @@ Pure book-keeping over names. Must not know where a name comes from (Python or S
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# The name of a function that takes something away, as people call such ones.
+DESTROYS = re.compile(r"(^|_)(drop|delete|truncate|purge|wipe|destroy|downgrade|unlink)(s?_|s?$)", re.IGNORECASE)
 HOLE = "\ue000"  # stands in a text for the part that only the running script knows
 _SENTENCE_CHARACTERS = 200
 _SENTENCES = 20

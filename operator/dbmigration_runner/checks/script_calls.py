@@ -16,12 +16,13 @@ import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dbmigration_runner.checks.drops import HOLE
+from dbmigration_runner.checks.drops import DESTROYS, HOLE
 from dbmigration_runner.checks.script_computing import computed, method
-from dbmigration_runner.checks.script_objects import attribute, function_of, root_of, unwrapped
+from dbmigration_runner.checks.script_objects import LIBRARIES, attribute, function_of, root_of, unwrapped
 from dbmigration_runner.checks.script_operations import operate
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
+    UNLOADED,
     Flow,
     Frame,
     Function,
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
     from dbmigration_runner.checks.drops import Ledger
     from dbmigration_runner.checks.script_reader import Reader
 
-_DESTROYS = re.compile(r"(^|_)(drop|delete|truncate|purge|wipe|destroy|downgrade)(s?_|s?$)", re.IGNORECASE)
+_OPERATION = re.compile(r"(Drop|Alter|Execute)(?!Index|Constraint|TableComment)\w*Op$")
 _EXECUTES = ("execute", "exec_driver_sql", "executemany", "executescript", "exec")
 _ASKS = ("scalar", "scalars", "scalar_one", "fetch", "fetchall", "fetchone")
-_LIBRARIES = {*sys.stdlib_module_names, "alembic", "sqlalchemy"} - {"__main__"}
 _ACTIVE = ("os", "subprocess", "shutil")
 _WRITES = ("add", "add_all", "bulk_insert_mappings", "create", "create_all")
 
@@ -76,7 +76,7 @@ class Calls:
             owner = self._reader.value(node.func.value, frame)
             if isinstance(owner, (ModuleType, type, Instance)) and not _is_operations(owner):
                 callee = attribute(owner, node.func.attr)
-                if callee is UNKNOWN and root_of(owner) in _LIBRARIES:  # one that has no text: `Inspector.from_engine`
+                if callee is UNKNOWN and root_of(owner) in LIBRARIES:  # one that has no text: `Inspector.from_engine`
                     return _make(node.func.attr, values, named) if root_of(owner) == "sqlalchemy" else UNKNOWN
                 return self._call(callee, node.func.attr, values, named)
             return self._method(owner, node, values, named, frame)
@@ -107,6 +107,8 @@ class Calls:
         name = node.func.attr
         if _is_operations(owner) or (isinstance(owner, Made) and owner.kind == "Batch"):
             return self._operate(owner if isinstance(owner, Made) else None, name, values, named)
+        if isinstance(owner, Made) and owner.kind == UNLOADED:
+            return self._unloaded(ast.unparse(node.func))
         if is_plain(owner) or isinstance(owner, Some):
             return method(owner, node, values, named, frame)
         if name in _EXECUTES:
@@ -124,6 +126,11 @@ class Calls:
             return self._execute(values[0] if values else named.get("sqltext", UNKNOWN))
         if name in {"run_async", "invoke"} and values and isinstance(values[0], (Function, FunctionType)):
             return self._call(values[0], name, [UNKNOWN, *values[1:]], named)
+        if name == "invoke":
+            kind = values[0].kind if values and isinstance(values[0], Made) else ""
+            if not kind or _OPERATION.search(kind):
+                self._ledger.say(f"invokes {kind or 'an operation that is only known when it runs'}")
+            return UNKNOWN
         return operate(
             self._ledger, batch, name, values, named, surely=not self._reader.unsure, dialect=self._reader.dialect
         )
@@ -209,7 +216,7 @@ class Calls:
             case _ if kind:
                 self._ledger.acts |= name in _WRITES
                 return owner
-            case _ if _DESTROYS.search(name) and owner is UNKNOWN:
+            case _ if DESTROYS.search(name) and owner is UNKNOWN:
                 self._ledger.say(f"calls {ast.unparse(node.func)}(), which could not be read")
             case _:
                 self._hand_over([*values, *named.values()])
@@ -228,14 +235,18 @@ class Calls:
         if _is_operation(callee, told):
             return self._operate(None, told, values, named)
         if isinstance(callee, Made):
-            return callee
+            return self._unloaded(name) if callee.kind == UNLOADED else callee
         if root == "sqlalchemy" or kind_of(callee):
             return _make(told, values, named)
         if root == "alembic":
-            return UNKNOWN
+            return Made(told) if isinstance(callee, type) else UNKNOWN
         if root in sys.stdlib_module_names and isinstance(callee, (FunctionType, BuiltinFunctionType, type)):
             return self._standard(callee, told, values)
         return self._read(callee, name or told, values, named)
+
+    def _unloaded(self, name: str) -> Any:
+        self._ledger.say(f"calls {name}() of a module that is loaded only when it runs")
+        return UNKNOWN
 
     def _read(self, callee: Any, name: str, values: list[Any], named: dict[str, Any]) -> Any:
         """Somebody's function: followed where its text can be had."""
@@ -248,7 +259,8 @@ class Calls:
             return Instance(callee)
         self._hand_over([*values, *named.values()])
         handed = any(_is_operations(value) or _is_connection(value) for value in (*values, *named.values()))
-        if _DESTROYS.search(name) or handed:
+        is_unreadable = isinstance(callee, FunctionType) and root_of(callee) not in LIBRARIES  # a lambda of a module
+        if DESTROYS.search(name) or handed or is_unreadable:
             self._ledger.say(f"calls {name}(), which could not be read")
         self._ledger.acts = True
         return UNKNOWN
@@ -256,7 +268,7 @@ class Calls:
     def _hand_over(self, values: list[Any]) -> None:
         """A function that is handed to somebody may be called by him, with whatever."""
         for value in values:
-            if isinstance(value, (Function, FunctionType)) and root_of(value) not in _LIBRARIES:
+            if isinstance(value, (Function, FunctionType)) and root_of(value) not in LIBRARIES:
                 self._call(value, "a function", [], {})
             elif isinstance(value, FunctionType) and _is_operation(value, value.__name__):
                 self._operate(None, value.__name__, [], {})

@@ -17,6 +17,7 @@ from typing import Any
 
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
+    UNLOADED,
     Definition,
     Frame,
     Function,
@@ -29,6 +30,9 @@ from dbmigration_runner.checks.script_values import (
 
 _MOST_WRAPPERS = 20
 _WRAPPERS = ("contextlib", "functools")  # whose decorators put a function of theirs before the one that is meant
+
+
+LIBRARIES = {*sys.stdlib_module_names, "alembic", "sqlalchemy"} - {"__main__"}
 
 
 def attribute(value: Any, name: str) -> Any:
@@ -53,6 +57,8 @@ def attribute(value: Any, name: str) -> Any:
 
 
 def _of_made(made: Made, name: str) -> Any:
+    if made.kind == UNLOADED:
+        return made
     if made.kind == "Connection" and name in {"dialect", "engine", "bind", "connection", "impl"}:
         return made  # they all tell the same name: the database's
     if name == "name":

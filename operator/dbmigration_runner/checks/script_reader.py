@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.checks.drops import HOLE
 from dbmigration_runner.checks.script_calls import Calls
-from dbmigration_runner.checks.script_objects import attribute
+from dbmigration_runner.checks.script_objects import LIBRARIES, attribute
 from dbmigration_runner.checks.script_values import (
     UNKNOWN,
+    UNLOADED,
     Flow,
     Frame,
     Function,
+    Made,
     Some,
     at_most,
     compared,
@@ -371,10 +373,17 @@ def _import(node: ast.Import | ast.ImportFrom, frame: Frame) -> None:
     for alias in node.names:
         if isinstance(node, ast.Import):
             name = alias.name if alias.asname else alias.name.split(".")[0]
-            frame.names[alias.asname or name] = sys.modules.get(name, UNKNOWN)
+            frame.names[alias.asname or name] = sys.modules.get(name, _unloaded(name))
         else:
             module = sys.modules.get(node.module or "") if not node.level else None
             found = attribute(module, alias.name) if module is not None else UNKNOWN
             if found is UNKNOWN and not node.level:
                 found = sys.modules.get(f"{node.module}.{alias.name}", UNKNOWN)
+            if found is UNKNOWN and module is None:
+                found = _unloaded(node.module or "")
             frame.names[alias.asname or alias.name] = found
+
+
+def _unloaded(module: str) -> Any:
+    """What nobody can read yet; of a library it is known by its name."""
+    return UNKNOWN if module.partition(".")[0] in LIBRARIES else Made(UNLOADED)

@@ -60,6 +60,9 @@ class Made:
     arguments: tuple[Any, ...] = ()
 
 
+UNLOADED = "Unloaded"  # kind of what comes from a module that is imported only when the revision runs
+
+
 @dataclass(frozen=True)
 class Some:
     """A list of at most these, in this order: a filter that is only known when it runs lies behind them."""

@@ -6,10 +6,11 @@ running script knows is a HOLE.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
-from dbmigration_runner.checks.drops import HOLE, Drop
+from dbmigration_runner.checks.drops import DESTROYS, HOLE, Drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,19 @@ class _Words:
         """What was not taken yet."""
         return self._tokens[self._at :]
 
+    def called(self, pattern: re.Pattern[str]) -> str:
+        """The first function with such a name that is called; "" where none is."""
+        tokens = self.rest()
+        behind = itertools.pairwise(tokens)
+        return next(
+            (
+                name
+                for (kind, name), then in behind
+                if kind == "word" and then == ("sign", "(") and pattern.search(name)
+            ),
+            "",
+        )
+
     def holds(self, *words: str) -> bool:
         """Does one of them come at all?"""
         return any(kind == "word" and text.upper() in words for kind, text in self.rest())
@@ -140,12 +154,20 @@ def _read(words: _Words, ledger: Ledger) -> None:
             ledger.say("deletes or overwrites rows by a statement that begins with WITH")
         case "DO" if any(kind in {"body", "text"} and _DESTROYING.search(text) for kind, text in words.rest()):
             ledger.say("runs a DO block that may destroy something")
-        case "CALL" | "EXEC":
-            ledger.say(f"calls the procedure {words.name() or 'of a name that is only known when it runs'}")
+        case "CALL" | "EXEC" | "SELECT" | "VALUES":
+            _read_call(first, words, ledger)
         case _ if first.startswith(HOLE):
             ledger.say("executes SQL that is only known when it runs")
         case _:
             pass
+
+
+def _read_call(first: str, words: _Words, ledger: Ledger) -> None:
+    """A procedure may do anything; of a function that a query calls only its name speaks."""
+    if first in {"CALL", "EXEC"}:
+        ledger.say(f"calls the procedure {words.name() or 'of a name that is only known when it runs'}")
+    elif name := words.called(DESTROYS):
+        ledger.say(f"calls the function {name}")
 
 
 def _read_drop(words: _Words, ledger: Ledger) -> None:

@@ -206,6 +206,13 @@ def test_a_drop_is_told_by_its_name(load, body, more, expected):
         ("sys.modules['x'].drop_everything(op)", "", "calls sys.modules['x'].drop_everything()"),
         ("op.drop_geospatial_column('t', 'c')", "op.drop_geospatial_column = print", "none of Alembic's own"),
         ("op.execute('DROP SCHEMA shop CASCADE')", "", "drops the schema shop with everything in it"),
+        ("from later import down\ndown()", "", "calls down() of a module that is loaded only when it runs"),
+        ("import later.deeds\nlater.deeds.down()", "", "calls later.deeds.down() of a module"),
+        ("op.invoke(ops.DropTableOp('t'))", "from alembic.operations import ops", "invokes DropTableOp"),
+        ("op.invoke(sys.argv)", "", "invokes an operation that is only known"),
+        ("down()", "down = lambda: op.drop_table('t')", "calls down(), which could not be read"),
+        ("op.execute('SELECT lo_unlink(oid) FROM pg_largeobject_metadata')", "", "calls the function lo_unlink"),
+        ("op.execute('SELECT drop_everything()')", "", "calls the function drop_everything"),
         ("loop()", "def loop():\n    loop()\n", "deeper than can be followed"),
         ("while True:\n    op.execute(str(sys.argv))", "", "only known when it runs"),
         ("for a in range(500):\n    for b in range(500):\n        op.get_bind()", "", "does more than can be followed"),
@@ -242,6 +249,9 @@ def test_what_destroys_and_cannot_be_named_is_unclear(load, body, more, said):
         ("op.execute('COMMENT ON TABLE t IS $$DROP TABLE t$$')", ""),
         ("op.execute(\"INSERT INTO log VALUES ('x; DROP TABLE t') -- DROP TABLE t\")", ""),
         ("if False:\n    op.drop_table('t')\nop.drop_index('i')", ""),
+        ("op.invoke(ops.DropIndexOp('i'))", "from alembic.operations import ops"),
+        ("op.execute('SELECT deleted, count(*) FROM t')", ""),
+        ("from later import NAME\nop.create_index(NAME, 't', ['a'])", ""),
     ],
 )
 def test_what_takes_no_data_is_not_spoken_of(load, body, more):
