@@ -182,6 +182,13 @@ class Step:
                 return
             self.sleep(POLL_SECONDS)
 
+    def say_lock_timeout(self, revision: str | None, statement: str, tries: int, **facts: int) -> None:
+        """For whoever watches: a lock was not to be had in time, so often by now, and it is tried again."""
+        seconds = self.task.locks.retry_for_seconds
+        self.log.say(
+            "lock-timeout", revision=revision, statement=statement, tries=tries, retry_for_seconds=seconds, **facts
+        )
+
     def result(self, outcome: Outcome, reason: RunnerReason, message: str, **facts: Any) -> Result:
         """An answer to this task."""
         return Result(

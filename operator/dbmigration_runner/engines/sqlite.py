@@ -20,7 +20,7 @@ from dbmigration_runner.engines import sqlite_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.messages import describe
 from dbmigration_runner.engines.session import AlchemySession, sessions
-from dbmigration_runner.errors import Refusal, SessionNotOpened, Stopped
+from dbmigration_runner.errors import Refusal, SessionNotOpened, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +89,12 @@ class SQLite:
             session = AlchemySession(pool, asynchronous=False)
             session.rows("SELECT count(*) FROM sqlite_master")
         except Exception as error:  # noqa: BLE001  # unreadable, no database, locked: all mean that it cannot be opened
+            if isinstance(error, StatementRefused) and error.is_lock_timeout:
+                raise SessionNotOpened(
+                    RunnerReason.LOCK_HELD,
+                    f"{self.path} could not be read within {patience:g} s, for another program keeps even readers out: it holds an "
+                    "exclusive lock, or commits for that long.",
+                ) from None
             raise SessionNotOpened(
                 RunnerReason.DATABASE_UNREACHABLE, f"{self.path} cannot be opened as a database: {describe(error)}"
             ) from None
