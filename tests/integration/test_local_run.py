@@ -118,9 +118,19 @@ def test_a_plan_alone_does_not_make_a_database_file_that_is_not_there(project, t
     environment = "asynchronous" if driver.endswith("aiosqlite") else "url_in_the_ini"
     program = Program(project(environment, f"{driver}:///{tmp_path / 'shop.db'}"), tmp_path)
     program.project.three_revisions()
-    said = program.run("run", "--plan-only")
+    for name in ("sales.db", "shop-1.db", "shop-1.db-wal"):
+        (tmp_path / name).touch()
+    said = program.run("run", "--plan-only", "--json")
     assert said.code == 0, said.err
-    assert "pending     3 revision(s)" in said.out
+    told = json.loads(said.out)
+    (warning,) = told["warnings"]
+    beside = sorted(found.name for found in tmp_path.iterdir() if found.is_file() and found.suffix != ".db-wal")
+    assert warning == (
+        f"The database file {tmp_path}/shop.db does not exist: it will be made anew, from the first revision on. "
+        f"Files beside it: {', '.join(beside)}."
+    )
+    assert {"sales.db", "shop-1.db"} < set(beside)
+    assert told["plan"]["count"] == 3
     assert not list(tmp_path.glob("shop.db*"))
 
 

@@ -54,6 +54,8 @@ _NETWORK_FUSE = (
     "fuse.juicefs",
 )
 _READ_ONLY_MOUNT = 1  # ST_RDONLY
+_SHOWN = 5
+_NO_DATABASES = ("-journal", "-wal", "-shm", ".dbmigration-lock")  # they belong to one
 
 
 class SQLite:
@@ -139,7 +141,7 @@ class SQLite:
                 RunnerReason.DATABASE_READ_ONLY,
                 f"{target} cannot be written by user {os.getuid()}: mount it writable, or set podTemplate.fsGroup.",
             )
-        return ()
+        return _made_anew(self.path)
 
     def lock(self, *, exclusive: bool, should_stop: Callable[[], None], wait_seconds: float) -> SQLiteLock:
         """See interface.Engine."""
@@ -313,6 +315,24 @@ def file_system_of(path: Path, mounts: str) -> str:
         if (path == point or point in path.parents) and len(point.parts) >= best:
             best, kind = len(point.parts), right.split(" ")[0]
     return kind
+
+
+def _made_anew(path: Path) -> tuple[str, ...]:
+    """A name that was mistyped leads to no database as well as one that is still to be made."""
+    if path.exists() and path.stat().st_size:
+        return ()
+    try:
+        beside = sorted(found.name for found in path.parent.iterdir() if _may_be_meant(found, path))
+    except OSError:
+        beside = []
+    more = f" and {len(beside) - _SHOWN} more" if len(beside) > _SHOWN else ""
+    names = f"Files beside it: {', '.join(beside[:_SHOWN])}{more}." if beside else "There is no other file beside it."
+    state = "is empty" if path.exists() else "does not exist"
+    return (f"The database file {path} {state}: it will be made anew, from the first revision on. {names}",)
+
+
+def _may_be_meant(found: Path, instead_of: Path) -> bool:
+    return found.name != instead_of.name and not found.name.endswith(_NO_DATABASES) and found.is_file()
 
 
 def _path(url: URL) -> Path:
