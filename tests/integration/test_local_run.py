@@ -97,7 +97,7 @@ def test_the_same_manifest_for_another_database_is_another_resource(on_sqlite, t
     on_sqlite.project.three_revisions()
     assert on_sqlite.run().code == 0
     on_sqlite.project.url = f"sqlite:///{tmp_path / 'other.db'}"
-    assert "3 revision(s) applied" in on_sqlite.run().out
+    assert "3 revisions applied" in on_sqlite.run().out
     assert len(list(on_sqlite.state.iterdir())) == 2
 
 
@@ -105,7 +105,7 @@ def test_a_plan_alone_changes_nothing_and_keeps_no_run(program, database):
     program.project.three_revisions()
     said = program.run("run", "--plan-only", "--sql")
     assert said.code == 0, said.err
-    assert "pending     3 revision(s)" in said.out
+    assert "pending     3 revisions" in said.out
     assert "CREATE TABLE t2" in said.out
     as_json = json.loads(program.run("run", "--plan-only", "--sql", "--json").out)
     assert "CREATE TABLE t2" in "".join(as_json["sql"])

@@ -349,7 +349,7 @@ def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
         ran = shop.run("migrate", locks=LockBudget(retry_for_seconds=1))
         application.execute("COMMIT")
     assert (ran.result.reason, ran.result.changed) == ("LockBudgetExhausted", False)
-    assert "A lock was not to be had in 1 tries over 1 s" in ran.result.message
+    assert "A lock was not to be had in 1 try over 1 s" in ran.result.message
     assert ran.told_on_the_way[-1].startswith(
         "env.py waits for a lock, tried once, for up to 1 s: CREATE TABLE alembic_ve"
     )

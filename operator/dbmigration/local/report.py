@@ -16,6 +16,7 @@ from dbmigration.local.archive import Found
 from dbmigration.local.driving import Exit, ready
 from dbmigration.local.narration import restorable, short_heads, span
 from dbmigration.local.store import Resource
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import StepKind
@@ -163,7 +164,7 @@ def _cost(status: Status) -> Iterator[Row]:
         f"CPU {metrics.peak_cpu_percent:.0f} % of a core" if metrics.peak_cpu_percent is not None else "",
         f"memory {size(metrics.peak_memory_bytes)}" if metrics.peak_memory_bytes is not None else "",
         f"disk {metrics.peak_disk_percent:.0f} % full" if metrics.peak_disk_percent is not None else "",
-        f"{metrics.lock_waits} lock wait(s)" if metrics.lock_waits else "",
+        counted(metrics.lock_waits, "lock wait") if metrics.lock_waits else "",
     ]
     if any(peaks):
         yield "peaks", ", ".join(peak for peak in peaks if peak)
@@ -197,7 +198,8 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
     rows.append(
         (
             "to undo" if plan.downgrade else "pending",
-            f"{plan.count} revision(s)" + (f", {plan.statements} statements" if plan.statements is not None else ""),
+            counted(plan.count, "revision")
+            + (f", {counted(plan.statements, 'statement')}" if plan.statements is not None else ""),
         )
     )
     rows += [("", f"{item.id}  {item.title}") for item in plan.revisions]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
 from dbmigration_runner.checks import after, before, emptied, torn
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
@@ -148,7 +149,7 @@ def _result(step: Step, attempt: Attempt) -> Result:
     error = attempt.story.error
     limit = step.engine.lock_timeout_of(step.task.locks)
     within = f" within {limit} ms" if limit is not None else ""
-    tries = f"A lock was not to be had{within} in {attempt.lock_waits} tries over {step.task.locks.retry_for_seconds} s"
+    tries = f"A lock was not to be had{within} in {counted(attempt.lock_waits, 'try', 'tries')} over {step.task.locks.retry_for_seconds} s"
     if attempt.budget_gone and attempt.changed is False:
         return _failed(
             step,
@@ -197,10 +198,14 @@ def _verified(step: Step, attempt: Attempt) -> Result:
         emptied=emptied.told(step.engine, planned.emptied) if planned is not None else (),
     )
     did = "undone" if step.task.kind is StepKind.DOWNGRADE else "applied"
-    outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were {did}."
+    outcome, reason, message = (
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"{counted(len(attempt.applied), 'revision')} {did}.",
+    )
     if failed:
         outcome, reason = Outcome.FAILED, RunnerReason.CHECK_FAILED
-        message = f"The database is at the target, but {len(failed)} checks failed: {', '.join(failed)}."
+        message = f"The database is at the target, but {counted(len(failed), 'check')} failed: {', '.join(failed)}."
     return step.result(
         outcome,
         reason,
