@@ -108,7 +108,7 @@ def test_a_plan_alone_changes_nothing_and_keeps_no_run(program, database):
     assert "pending     3 revisions" in said.out
     assert "CREATE TABLE t2" in said.out
     as_json = json.loads(program.run("run", "--plan-only", "--sql", "--json").out)
-    assert "CREATE TABLE t2" in "".join(as_json["sql"])
+    assert ("CREATE TABLE t2" in "".join(as_json["sql"]), as_json["refused"]) == (True, None)
     assert database.tables() == set()
     assert program.written() == {}
 

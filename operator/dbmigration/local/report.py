@@ -5,9 +5,11 @@ Everything in it was read from the database or the backup by a step. It must not
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
@@ -209,13 +211,26 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
         ("finding", f"{item.code}{f' in {item.revision}' if item.revision else ''}: {item.message}")
         for item in plan.findings
     ]
-    if plan.loses_data and not accepts_data_loss:
-        remedy = "give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
-        rows.append(("refused", f"a run would end with {Reason.DATA_LOSS_NOT_ACCEPTED.value}: {remedy}"))
+    if (refused := _refused(result, accepts_data_loss=accepts_data_loss)) is not None:
+        rows.append(("refused", refused))
     rows += [("warning", warning) for warning in result.warnings]
     rows.append(("plan hash", plan.hash))
     text = "\n".join(_folded(rows, width))
     return text if sql is None else "\n\n".join([text, *sql])
+
+
+def plan_document(result: Result, sql: list[str] | None, *, accepts_data_loss: bool) -> dict[str, Any]:
+    """The same for machines: the result as the runner wrote it, and what is known here alone."""
+    refused = _refused(result, accepts_data_loss=accepts_data_loss)
+    return {**json.loads(result.to_json()), "refused": refused, **({} if sql is None else {"sql": sql})}
+
+
+def _refused(result: Result, *, accepts_data_loss: bool) -> str | None:
+    """Why a run would end behind this plan, which the plan by itself does not."""
+    if result.plan is None or not result.plan.loses_data or accepts_data_loss:
+        return None
+    remedy = "give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
+    return f"a run would end with {Reason.DATA_LOSS_NOT_ACCEPTED.value}: {remedy}"
 
 
 def archived(found: Found, *, verified: bool) -> str:
