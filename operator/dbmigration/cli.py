@@ -62,7 +62,10 @@ def command_line(name: str) -> argparse.ArgumentParser:
         help="with --plan-only: also the SQL of each revision, as far as Alembic can write it",
     )
     arguments.add_way_back(run, with_restore=True)
-    arguments.add_json(run, "print the final status, or the plan, as JSON")
+    arguments.add_json(
+        run,
+        "print the final status, or the plan, as JSON; the plan with what a run would refuse as `refused`, null where nothing",
+    )
 
     cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", help_texts.CANCEL)
     arguments.add_manifest(cancel)

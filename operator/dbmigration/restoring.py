@@ -23,6 +23,7 @@ from dbmigration.local.driving import Exit
 from dbmigration.local.errors import LocalError, UnansweredError
 from dbmigration.local.narration import restorable, short_heads
 from dbmigration.watching import namespace_of_context, open_gateway
+from dbmigration_runner.contract.counting import counted
 
 _PERIOD_SECONDS = 1.0
 _LONGEST_NAME = 63
@@ -149,7 +150,7 @@ async def _backups(name: str, namespace: str, *, as_json: bool) -> Exit:
 def _unlisted(status: Status, resource: str) -> str:
     """What else could be named, and how its name is found."""
     if status.backups_untold:
-        return f"{status.backups_untold} older one(s) on the volume are not listed yet. {_REBUILT}\n"
+        return f"Not listed yet: {counted(status.backups_untold, 'older one')} on the volume. {_REBUILT}\n"
     return "" if status.backups else f"The status of {resource} knows no backup. {_REBUILT}\n"
 
 

@@ -28,6 +28,7 @@ from dbmigration_runner.events import (
     Event,
     Failed,
     Finished,
+    Granted,
     Looked,
     Opened,
     Planned,
@@ -296,7 +297,7 @@ class _Child:
             case Applied(revision=revision):
                 story.applied.append(revision)
                 say("revision-applied", revision=revision, done=self._done(), of=len(self._whole_way()) or None)
-            case Committed() | Stayed() | Settled() | Waited():
+            case Committed() | Stayed() | Settled() | Waited() | Granted():
                 self._note_commit(event)
             case Finished():
                 story.finished = True
@@ -304,12 +305,14 @@ class _Child:
                 story.failed = event
                 say("failed", reason=event.reason.value, message=event.message, detail=event.detail)
 
-    def _note_commit(self, event: Committed | Stayed | Settled | Waited) -> None:
+    def _note_commit(self, event: Committed | Stayed | Settled | Waited | Granted) -> None:
         story = self.story
         match event:
             case Waited():
                 story.waits += 1
-                self._step.log.say("lock-timeout", revision=story.failed_revision, statement=event.statement)
+                self._step.say_lock_timeout(story.failed_revision, event.statement, story.waits)
+            case Granted():
+                self._step.log.say("lock-granted", revision=story.failed_revision)
             case Committed():
                 story.committed = True
             case Stayed(revision=revision):

@@ -274,7 +274,8 @@ class _Child:
         from dbmigration_runner.checks.faults import failure_of
 
         refused = self._connections is not None and self._connections.write_refused
-        self._tell(failure_of(error, revision=self._running, write_refused=refused))
+        waited_for = self._connections.waited_for if self._connections is not None else ""
+        self._tell(failure_of(error, revision=self._running, write_refused=refused, waited_for=waited_for))
 
 
 def _title(script: Any) -> str:

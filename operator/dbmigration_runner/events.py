@@ -140,6 +140,11 @@ class Waited:
 
 
 @dataclass(frozen=True)
+class Granted:
+    """The statement that had waited ran."""
+
+
+@dataclass(frozen=True)
 class Settled:
     """Whatever ran so far is committed together with its revision: the heads tell it all."""
 
@@ -151,12 +156,16 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The child could not do what it was told. `detail` is a traceback without values, for the log."""
+    """The child could not do what it was told. `detail` is a traceback without values, for the log.
+
+    `waited_for` is the last statement, without values, that did not get a lock in time.
+    """
 
     reason: RunnerReason
     message: str
     failed_revision: str | None = None
     lock_timeout: bool = False
+    waited_for: str = ""
     write_refused: bool = False
     detail: tuple[str, ...] = field(default=())
 
@@ -172,6 +181,7 @@ Event = (
     | Committed
     | Stayed
     | Waited
+    | Granted
     | Settled
     | Finished
     | Failed

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import DatabaseFacts, Outcome, Result, StorageReport
+from dbmigration_runner.contract.task import StepKind
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused, Stopped
 
@@ -115,7 +116,9 @@ class Step:
     def meet(self, session: Session) -> None:
         """Learn which database this is, and refuse one that cannot be worked on. Raises Refusal."""
         self.recognise(session)
-        self.warnings += self.engine.refuse_unsuitable(session)
+        told = self.engine.refuse_unsuitable(session)
+        if self.task.kind is StepKind.PLAN:  # the run's later steps find the same
+            self.warnings += told
 
     def recognise(self, session: Session) -> None:
         """Learn which database this is. Raises Refusal (DatabaseMoved) where another one was planned."""
@@ -181,6 +184,13 @@ class Step:
                 self._await_end(session)
                 return
             self.sleep(POLL_SECONDS)
+
+    def say_lock_timeout(self, revision: str | None, statement: str, tries: int, **facts: int) -> None:
+        """For whoever watches: a lock was not to be had in time, so often by now, and it is tried again."""
+        seconds = self.task.locks.retry_for_seconds
+        self.log.say(
+            "lock-timeout", revision=revision, statement=statement, tries=tries, retry_for_seconds=seconds, **facts
+        )
 
     def result(self, outcome: Outcome, reason: RunnerReason, message: str, **facts: Any) -> Result:
         """An answer to this task."""

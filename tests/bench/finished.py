@@ -82,7 +82,7 @@ def status(name: str) -> dict[str, Any]:
         restorable=True,
         catalog=_HASH,
     )
-    message = f"3 revision(s) applied; the database was read back at 11b. Backup: {backup}."
+    message = f"3 revisions applied; the database was read back at 11b. Backup: {backup}."
     return Status(
         observed_generation=1,
         phase=Phase.SUCCEEDED,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dbmigration.lifecycle.progress import progress
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import (
     DatabaseAccess,
@@ -44,6 +45,13 @@ class Ran:
     def events(self) -> list[dict[str, Any]]:
         lines = [line for line in self.stdout.splitlines() if line.startswith('{"time"')]
         return [json.loads(line) for line in lines]
+
+    @property
+    def told_on_the_way(self) -> list[str]:
+        """How far it was, in words, as whoever watched was told, each once."""
+        lines = self.stdout.splitlines()
+        told = [str(progress(lines[: number + 1]) or "") for number in range(len(lines))]
+        return [words for words, before in zip(told, ["", *told], strict=False) if words != before]
 
     def events_called(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == name]

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.task import CompareOrder, Policy, RunIdentity
 from tests.integration.backups import Backups
 from tests.integration.projects import create
@@ -37,10 +38,10 @@ def test_an_older_target_is_reached_and_read_back(shop, target, heads, undone):
     plan = shop.run("plan", migrations={"target": target}, policy=DOWN).result
     assert (plan.plan.downgrade, plan.plan.count, plan.plan.target) == (True, len(undone), heads)
     assert tuple(revision.id for revision in plan.plan.revisions) == undone
-    assert plan.message == f"{len(undone)} revisions are to be undone."
+    assert plan.message == f"To undo: {counted(len(undone), 'revision')}."
     result = wish(shop, target)
     assert (result.reason, result.heads, result.migrate.applied) == ("Done", heads, undone)
-    assert result.message == f"{len(undone)} revisions were undone."
+    assert result.message == f"{counted(len(undone), 'revision')} undone."
 
 
 @pytest.mark.parametrize("target", ["a1", "base"])

@@ -97,7 +97,7 @@ def test_the_same_manifest_for_another_database_is_another_resource(on_sqlite, t
     on_sqlite.project.three_revisions()
     assert on_sqlite.run().code == 0
     on_sqlite.project.url = f"sqlite:///{tmp_path / 'other.db'}"
-    assert "3 revision(s) applied" in on_sqlite.run().out
+    assert "3 revisions applied" in on_sqlite.run().out
     assert len(list(on_sqlite.state.iterdir())) == 2
 
 
@@ -105,10 +105,10 @@ def test_a_plan_alone_changes_nothing_and_keeps_no_run(program, database):
     program.project.three_revisions()
     said = program.run("run", "--plan-only", "--sql")
     assert said.code == 0, said.err
-    assert "pending     3 revision(s)" in said.out
+    assert "pending     3 revisions" in said.out
     assert "CREATE TABLE t2" in said.out
     as_json = json.loads(program.run("run", "--plan-only", "--sql", "--json").out)
-    assert "CREATE TABLE t2" in "".join(as_json["sql"])
+    assert ("CREATE TABLE t2" in "".join(as_json["sql"]), as_json["refused"]) == (True, None)
     assert database.tables() == set()
     assert program.written() == {}
 
@@ -118,9 +118,19 @@ def test_a_plan_alone_does_not_make_a_database_file_that_is_not_there(project, t
     environment = "asynchronous" if driver.endswith("aiosqlite") else "url_in_the_ini"
     program = Program(project(environment, f"{driver}:///{tmp_path / 'shop.db'}"), tmp_path)
     program.project.three_revisions()
-    said = program.run("run", "--plan-only")
+    for name in ("sales.db", "shop-1.db", "shop-1.db-wal"):
+        (tmp_path / name).touch()
+    said = program.run("run", "--plan-only", "--json")
     assert said.code == 0, said.err
-    assert "pending     3 revision(s)" in said.out
+    told = json.loads(said.out)
+    (warning,) = told["warnings"]
+    beside = sorted(found.name for found in tmp_path.iterdir() if found.is_file() and found.suffix != ".db-wal")
+    assert warning == (
+        f"The database file {tmp_path}/shop.db does not exist: it will be made anew, from the first revision on. "
+        f"Files beside it: {', '.join(beside)}."
+    )
+    assert {"sales.db", "shop-1.db"} < set(beside)
+    assert told["plan"]["count"] == 3
     assert not list(tmp_path.glob("shop.db*"))
 
 

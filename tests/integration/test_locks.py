@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import signal
+import sqlite3
 import time
 from contextlib import contextmanager
 
@@ -13,7 +14,9 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from dbmigration_runner.contract.task import LockBudget, RunIdentity
+from dbmigration_runner.engines import engine_for
 from dbmigration_runner.engines.postgresql_names import GUEST_KEY, RUN_KEY
+from dbmigration_runner.errors import SessionNotOpened
 from dbmigration_runner.step import application_name
 from tests.integration.projects import create, wait_for
 from tests.sampling import some
@@ -80,9 +83,12 @@ def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(project, dat
         wait_for(lambda: database.ask("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"))
         time.sleep(1.5)
         reader.execute("COMMIT")
-    result = running.wait().result
-    assert (result.outcome.value, result.heads) == ("Succeeded", ("a3",))
-    assert result.migrate.lock_waits >= 1
+    ran = running.wait()
+    assert (ran.result.outcome.value, ran.result.heads) == ("Succeeded", ("a3",))
+    assert ran.result.migrate.lock_waits >= 1
+    waited = "a3 waits for a lock, tried once, for up to 60 s: ALTER TABLE t1 ADD COLUMN x INTEGER"
+    assert waited in ran.told_on_the_way
+    assert ran.told_on_the_way[-1] == "a3 is done, 1 of 1 done"
 
 
 @pytest.mark.parametrize("kind", ["plan", "migrate"])
@@ -330,7 +336,7 @@ def test_a_waiting_migration_does_not_stall_an_index_built_concurrently(project,
 
 
 def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
-    shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db")
+    shop = project("url_in_the_ini", f"sqlite:///{tmp_path}/shop.db?timeout=0.2")
     shop.three_revisions()
     with (tmp_path / "shop.db.dbmigration-lock").open("w") as other:
         other.write("dbmigration/0a1b2c3d/3/shops/other")
@@ -338,6 +344,21 @@ def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX)
         result = shop.run("migrate", locks=QUICK).result
     assert (result.reason, "dbmigration/0a1b2c3d/3/shops/other" in result.message) == ("LockHeld", True)
+    with sqlite3.connect(tmp_path / "shop.db", isolation_level=None) as application:
+        application.execute("BEGIN IMMEDIATE")
+        ran = shop.run("migrate", locks=LockBudget(retry_for_seconds=1))
+        application.execute("COMMIT")
+    assert (ran.result.reason, ran.result.changed) == ("LockBudgetExhausted", False)
+    assert "A lock was not to be had in 1 try over 1 s" in ran.result.message
+    assert ran.told_on_the_way[-1].startswith(
+        "env.py waits for a lock, tried once, for up to 1 s: CREATE TABLE alembic_ve"
+    )
+    with sqlite3.connect(tmp_path / "shop.db", isolation_level=None) as application:
+        application.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SessionNotOpened, match="keeps even readers out") as kept_out:
+            engine_for(shop.url).connect(lock_timeout_seconds=0.1)
+        application.execute("COMMIT")
+    assert kept_out.value.reason.value == "LockHeld"
     assert shop.run("migrate", locks=QUICK).result.heads == ("a3",)
 
 

@@ -135,9 +135,10 @@ def test_a_short_lock_timeout_is_tried_again_until_the_lock_is_free(shop, mariad
         wait_for(lambda: mariadb_database.ask(WAITING))
         time.sleep(1.5)
         said(reader, "COMMIT")
-    result = running.wait().result
-    assert (result.outcome.value, result.heads) == ("Succeeded", ("a2",)), result.message
-    assert result.migrate.lock_waits >= 1
+    ran = running.wait()
+    assert (ran.result.outcome.value, ran.result.heads) == ("Succeeded", ("a2",)), ran.result.message
+    assert ran.result.migrate.lock_waits >= 1
+    assert "a2 waits for a lock, tried once, for up to 60 s: ALTER TABLE t1 ADD COLUMN x INTEGER" in ran.told_on_the_way
 
 
 def test_an_exhausted_lock_budget_changed_nothing_and_says_so(shop, mariadb_database):
@@ -202,6 +203,9 @@ def test_behind_what_is_committed_the_statement_is_tried_again_and_not_the_revis
     assert (ran.result.outcome.value, ran.result.heads) == ("Succeeded", ("a2",)), ran.result.message
     assert ran.result.migrate.lock_waits >= 1
     assert ran.events_called("lock-timeout")[0]["statement"].startswith(("ALTER TABLE t1 ADD", "UPDATE t1 SET id = ?"))
+    waiting, granted = ran.told_on_the_way[-3:-1]
+    assert waiting.startswith("a2 waits for a lock, tried ")
+    assert granted == "a2 is running"
     assert mariadb_database.ask("SELECT count(*) FROM sales") in ([(0,)], [(1,)])
 
 

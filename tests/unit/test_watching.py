@@ -114,7 +114,7 @@ def test_a_list_of_backups_that_is_not_whole_says_how_the_others_are_found(clust
     code, said = _said(cluster, "backups", "shop")
     assert code == Exit.SUCCEEDED
     assert said.startswith("shop-7  2026-11-23 04:12:33 UTC")
-    assert "3 older one(s) on the volume are not listed yet. The list is completed from the volume by every" in said
+    assert "Not listed yet: 3 older ones on the volume. The list is completed from the volume by every" in said
     code, said = _said(cluster, "backups", "anew")
     assert code == Exit.SUCCEEDED
     assert said.startswith("The status of default/anew knows no backup. The list is completed from the volume by every")

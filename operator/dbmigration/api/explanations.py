@@ -273,7 +273,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.LOCK_HELD: Explanation(
         _M,
         "Another session holds the migration lock of this database, or one that keeps even readers out of a table.",
-        "It is tried again; the message names the holder.",
+        "It is tried again; the message names the holder, which SQLite alone does not know.",
     ),
     Reason.LONG_TRANSACTION: Explanation(
         _M, "A transaction has been open for longer than checks.before allows.", "End it, or wait; it is tried again."

@@ -34,6 +34,7 @@ from dbmigration.controller.resync import Resync, WatchesAreDeafError
 from dbmigration.controller.worker import Workers
 from dbmigration.metrics.registry import Metrics
 from dbmigration.settings import Settings
+from dbmigration_runner.contract.counting import counted
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Operator:
         """Returns when kopf was told by a signal to stop; raises what makes the process useless."""
         await self._gate()
         await self._resync.fill()
-        logger.info("%d resource(s) are known; the workers start.", len(tuple(self._cache.resources())))
+        logger.info("Known: %s; the workers start.", counted(len(tuple(self._cache.resources())), "resource"))
         # kopf cancels at its end whatever was started after it, so all that is ours starts before.
         workers = asyncio.create_task(self._workers.run())
         rounds = asyncio.create_task(self._resync.run())

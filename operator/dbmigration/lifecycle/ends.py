@@ -19,6 +19,7 @@ from dbmigration.lifecycle.observed import Observed
 from dbmigration.lifecycle.record import order_handled, outlived, run_changed, told_of
 from dbmigration.lifecycle.reference import reference_of
 from dbmigration.lifecycle.telling import HALF_STAYS, differing, heads, news, of_table, position, sentence, standing
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.result import CarriedOut
 
 _HISTORY_KEPT = 10
@@ -48,12 +49,10 @@ def succeed(seen: Observed) -> Decision:
         did, count = (
             ("undone", len(run.undone_revisions)) if plan.downgrade else ("applied", len(run.applied_revisions))
         )
-        others = "" if count >= plan.count else f" of {plan.count}"
+        fewer = f"{count} of " if count < plan.count else ""
         reference = reference_of(seen) if run.emptied else None
         empty = _emptied(run, reference.backup if reference is not None else "")
-        message = (
-            f"{count}{others} revision(s) {did}; the database was read back at {where}{_verified(run)}.{empty}{backup}"
-        )
+        message = f"{fewer}{counted(max(count, plan.count), 'revision')} {did}; the database was read back at {where}{_verified(run)}.{empty}{backup}"
         reason = Reason.SUCCEEDED
         seen = replace(seen, status=schema_notes.completed(outlived(status, run.number)))
     status = _closed(seen, Outcome.SUCCEEDED, reason)
@@ -69,7 +68,7 @@ def roll_back(seen: Observed) -> Decision:
     if run.restored is not None:
         did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(seen.status, run.restored)}{_untold(seen.status)}"
     else:
-        did = f"{len(run.undone_revisions)} revision(s) undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
+        did = f"{counted(len(run.undone_revisions), 'revision')} undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
     why = run.failure.message.removesuffix(HALF_STAYS)
     message = f"{did} The migration had failed: {sentence(why)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
@@ -289,8 +288,8 @@ def _untold(status: Status) -> str:
     if not status.replaced_untold:
         return ""
     return (
-        f" status.replaced names {len(status.replaced)} replaced databases; {status.replaced_untold} older one(s) had no room in it "
-        "and are not dropped by the operator any more: drop them by hand."
+        f" status.replaced names {len(status.replaced)} replaced databases; {counted(status.replaced_untold, 'older one')} had no room in it: "
+        "drop by hand what the operator does not drop any more."
     )
 
 

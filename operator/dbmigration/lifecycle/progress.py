@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 CHARACTERS = 128  # as many as the status takes
@@ -28,23 +28,80 @@ class Progress:
         return plain if len(plain) <= CHARACTERS else plain[: CHARACTERS - 1] + "…"
 
 
-def progress(lines: Iterable[str]) -> Progress | None:
-    """What the last lines of a log say; None where they say nothing of it."""
-    done, running, last, total = 0, "", "", None
+@dataclass(slots=True)
+class _Heard:
+    """What the lines said by now."""
+
+    running: str = ""
+    last: str = ""
+    done: int = 0
+    of: int | None = None
+    lock: _Lock | None = None  # the last that a revision which is not done yet did not get in time
     backup: Progress | None = None
-    for event in events(lines):
+
+    def note(self, event: dict[str, Any]) -> None:
         match event:
             case {"event": "revision-started", "revision": str(revision)}:
-                running = revision
+                self.running = revision
+                self.lock = replace(self.lock, is_waited_for=False) if self.lock else None
             case {"event": "revision-applied", "revision": str(revision), "done": int(count), "of": of}:
-                running = "" if running == revision else running
-                last, done, total = revision, count, of if isinstance(of, int) else None
+                self.running = "" if self.running == revision else self.running
+                self.last, self.done, self.of = revision, count, of if isinstance(of, int) else None
+                self.lock = None if self.lock and self.lock.revision == revision else self.lock
+            case {"event": "lock-timeout", "tries": int(tries), "retry_for_seconds": int(limit)}:
+                self.lock = _Lock(_text(event, "revision"), tries, limit, _text(event, "statement"))
+                confirmed = event.get("done")
+                self.done = confirmed if isinstance(confirmed, int) else self.done
+            case {"event": "lock-granted"}:
+                self.lock = None
             case {"event": "backup-progress", "doing": str(doing), "bytes": int(count), "of": of}:
-                backup = Progress(_backup(doing, count, of if isinstance(of, int) else None))
-    far = f", {done} of {total} done" if total is not None else ""
-    if running:
-        return Progress(f"{running} is running{far}", done)
-    return Progress(f"{last} is done{far}", done) if done else backup
+                self.backup = Progress(_backup(doing, count, of if isinstance(of, int) else None))
+
+    def told(self) -> Progress | None:
+        far = f", {self.done} of {self.of} done" if self.of is not None else ""
+        if self.lock is not None and self.lock.is_waited_for:
+            return Progress(f"{self.lock.waiting}{far}{self.lock.at}", self.done)
+        if self.running:
+            again = self.lock.again if self.lock is not None and self.lock.revision == self.running else "is running"
+            return Progress(f"{self.running} {again}{far}", self.done)
+        return Progress(f"{self.last} is done{far}", self.done) if self.done else self.backup
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """A lock that was not to be had in time, `tries` times by now. `statement` is the one that wants it, without values."""
+
+    revision: str  # "" before the first
+    tries: int
+    limit_seconds: int
+    statement: str
+    is_waited_for: bool = True  # until the revision is begun again, or its statement had it
+
+    @property
+    def waiting(self) -> str:
+        waits = f"{self.revision or 'env.py'} waits for a lock"
+        return f"{waits}, tried {self._times}, for up to {self.limit_seconds} s"
+
+    @property
+    def again(self) -> str:
+        return f"is tried again, {self._times} without its lock so far"
+
+    @property
+    def at(self) -> str:
+        """Last, for it may be cut."""
+        return f": {self.statement}" if self.statement else ""
+
+    @property
+    def _times(self) -> str:
+        return "once" if self.tries == 1 else f"{self.tries} times"
+
+
+def progress(lines: Iterable[str]) -> Progress | None:
+    """What the last lines of a log say; None where they say nothing of it."""
+    heard = _Heard()
+    for event in events(lines):
+        heard.note(event)
+    return heard.told()
 
 
 def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -58,6 +115,11 @@ def events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(document, dict) and "event" in document:
             yield document
+
+
+def _text(event: dict[str, Any], name: str) -> str:
+    value = event.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def size(count: int) -> str:

@@ -6,6 +6,7 @@ Pure: a status in, a revision out. It must not know the scripts: what no run app
 from __future__ import annotations
 
 from dbmigration.api.status import Status
+from dbmigration_runner.contract.counting import counted
 
 BASE = "base"
 
@@ -25,8 +26,8 @@ def revision_behind(status: Status, steps: int) -> str:
     for step in range(steps):
         found = before.get(found) if found is not None else None
         if found is None:
-            raise ValueError(f"the runs that are remembered tell {step} step(s) back from {heads[0]}")
+            raise ValueError(f"the runs that are remembered tell {counted(step, 'step')} back from {heads[0]}")
         if found == BASE and step + 1 < steps:
-            raise ValueError(f"there are only {step + 1} step(s) from {heads[0]} to nothing")
+            raise ValueError(f"from {heads[0]} to nothing it is only {counted(step + 1, 'step')}")
     assert found is not None  # noqa: S101  # at least one step was gone, or none was asked for
     return found

@@ -14,8 +14,9 @@ from dbmigration.api.restored import Restored, TableLoss
 from dbmigration.api.status import Phase, Status, StepState
 from dbmigration.lifecycle.decision import Emit
 from dbmigration.lifecycle.observed import Ended, Observed
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.heads import named
-from dbmigration_runner.contract.row_kinds import counted, explained
+from dbmigration_runner.contract.row_kinds import by_kind, explained
 from dbmigration_runner.contract.task import StepKind
 
 # Of a revision that failed behind something it had committed; true until a restore.
@@ -83,12 +84,12 @@ def differing(restored: Restored) -> str:
     """The rows that a restore took, reset and brought back, by kind; "" where none is known."""
     found = explained(restored.inserted, restored.updated, restored.deleted, is_done=True)
     # What an earlier release carried out has but the one sum.
-    return found or (f"{restored.lost_rows} rows that differed" if restored.lost_rows else "")
+    return found or (f"{counted(restored.lost_rows, 'row')} that differed" if restored.lost_rows else "")
 
 
 def of_table(loss: TableLoss) -> str:
     """The same of one table, and why it may be more."""
-    found = counted(loss.inserted, loss.updated, loss.deleted)
+    found = by_kind(loss.inserted, loss.updated, loss.deleted)
     if not found:
         return f"{loss.table}: {loss.untold}"
     return f"{loss.table} {found}{f' ({loss.untold})' if loss.untold else ''}"

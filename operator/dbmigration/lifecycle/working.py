@@ -19,6 +19,7 @@ from dbmigration.lifecycle.policies import first_refusal
 from dbmigration.lifecycle.policies.before_migrating import BEFORE_MIGRATING
 from dbmigration.lifecycle.reference import are_of_one_form, reference_of
 from dbmigration.lifecycle.telling import HALF_STAYS, heads, sentence
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, Result
 from dbmigration_runner.contract.task import StepKind
@@ -257,8 +258,12 @@ def _failure(seen: Observed, result: Result, *, torn: bool) -> tuple[Reason, str
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
     if seen.work is StepKind.MIGRATE:
-        did = f"{len(run.applied_revisions)} of {plan.count} revision(s) were applied."
+        did = _so_many(len(run.applied_revisions), plan.count, "applied")
     else:
         count = len(run.applied_revisions) if seen.is_rolling_back else plan.count
-        did = f"{len(run.undone_revisions)} of {count} revision(s) were undone."
+        did = _so_many(len(run.undone_revisions), count, "undone")
     return reason, f"{sentence(result.message)} {did}{HALF_STAYS if torn else ''}"
+
+
+def _so_many(done: int, count: int, did: str) -> str:
+    return f"{done} of {counted(count, 'revision')} {'was' if count == 1 else 'were'} {did}."

@@ -33,7 +33,7 @@ from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
 from dbmigration.local.ordering import insist_on_backup, order_of
 from dbmigration.local.planning import planned
 from dbmigration.local.remembered import Asked, remembered
-from dbmigration.local.report import archived, plan_report, report
+from dbmigration.local.report import archived, plan_document, plan_report, report
 from dbmigration.local.steps import Steps
 from dbmigration.local.store import Resource, Store, folder_name, holder, open_store
 from dbmigration.local.surroundings import (
@@ -132,8 +132,11 @@ def plan(options: Options) -> Exit:
             sql = journal.statements(told.log) if options.sql else None
             shown = wording.of_result(told.result)
             accepts = manifest.spec.rollback.accept_data_loss
-            text = plan_report(shown, sql, _width(), accepts_data_loss=accepts)
-            sys.stdout.write((_json(shown, sql) if options.as_json else text) + "\n")
+            if options.as_json:
+                text = json.dumps(plan_document(shown, sql, accepts_data_loss=accepts), indent=2)
+            else:
+                text = plan_report(shown, sql, _width(), accepts_data_loss=accepts)
+            sys.stdout.write(f"{text}\n")
             return _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -373,10 +376,6 @@ def _verdict(result: Result) -> Exit:
     if result.outcome is Outcome.SUCCEEDED:
         return Exit.SUCCEEDED
     return Exit.WAITING if classify(result.reason)[1] is ReasonClass.MENDABLE else Exit.FAILED
-
-
-def _json(result: Result, sql: list[str] | None) -> str:
-    return json.dumps(json.loads(result.to_json()) | ({} if sql is None else {"sql": sql}), indent=2)
 
 
 def _width() -> int:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from dbmigration.api.status import Backup, ConditionStatus, Plan, Procedure, Status, Step, StepState
 from dbmigration.lifecycle.progress import size
 from dbmigration.lifecycle.telling import heads
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.task import StepKind
 
@@ -75,7 +76,8 @@ def _answer(step: Step, now: Status) -> str:
             return backed_up(now.backups[0]) if now.backups else "Backed up."
         case StepKind.COMPARE:
             left = len(now.run.left_behind) if now.run else 0
-            return f"The schema differs in {left} item(s)." if left else "The schema is the one before the upgrade."
+            differs = f"The schema differs in {counted(left, 'item')}."
+            return differs if left else "The schema is the one before the upgrade."
         case StepKind.FIND:
             estimate = f" {now.run.order.estimate}" if now.run and now.run.order else ""
             return f"Found: {now.run.backup if now.run else 'the backup'}.{estimate}"
@@ -96,9 +98,9 @@ def planned(plan: Plan) -> str:
     """A plan in one sentence."""
     if plan.count == 0:
         return f"Planned: nothing is pending, the database is at {heads(plan.start)}."
-    statements = f", {plan.statements} statements" if plan.statements is not None else ""
+    statements = f", {counted(plan.statements, 'statement')}" if plan.statements is not None else ""
     undone = " to undo" if plan.downgrade else ""
-    return f"Planned: {plan.count} revision(s){undone}{statements}, from {short_heads(plan.start)} to {short_heads(plan.target)}."
+    return f"Planned: {counted(plan.count, 'revision')}{undone}{statements}, from {short_heads(plan.start)} to {short_heads(plan.target)}."
 
 
 def backed_up(backup: Backup) -> str:

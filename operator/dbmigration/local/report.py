@@ -5,9 +5,11 @@ Everything in it was read from the database or the backup by a step. It must not
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
@@ -16,6 +18,7 @@ from dbmigration.local.archive import Found
 from dbmigration.local.driving import Exit, ready
 from dbmigration.local.narration import restorable, short_heads, span
 from dbmigration.local.store import Resource
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Result
 from dbmigration_runner.contract.task import StepKind
@@ -163,7 +166,7 @@ def _cost(status: Status) -> Iterator[Row]:
         f"CPU {metrics.peak_cpu_percent:.0f} % of a core" if metrics.peak_cpu_percent is not None else "",
         f"memory {size(metrics.peak_memory_bytes)}" if metrics.peak_memory_bytes is not None else "",
         f"disk {metrics.peak_disk_percent:.0f} % full" if metrics.peak_disk_percent is not None else "",
-        f"{metrics.lock_waits} lock wait(s)" if metrics.lock_waits else "",
+        counted(metrics.lock_waits, "lock wait") if metrics.lock_waits else "",
     ]
     if any(peaks):
         yield "peaks", ", ".join(peak for peak in peaks if peak)
@@ -197,7 +200,8 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
     rows.append(
         (
             "to undo" if plan.downgrade else "pending",
-            f"{plan.count} revision(s)" + (f", {plan.statements} statements" if plan.statements is not None else ""),
+            counted(plan.count, "revision")
+            + (f", {counted(plan.statements, 'statement')}" if plan.statements is not None else ""),
         )
     )
     rows += [("", f"{item.id}  {item.title}") for item in plan.revisions]
@@ -207,13 +211,26 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
         ("finding", f"{item.code}{f' in {item.revision}' if item.revision else ''}: {item.message}")
         for item in plan.findings
     ]
-    if plan.loses_data and not accepts_data_loss:
-        remedy = "give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
-        rows.append(("refused", f"a run would end with {Reason.DATA_LOSS_NOT_ACCEPTED.value}: {remedy}"))
+    if (refused := _refused(result, accepts_data_loss=accepts_data_loss)) is not None:
+        rows.append(("refused", refused))
     rows += [("warning", warning) for warning in result.warnings]
     rows.append(("plan hash", plan.hash))
     text = "\n".join(_folded(rows, width))
     return text if sql is None else "\n\n".join([text, *sql])
+
+
+def plan_document(result: Result, sql: list[str] | None, *, accepts_data_loss: bool) -> dict[str, Any]:
+    """The same for machines: the result as the runner wrote it, and what is known here alone."""
+    refused = _refused(result, accepts_data_loss=accepts_data_loss)
+    return {**json.loads(result.to_json()), "refused": refused, **({} if sql is None else {"sql": sql})}
+
+
+def _refused(result: Result, *, accepts_data_loss: bool) -> str | None:
+    """Why a run would end behind this plan, which the plan by itself does not."""
+    if result.plan is None or not result.plan.loses_data or accepts_data_loss:
+        return None
+    remedy = "give --accept-data-loss, or set rollback.acceptDataLoss to true, if that may go."
+    return f"a run would end with {Reason.DATA_LOSS_NOT_ACCEPTED.value}: {remedy}"
 
 
 def archived(found: Found, *, verified: bool) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.checks.difference import difference, rewordings
 from dbmigration_runner.checks.manifest import read_manifest
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import CompareReport, Outcome, Result
 from dbmigration_runner.engines import read_catalog
@@ -44,7 +45,9 @@ def compare(step: Step) -> Result:
     return step.result(
         Outcome.SUCCEEDED,
         RunnerReason.DONE,
-        f"The schema differs in {len(lines)} items from the one before." if lines else "The schema is the one before.",
+        f"From the one before, the schema differs in {counted(len(lines), 'item')}."
+        if lines
+        else "The schema is the one before.",
         heads=heads,
         catalog=now.fingerprint(order.version_table),
         compare=CompareReport(against=order.backup, count=len(lines), differences=lines),

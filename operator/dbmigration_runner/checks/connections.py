@@ -46,6 +46,7 @@ class Connections:
         self._transcript = Transcript(tell)
         self._patience = Patience(order.retry_for_seconds, tell, self._stopping)
         self.write_refused = False  # a session that may only read was asked to write
+        self.waited_for = ""  # the last statement, without values, that did not get a lock in time
 
     def install(self) -> None:
         """From here on; nothing of the application may be imported before."""
@@ -178,6 +179,8 @@ class Connections:
         found = sql_error(context.original_exception)
         self.write_refused = self.write_refused or (found is not None and found.is_write_refused)
         if context.connection is not None and context.statement is not None:
+            if found is not None and found.is_lock_timeout:
+                self.waited_for = shown(context.statement, name_quote=_name_quote(context.connection))
             with contextlib.suppress(Exception):  # the transaction is aborted, or the session gone: nothing to restore
                 self._limit_locks_again(context.connection, context.statement)
             if self._watches(context.connection) and self._stays_though_failed(context.connection, context.statement):

@@ -35,7 +35,7 @@ def load(script: ScriptDirectory) -> None:
         raise Refusal(RunnerReason.SCRIPT_ERROR, f"A revision cannot be loaded: {placed(error)}") from error
 
 
-def failure_of(error: BaseException, *, revision: str | None, write_refused: bool) -> Failed:
+def failure_of(error: BaseException, *, revision: str | None, write_refused: bool, waited_for: str) -> Failed:
     """The event for what ended env.py. `revision` is the one that was running, None before the first."""
     reason, message = _meaning(error, revision, write_refused=write_refused)
     found = sql_error(error)
@@ -44,6 +44,7 @@ def failure_of(error: BaseException, *, revision: str | None, write_refused: boo
         message=message,
         failed_revision=revision,
         lock_timeout=found is not None and found.is_lock_timeout,
+        waited_for=waited_for,
         write_refused=write_refused,
         detail=_traceback(error),
     )

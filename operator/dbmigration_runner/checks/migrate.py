@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner import application
 from dbmigration_runner.checks import after, before, emptied, torn
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import MigrateReport, Outcome, Result
@@ -22,8 +23,8 @@ from dbmigration_runner.step import Seen, changed
 
 if TYPE_CHECKING:
     from dbmigration_runner.application import Story
+    from dbmigration_runner.contract.result import PlannedRevision
     from dbmigration_runner.engines.interface import Lock
-    from dbmigration_runner.events import Planned
     from dbmigration_runner.step import Step
 
 LONGEST_SLEEP_SECONDS = 5.0
@@ -86,21 +87,24 @@ class Attempt:
     @property
     def applied(self) -> tuple[str, ...]:
         """What the heads confirm of what was told: Alembic tells before it commits."""
-        told, planned = self.story.applied, self.story.planned
-        if planned is None:
-            return self.done
-        behind = [revision.id for revision in planned.revisions[: self._position(planned)]]
-        return (*self.done, *(revision for revision in told if revision in behind))
+        behind = [revision.id for revision in self._planned[: self.position]]
+        return (*self.done, *(revision for revision in self.story.applied if revision in behind))
 
-    def _position(self, planned: Planned) -> int:
+    @property
+    def position(self) -> int:
         """How many of the planned revisions are behind the heads that were read."""
-        reached = [number for number, place in enumerate(planned.places, 1) if place == self.after.heads]
+        places = self.story.planned.places if self.story.planned is not None else ()
+        reached = [number for number, place in enumerate(places, 1) if place == self.after.heads]
         return reached[-1] if reached else 0
+
+    @property
+    def _planned(self) -> tuple[PlannedRevision, ...]:
+        return self.story.planned.revisions if self.story.planned is not None else ()
 
 
 def migrate(step: Step) -> Result:
     """Raises RunnerError only where nothing was begun."""
-    with step.engine.connect() as session:
+    with step.first_session() as session:
         step.meet(session)
     lock = step.engine.lock(exclusive=True, should_stop=step.check, wait_seconds=step.task.locks.grace_seconds)
     try:
@@ -128,7 +132,8 @@ def _work(step: Step, lock: Lock, start: Seen) -> Attempt:
         if not attempt.may_be_repeated:
             return attempt
         waits += 1
-        step.log.say("lock-timeout", revision=story.failed_revision, waits=waits)
+        statement = story.failed.waited_for if story.failed is not None else ""
+        step.say_lock_timeout(story.failed_revision, statement, waits, done=attempt.position)
         if time.monotonic() + pause >= until:
             return Attempt(story, start, now, waits, done, budget_gone=True)
         try:
@@ -142,10 +147,9 @@ def _work(step: Step, lock: Lock, start: Seen) -> Attempt:
 
 def _result(step: Step, attempt: Attempt) -> Result:
     error = attempt.story.error
-    tries = (
-        f"A lock was not to be had within {step.engine.lock_timeout_of(step.task.locks)} ms in {attempt.lock_waits} tries over "
-        f"{step.task.locks.retry_for_seconds} s"
-    )
+    limit = step.engine.lock_timeout_of(step.task.locks)
+    within = f" within {limit} ms" if limit is not None else ""
+    tries = f"A lock was not to be had{within} in {counted(attempt.lock_waits, 'try', 'tries')} over {step.task.locks.retry_for_seconds} s"
     if attempt.budget_gone and attempt.changed is False:
         return _failed(
             step,
@@ -194,10 +198,14 @@ def _verified(step: Step, attempt: Attempt) -> Result:
         emptied=emptied.told(step.engine, planned.emptied) if planned is not None else (),
     )
     did = "undone" if step.task.kind is StepKind.DOWNGRADE else "applied"
-    outcome, reason, message = Outcome.SUCCEEDED, RunnerReason.DONE, f"{len(attempt.applied)} revisions were {did}."
+    outcome, reason, message = (
+        Outcome.SUCCEEDED,
+        RunnerReason.DONE,
+        f"{counted(len(attempt.applied), 'revision')} {did}.",
+    )
     if failed:
         outcome, reason = Outcome.FAILED, RunnerReason.CHECK_FAILED
-        message = f"The database is at the target, but {len(failed)} checks failed: {', '.join(failed)}."
+        message = f"The database is at the target, but {counted(len(failed), 'check')} failed: {', '.join(failed)}."
     return step.result(
         outcome,
         reason,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.messages import sql_error
 from dbmigration_runner.errors import Stopped
-from dbmigration_runner.events import Waited
+from dbmigration_runner.events import Granted, Waited
 
 if TYPE_CHECKING:
     import threading
@@ -49,6 +49,8 @@ class Patience:
                 if time.monotonic() + pause >= until:
                     raise
             else:
+                if until is not None:
+                    self._tell(Granted())
                 return
             self._tell(Waited(line()))
             if self._stopping.wait(random.uniform(0.1, pause)):  # noqa: S311  # no secret

@@ -12,6 +12,7 @@ from dbmigration_runner import application
 from dbmigration_runner.checks.drops import Drop
 from dbmigration_runner.checks.losses import losses
 from dbmigration_runner.checks.restorable import require_cloned, require_restorable
+from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import LOSES_DATA, Finding, Outcome, PlanReport, Result
 from dbmigration_runner.engines.clone import room
@@ -94,9 +95,7 @@ def _nothing_told() -> RunnerError:
 def _said(report: PlanReport) -> str:
     if not report.count:
         return "Nothing is pending."
-    return (
-        f"{report.count} revisions are to be undone." if report.downgrade else f"{report.count} revisions are pending."
-    )
+    return f"{'To undo' if report.downgrade else 'Pending'}: {counted(report.count, 'revision')}."
 
 
 def _losses(step: Step, told: Planned) -> tuple[Finding, ...]:

@@ -26,7 +26,7 @@ from dbmigration_runner.checks.manifest import NAME, Manifest, read_manifest
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome, RestoreReport, RestoreStage, Result, TableLoss
-from dbmigration_runner.contract.row_kinds import counted, explained
+from dbmigration_runner.contract.row_kinds import by_kind, explained
 from dbmigration_runner.engines import read_catalog
 from dbmigration_runner.engines.catalog import Catalog, has_readable_lines
 from dbmigration_runner.engines.dump_streams import StoredFile
@@ -197,7 +197,7 @@ def _told(taken_at: str, lost: tuple[TableLoss, ...], report: RestoreReport) -> 
     """What a restore would take back, in sentences: each kind of rows by its name, in all and by table."""
     written = [loss for loss in lost if loss.rows]
     others = [f"{loss.table}: {loss.untold}." for loss in lost if loss.untold]
-    tables = [f"{loss.table} {counted(loss.inserted, loss.updated, loss.deleted)}" for loss in written[:_NAMED]]
+    tables = [f"{loss.table} {by_kind(loss.inserted, loss.updated, loss.deleted)}" for loss in written[:_NAMED]]
     if len(written) > _NAMED:
         tables.append(f"{len(written) - _NAMED} more tables")
     found = explained(report.inserted, report.updated, report.deleted, is_done=False)

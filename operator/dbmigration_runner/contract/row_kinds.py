@@ -13,7 +13,7 @@ _KINDS = (
 )
 
 
-def counted(inserted: int, updated: int, deleted: int) -> str:
+def by_kind(inserted: int, updated: int, deleted: int) -> str:
     """The counts alone, as of one table of several: "2 inserted, 1 deleted"."""
     return ", ".join(f"{count} {kind}" for count, kind, _ in _there(inserted, updated, deleted))
 

@@ -20,7 +20,7 @@ from dbmigration_runner.engines import sqlite_row_counts
 from dbmigration_runner.engines.interface import AskingSession, BeforeReport, Guest, Session
 from dbmigration_runner.engines.messages import describe
 from dbmigration_runner.engines.session import AlchemySession, sessions
-from dbmigration_runner.errors import Refusal, SessionNotOpened, Stopped
+from dbmigration_runner.errors import Refusal, SessionNotOpened, StatementRefused, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,8 @@ _NETWORK_FUSE = (
     "fuse.juicefs",
 )
 _READ_ONLY_MOUNT = 1  # ST_RDONLY
+_SHOWN = 5
+_NO_DATABASES = ("-journal", "-wal", "-shm", ".dbmigration-lock")  # they belong to one
 
 
 class SQLite:
@@ -89,6 +91,12 @@ class SQLite:
             session = AlchemySession(pool, asynchronous=False)
             session.rows("SELECT count(*) FROM sqlite_master")
         except Exception as error:  # noqa: BLE001  # unreadable, no database, locked: all mean that it cannot be opened
+            if isinstance(error, StatementRefused) and error.is_lock_timeout:
+                raise SessionNotOpened(
+                    RunnerReason.LOCK_HELD,
+                    f"{self.path} could not be read within {patience:g} s, for another program keeps even readers out: it holds an "
+                    "exclusive lock, or commits for that long.",
+                ) from None
             raise SessionNotOpened(
                 RunnerReason.DATABASE_UNREACHABLE, f"{self.path} cannot be opened as a database: {describe(error)}"
             ) from None
@@ -133,7 +141,7 @@ class SQLite:
                 RunnerReason.DATABASE_READ_ONLY,
                 f"{target} cannot be written by user {os.getuid()}: mount it writable, or set podTemplate.fsGroup.",
             )
-        return ()
+        return _made_anew(self.path)
 
     def lock(self, *, exclusive: bool, should_stop: Callable[[], None], wait_seconds: float) -> SQLiteLock:
         """See interface.Engine."""
@@ -307,6 +315,24 @@ def file_system_of(path: Path, mounts: str) -> str:
         if (path == point or point in path.parents) and len(point.parts) >= best:
             best, kind = len(point.parts), right.split(" ")[0]
     return kind
+
+
+def _made_anew(path: Path) -> tuple[str, ...]:
+    """A name that was mistyped leads to no database as well as one that is still to be made."""
+    if path.exists() and path.stat().st_size:
+        return ()
+    try:
+        beside = sorted(found.name for found in path.parent.iterdir() if _may_be_meant(found, path))
+    except OSError:
+        beside = []
+    more = f" and {len(beside) - _SHOWN} more" if len(beside) > _SHOWN else ""
+    names = f"Files beside it: {', '.join(beside[:_SHOWN])}{more}." if beside else "There is no other file beside it."
+    state = "is empty" if path.exists() else "does not exist"
+    return (f"The database file {path} {state}: it will be made anew, from the first revision on. {names}",)
+
+
+def _may_be_meant(found: Path, instead_of: Path) -> bool:
+    return found.name != instead_of.name and not found.name.endswith(_NO_DATABASES) and found.is_file()
 
 
 def _path(url: URL) -> Path:

@@ -247,7 +247,7 @@ def test_a_failed_wish_is_not_undone_again(ahead):
     fail_half_way(ahead, "Downgrade")
     ahead.settle()
     assert (ahead.status.phase, ahead.heads) == (Phase.FAILED, HISTORY[1:2])
-    assert "1 of 2 revision(s) were undone" in ahead.status.conditions[0].message
+    assert "1 of 2 revisions were undone" in ahead.status.conditions[0].message
 
 
 @pytest.mark.parametrize("wish", ["Restore", "DowngradeOrRestore"])

@@ -10,7 +10,7 @@ import pytest
 from dbmigration.api.status import Condition, ConditionStatus, Failure, Metrics, Outcome, Procedure, Run, Status, Step
 from dbmigration.api.status import StepState as State
 from dbmigration.local.narration import news
-from dbmigration.local.report import plan_report, report
+from dbmigration.local.report import plan_document, plan_report, report
 from dbmigration.local.store import Resource
 from dbmigration_runner.contract.result import Outcome as StepOutcome
 from dbmigration_runner.contract.result import PlanReport, Result
@@ -84,3 +84,5 @@ def test_a_plan_whose_run_would_refuse_to_lose_data_says_so_and_what_to_give(los
     result = Result(StepKind.PLAN, "nonce", StepOutcome.SUCCEEDED, plan=plan)
     said = plan_report(result, None, 200, accepts_data_loss=accepts)
     assert ("a run would end with DataLossNotAccepted: give --accept-data-loss" in said) is (loses and not accepts)
+    refused = plan_document(result, None, accepts_data_loss=accepts)["refused"]
+    assert (f"refused     {refused}\n" in said) if loses and not accepts else refused is None
