@@ -133,10 +133,14 @@ def _command_line(parser: argparse.ArgumentParser) -> str:
 
 
 def _option(action: argparse.Action) -> str:
-    value = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    value = action.metavar or (_value(action) if action.nargs != 0 else "")
     if not action.option_strings:
         return f"`{value}`"
     return ", ".join(f"`{word} {value}`".replace(" `", "`") for word in action.option_strings)
+
+
+def _value(action: argparse.Action) -> str:
+    return " \\| ".join(action.choices) if action.choices else action.dest.upper()
 
 
 def _prose(text: str) -> Iterator[str]:

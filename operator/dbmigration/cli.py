@@ -54,7 +54,9 @@ def command_line(name: str) -> argparse.ArgumentParser:
     arguments.add_manifest(run)
     arguments.add_place(run)
     run.add_argument(
-        "--plan-only", action="store_true", help="tell what would be done; nothing is changed, no run is kept"
+        "--plan-only",
+        action="store_true",
+        help="tell what would be done; nothing is changed, no run is kept. Exit code 3 where a run would be refused",
     )
     run.add_argument(
         "--sql",

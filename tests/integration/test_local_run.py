@@ -142,6 +142,16 @@ def test_a_plan_that_is_refused_says_why_and_fails(on_sqlite):
     assert "MultipleHeads" in said.out
 
 
+def test_a_plan_that_a_run_would_refuse_for_its_losses_fails_too(on_sqlite):
+    shop = on_sqlite.project
+    shop.revision("a1", None, create("t1"), 'op.execute("INSERT INTO t1 VALUES (1)")', down='op.drop_table("t1")')
+    assert on_sqlite.run().code == 0
+    way_down = ("run", "--plan-only", "--target", "base", "--allow-downgrade")
+    said = on_sqlite.run(*way_down)
+    assert (said.code, "DataLossNotAccepted" in said.out) == (3, True), said.out
+    assert on_sqlite.run(*way_down, "--accept-data-loss").code == 0
+
+
 def test_a_database_that_is_not_there_yet_is_waited_for_and_the_next_start_goes_on_with_the_run(program, database):
     program.project.three_revisions()
     name = f"{database.name}_later"

@@ -33,7 +33,7 @@ from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
 from dbmigration.local.ordering import insist_on_backup, order_of
 from dbmigration.local.planning import planned
 from dbmigration.local.remembered import Asked, remembered
-from dbmigration.local.report import archived, plan_document, plan_report, report
+from dbmigration.local.report import archived, plan_document, plan_report, refusal, report
 from dbmigration.local.steps import Steps
 from dbmigration.local.store import Resource, Store, folder_name, holder, open_store
 from dbmigration.local.surroundings import (
@@ -137,7 +137,7 @@ def plan(options: Options) -> Exit:
             else:
                 text = plan_report(shown, sql, _width(), accepts_data_loss=accepts)
             sys.stdout.write(f"{text}\n")
-            return _verdict(told.result)
+            return Exit.FAILED if refusal(shown, accepts_data_loss=accepts) else _verdict(told.result)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 

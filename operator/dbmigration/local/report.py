@@ -211,7 +211,7 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
         ("finding", f"{item.code}{f' in {item.revision}' if item.revision else ''}: {item.message}")
         for item in plan.findings
     ]
-    if (refused := _refused(result, accepts_data_loss=accepts_data_loss)) is not None:
+    if (refused := refusal(result, accepts_data_loss=accepts_data_loss)) is not None:
         rows.append(("refused", refused))
     rows += [("warning", warning) for warning in result.warnings]
     rows.append(("plan hash", plan.hash))
@@ -221,11 +221,11 @@ def plan_report(result: Result, sql: list[str] | None, width: int, *, accepts_da
 
 def plan_document(result: Result, sql: list[str] | None, *, accepts_data_loss: bool) -> dict[str, Any]:
     """The same for machines: the result as the runner wrote it, and what is known here alone."""
-    refused = _refused(result, accepts_data_loss=accepts_data_loss)
+    refused = refusal(result, accepts_data_loss=accepts_data_loss)
     return {**json.loads(result.to_json()), "refused": refused, **({} if sql is None else {"sql": sql})}
 
 
-def _refused(result: Result, *, accepts_data_loss: bool) -> str | None:
+def refusal(result: Result, *, accepts_data_loss: bool) -> str | None:
     """Why a run would end behind this plan, which the plan by itself does not."""
     if result.plan is None or not result.plan.loses_data or accepts_data_loss:
         return None
