@@ -21,6 +21,7 @@ from dbmigration.lifecycle.observed import WorkloadRef, WorkloadView
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.store import replace_file
 
+_TRIED = "drain begun"  # what a mark holds until the command has ended with 0
 _RUNS = 1  # how many replicas something has of which nobody here can count the processes
 _SECONDS = 600
 _FIRST_PAUSE_SECONDS = 1.0
@@ -74,7 +75,7 @@ class Workloads:
         return {ref: self._view(ref) for ref in refs}
 
     def scale(self, ref: WorkloadRef, replicas: int) -> None:
-        """Call the command; one that fails has done nothing, and is called again when its pause is over."""
+        """Call the command; one that fails has not done what it says, and is called again when its pause is over."""
         command = self.resume_command if replicas else self.drain_command
         if command is None:
             return
@@ -82,6 +83,9 @@ class Workloads:
         failing = self._failing.get((ref, wish))
         if failing is not None and self.clock() < failing.due:
             return
+        if not replicas:
+            # Also one that fails may have stopped something: it is resumed whatever comes of the drain.
+            self._note(ref, _TRIED)
         fault = _called(command, ref, replicas)
         if fault:
             failing = self._failing.setdefault((ref, wish), _Failing(since=datetime.now(UTC)))
@@ -91,15 +95,19 @@ class Workloads:
                 self.say(f"{ref} is not {wish} yet, {since}: {command}: {fault}; it is called again.")
             return
         self._failing.pop((ref, wish), None)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self._mark(ref), str(replicas))
+        self._note(ref, str(replicas))
 
     def _view(self, ref: WorkloadRef) -> WorkloadView:
         try:
-            count = int(self._mark(ref).read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
-            count = _RUNS
-        return WorkloadView(count, count, count)
+            noted = self._mark(ref).read_text(encoding="ascii")
+        except FileNotFoundError:
+            noted = ""
+        count = int(noted) if noted.isdecimal() else _RUNS
+        return WorkloadView(count, count, count, is_unsettled=noted == _TRIED)
+
+    def _note(self, ref: WorkloadRef, noted: str) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self._mark(ref), noted)
 
     def _mark(self, ref: WorkloadRef) -> Path:
         return self.folder / f"{ref.kind}-{ref.name}"
