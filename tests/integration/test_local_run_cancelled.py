@@ -80,12 +80,18 @@ def test_an_order_that_has_only_tried_to_drain_is_given_up_by_an_end(shop, tmp_p
     assert "nothing was restored yet, and dbmigration cancel, with the same options, gives the restore up" in joined(
         started.wait()
     )
+    del shop.spec["drain"]
+    refused = shop.run()
+    assert refused.code == 2, refused.out + refused.err
+    open_order = f", backup {backup}, draining since"
+    assert open_order in refused.err.partition("Run 2 is open: restore-")[2]
+    assert "This run drains workloads: give both --drain-command and --resume-command" in refused.err
     # It needs no backups any more; what failed to stop the application may yet have stopped a part of it.
     resumed = tmp_path / "resumed"
     said = shop.run("cancel", "--drain-command", "true", "--resume-command", f"touch {resumed}")
     assert (said.code, resumed.exists()) == (4, True), said.out + said.err
     assert (_tables(tmp_path), shop.steps()) == ({"alembic_version", "t1"}, [("find", "Succeeded")])
-    assert f", backup {backup}, draining since" in said.err.partition("Run 2 is given up, nothing was restored: ")[2]
+    assert open_order in said.err.partition("Run 2 is given up, nothing was restored: ")[2]
     assert "It was cancelled before anything was restored." in joined(said)
 
 

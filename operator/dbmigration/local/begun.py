@@ -40,8 +40,16 @@ def as_begun(manifest: Manifest, resource: Resource, around: Surroundings, *, to
         return without_backup(begun)
     if around.backups is None:
         does = "is" if restores else "may have"
-        raise ManifestError(f"This run {does} to restore the backup {run.backup}: give --backups the folder it is in.")
+        raise ManifestError(
+            f"{unfinished(status)} This run {does} to restore the backup {run.backup}: give --backups the folder it is in."
+        )
     return begun
+
+
+def is_ordered(resource: Resource) -> bool:
+    """The open run carries out an order."""
+    run = resource.parsed_status.run
+    return run is not None and run.outcome is None and run.order is not None
 
 
 def insist_on_the_folder(resource: Resource, folder: str) -> None:
@@ -73,14 +81,14 @@ def goes_to_its_end(status: Status) -> bool:
     return is_on_its_way and not may_be_given_up(status)
 
 
-def opening(status: Status, *, to_cancel: bool) -> str:
-    """What a start does with the open run, to be said before it is done; "" where none is open."""
+def opening(status: Status, *, to_cancel: bool, is_changed: bool) -> str:
+    """What a start does with the open run, to be said before it is done; "" where none is open. `is_changed`: another spec is wished."""
     run = status.run
     if run is None or run.outcome is not None:
         return ""
-    what = story(status, run)
+    what = _story(status, run)
     if not to_cancel:
-        return f"Run {run.number} goes on: {what}."
+        return unfinished(status) if is_changed else f"Run {run.number} goes on: {what}{_end(status)}."
     if goes_to_its_end(status):
         return f"Run {run.number} goes to its end, for its way back has begun and is not broken off: {what}."
     if may_be_given_up(status):
@@ -88,7 +96,17 @@ def opening(status: Status, *, to_cancel: bool) -> str:
     return f"Run {run.number} is ended: {what}."
 
 
-def story(status: Status, run: Run) -> str:
+def unfinished(status: Status) -> str:
+    """What is still open, for whoever may have meant another run; "" where nothing is."""
+    run = status.run
+    return (
+        f"Run {run.number} is open: {_story(status, run)}{_end(status)}."
+        if run is not None and run.outcome is None
+        else ""
+    )
+
+
+def _story(status: Status, run: Run) -> str:
     """What the run is for, and how far it is."""
     if run.order is not None:
         what = f"{run.order.name}, backup {run.order.backup}"
@@ -111,6 +129,13 @@ def _stage(status: Status, run: Run) -> str:
         return "its drain was given up"
     if drained.drained_at is not None:
         return f"drained since {drained.drained_at:%H:%M:%S} UTC"
+    return f"draining since {drained.started_at:%H:%M:%S} UTC"
+
+
+def _end(status: Status) -> str:
+    """Until when a drain is tried that has not come to its end."""
+    drained = status.drain
+    if drained is None or drained.drained_at or drained.given_up or status.phase is Phase.RESUMING:
+        return ""
     until = drained.started_at + PACE.drain_patience
-    ends = "gives up at" if datetime.now(UTC) < until else "its time was over at"
-    return f"draining since {drained.started_at:%H:%M:%S}; {ends} {until:%H:%M:%S} UTC"
+    return f"; {'gives up at' if datetime.now(UTC) < until else 'its time was over at'} {until:%H:%M:%S} UTC"

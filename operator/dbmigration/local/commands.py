@@ -26,7 +26,7 @@ from dbmigration.api.way_back import OnFailure
 from dbmigration.local import journal, surroundings, wording
 from dbmigration.local.archive import look_through
 from dbmigration.local.audience import audience
-from dbmigration.local.begun import as_begun, insist_on_the_folder, opening, without_backup
+from dbmigration.local.begun import as_begun, insist_on_the_folder, is_ordered, opening, unfinished, without_backup
 from dbmigration.local.driving import Exit, drive_to_its_end
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
@@ -93,10 +93,8 @@ def run(options: Options) -> Exit:
     if options.restore is not None and around.backups is None:
         raise ManifestError("--restore takes a backup of --backups: give the folder.")
     with _opened(options, manifest, around) as opened:
-        begun = opened.resource.parsed_status.run
-        is_ordered = begun is not None and begun.order is not None and opened.resource.run_is_open
         # What carries out an order knows what was wished when it was given, and rests there: nothing else is begun behind it.
-        fresh = opened.resource if is_ordered else opened.resource.wished(wish_of(manifest, around))
+        fresh = opened.resource if is_ordered(opened.resource) else opened.resource.wished(wish_of(manifest, around))
         # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
         # the same as before, and what is waited for is tried at once.
         if fresh.run_is_open:
@@ -200,8 +198,8 @@ def _opened(
     steps = _steps(manifest, around, options.root / name)
     with open_store(options.root, name) as store:
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
-        if to_cancel:
-            manifest = as_begun(manifest, resource, around, to_cancel=True)
+        if to_cancel or is_ordered(resource):
+            manifest = as_begun(manifest, resource, around, to_cancel=to_cancel)
         if options.restore is not None and around.backups is not None and not resource.run_is_open:
             own = surroundings.own_backups(around.backups, manifest, around)
             insist_on_backup(options.restore, own, f"{manifest.namespace}/{manifest.name}")
@@ -217,12 +215,15 @@ def _driven(opened: _Opened, resource: Resource, options: Options, *, to_cancel:
     watching = audience(before, terminal=sys.stderr.isatty())
     commands = options.drain_command, options.resume_command
     workloads = Workloads(opened.store.folder / "drained", watching.say, *commands)
-    workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
+    wished = opened.manifest.spec.drain
+    drained = before.drain.workloads if before.drain is not None else wished.workloads if wished is not None else ()
+    workloads.require(drained, unfinished(before))
     order = order_of(before, options.restore, accept_data_loss=options.accept_data_loss)
     world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads, order=order)
     with watching:
-        if to_cancel:
-            watching.say(opening(before, to_cancel=True))
+        is_changed = resource.generation != opened.resource.generation
+        if line := opening(before, to_cancel=to_cancel, is_changed=is_changed):
+            watching.say(line)
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
     if options.as_json:

@@ -63,11 +63,13 @@ class Workloads:
     clock: Callable[[], float] = time.monotonic
     _failing: dict[tuple[WorkloadRef, str], _Failing] = field(default_factory=dict)
 
-    def require(self, refs: Iterable[object]) -> None:
-        """Raises ManifestError where a run drains something, and nobody said how."""
+    def require(self, refs: Iterable[object], unfinished: str) -> None:
+        """Raises ManifestError where a run drains something, and nobody said how; `unfinished` says which run is open, if any."""
         if any(True for _ in refs) and (self.drain_command is None or self.resume_command is None):
+            which = f"{unfinished} " if unfinished else ""
             raise ManifestError(
-                "This run drains workloads: give both --drain-command and --resume-command, which stop and start here what writes to the database."
+                f"{which}This run drains workloads: give both --drain-command and --resume-command, which stop and start here "
+                "what writes to the database."
             )
 
     def look(self, refs: Iterable[WorkloadRef]) -> dict[WorkloadRef, WorkloadView]:

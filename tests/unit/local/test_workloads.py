@@ -32,9 +32,9 @@ def test_a_command_has_a_session_of_its_own_so_that_ctrl_c_does_not_end_it_in_it
 @pytest.mark.parametrize("commands", [(None, None), ("true", None), (None, "true")])
 def test_both_commands_are_asked_for_where_something_is_drained(tmp_path, commands):
     workloads = Workloads(tmp_path, print, *commands)
-    workloads.require(())
+    workloads.require((), "")
     with pytest.raises(ManifestError, match="give both --drain-command and --resume-command"):
-        workloads.require([REF])
+        workloads.require([REF], "")
 
 
 def test_a_command_that_fails_is_called_ever_more_seldom_and_told_only_where_that_is_news(tmp_path):
