@@ -44,7 +44,7 @@ from dbmigration.local.surroundings import (
     manifest_of_options,
     wish_of,
 )
-from dbmigration.local.workloads import Workloads
+from dbmigration.local.workloads import Workloads, insist_on_program
 from dbmigration.local.world import LocalWorld, document, results_of
 from dbmigration_runner.contract.codec import encode
 from dbmigration_runner.contract.result import Outcome, Result
@@ -295,6 +295,8 @@ def _surroundings(options: Options) -> Surroundings:
     python = options.python or sys.executable
     if shutil.which(python) is None:
         raise ManifestError(f"--python: there is no program {python}.")
+    insist_on_program("--drain-command", options.drain_command)
+    insist_on_program("--resume-command", options.resume_command)
     if options.tls is not None and not options.tls.is_dir():
         raise ManifestError(f"--tls: there is no folder {options.tls.absolute()}.")
     return Surroundings(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -76,8 +77,11 @@ class Workloads:
         """All that are named are there: running, until they were drained."""
         return {ref: self._view(ref) for ref in refs}
 
-    def scale(self, ref: WorkloadRef, replicas: int) -> None:
-        """Call the command; one that fails has not done what it says, and is called again when its pause is over."""
+    def scale(self, ref: WorkloadRef, replicas: int, until: datetime | None) -> None:
+        """Call the command; one that fails has not done what it says, and is called again when its pause is over.
+
+        `until` is when whoever asks gives that up, where somebody does.
+        """
         command = self.resume_command if replicas else self.drain_command
         if command is None:
             return
@@ -94,7 +98,8 @@ class Workloads:
             failing.again(self.clock())
             if failing.is_news(fault, self.clock()):
                 since = f"tried since {failing.since:%H:%M:%S} UTC"
-                self.say(f"{ref} is not {wish} yet, {since}: {command}: {fault}; it is called again.")
+                end = f"until {until:%H:%M:%S} UTC" if until is not None else "until it ends with 0"
+                self.say(f"{ref} is not {wish} yet, {since}: {command}: {fault}; it is called again {end}.")
             return
         self._failing.pop((ref, wish), None)
         self._note(ref, str(replicas))
@@ -113,6 +118,22 @@ class Workloads:
 
     def _mark(self, ref: WorkloadRef) -> Path:
         return self.folder / f"{ref.kind}-{ref.name}"
+
+
+def insist_on_program(option: str, command: str | None) -> None:
+    """Raises ManifestError where a command cannot even be started here: found out at once, and not when all stands still."""
+    if command is None:
+        return
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ManifestError(f"{option}: {command} cannot be read: {error}.") from error
+    if not words:
+        raise ManifestError(f"{option}: it is empty; `true` is a program that does nothing.")
+    if shutil.which(words[0]) is None:
+        is_there = Path(words[0]).is_file() and "/" in words[0]
+        why = f"{words[0]} may not be executed" if is_there else f"there is no program {words[0]}"
+        raise ManifestError(f"{option}: {why}.")
 
 
 def _called(command: str, ref: WorkloadRef, replicas: int) -> str:
@@ -134,6 +155,6 @@ def _called(command: str, ref: WorkloadRef, replicas: int) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"was not at its end after {_SECONDS // 60} minutes"
-    except (OSError, ValueError) as error:
-        return type(error).__name__
+    except OSError as error:
+        return f"cannot be started: {error.strerror}"
     return f"ended with {done.returncode}" if done.returncode else ""

@@ -87,6 +87,18 @@ def test_a_folder_is_told_from_a_resource_by_its_slash_or_by_being_there(tmp_pat
             "there is no program nosuchpython",
         ),
         (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--drain-command", "./stopp now"],
+            "--drain-command: there is no program ./stopp.",
+        ),
+        (
+            ["cancel", "--project", "{tmp}", "--url", "sqlite:////x.db", "--resume-command", "sh -c 'true"],
+            "--resume-command: sh -c 'true cannot be read: No closing quotation.",
+        ),
+        (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--resume-command", ""],
+            "--resume-command: it is empty",
+        ),
+        (
             ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--tls", "{tmp}/nowhere"],
             "--tls: there is no folder",
         ),
