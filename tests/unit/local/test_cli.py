@@ -154,6 +154,21 @@ def test_a_duration_that_cannot_be_read_is_refused(text, capsys):
     assert "30s, 5m or 2h" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["run", "--rest", "shop-7", "--acc"], "unrecognized arguments: --rest shop-7 --acc"),
+        (["restore", "shop", "--backup", "shop-7", "--accept"], "unrecognized arguments: --accept"),
+        (["run", "--steps", "1"], "--steps: here it is --target REVISION --allow-downgrade"),
+        (["run", "--to=10c"], "--to: here it is --target REVISION --allow-downgrade"),
+    ],
+)
+def test_an_option_is_written_out_and_one_of_another_command_is_answered(given, complaint, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(given)
+    assert complaint in capsys.readouterr().err
+
+
 def test_an_end_takes_the_options_of_the_run_and_does_not_ask_for_what_they_need(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "alembic.ini").touch()
