@@ -125,7 +125,7 @@ def _command_line(parser: argparse.ArgumentParser) -> str:
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
     for name, command in commands.choices.items():
         lines += ["", f"## {name}", "", *_prose(command.description or "")][:-1]
-        options = [action for action in command._actions if action.dest != "help"]  # noqa: SLF001
+        options = [action for action in command._actions if action.dest != "help" and action.help != argparse.SUPPRESS]  # noqa: SLF001
         if options:
             lines += ["", "| option | what it is |", "| --- | --- |"]
             lines += [f"| {_option(action)} | {action.help} |" for action in options]

@@ -132,6 +132,26 @@ def add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help=what)
 
 
+class _Elsewhere(argparse.Action):
+    """Says what it is called here, and ends the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string}: here it is {self.const}")
+
+
+def add_elsewhere(parser: argparse.ArgumentParser, *options: str, here: str) -> None:
+    """Options of another command, answered by what they are called `here`; help does not list them."""
+    parser.add_argument(
+        *options, action=_Elsewhere, nargs="?", const=here, dest=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+
+
 def steps(text: str) -> int:
     """A positive whole number."""
     if not text.isdecimal() or not int(text):

@@ -46,6 +46,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Runs Alembic migrations the way a careful DBA would: plan, verified backup, migrate, verify.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -68,6 +69,7 @@ def command_line(name: str) -> argparse.ArgumentParser:
         run,
         "print the final status, or the plan, as JSON; the plan with what a run would refuse as `refused`, null where nothing",
     )
+    arguments.add_elsewhere(run, "--steps", "--to", here="--target REVISION --allow-downgrade")
 
     cancel = _command(commands, "cancel", _cancel, "end a run on this machine that was interrupted", help_texts.CANCEL)
     arguments.add_manifest(cancel)
@@ -180,6 +182,7 @@ def _command(
         help=summary,
         description=description or f"{summary[0].upper()}{summary[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # one of them gives data up: it is meant only where it is written out
     )
     parser.set_defaults(command=function)
     return parser

@@ -30,8 +30,11 @@ examples:
 
 CANCEL = f"""\
 Ends a run on this machine that was interrupted. A migration that has begun is stopped on the server, and the database is
-read. The project and the URL say which run. Where it drains workloads, or is to restore a backup, also --drain-command,
---resume-command and --backups; the other options of `run` may stand.
+read. `run --restore` is given up, and --resume-command called, as long as nothing was restored, also in the midst of its
+drain. A way back that has begun goes to its end; the first line says so.
+
+The project and the URL say which run. Where it drains workloads, also --drain-command and --resume-command, and where it
+has to restore a backup, --backups; the other options of `run` may stand.
 
 {EXIT_CODES}"""
 
@@ -102,7 +105,7 @@ exit codes:
   0  Succeeded: the backup is in the database's place
   2  the command line or the kubeconfig is not valid, or the order was not taken
   3  Failed: nothing was restored, or somebody must decide; the message says where the database stands
-  4  Cancelled: the order was deleted before anything was done for it
+  4  Cancelled: the order was deleted before anything was done for it, or cancelled before anything was restored
   5  ended by Ctrl-C; the order, where it was given, goes on
   6  not over within --timeout, and the order goes on; or the API server did not answer before it was given
 """

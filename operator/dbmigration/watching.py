@@ -30,7 +30,8 @@ from dbmigration.local.store import Resource
 
 _PERIOD_SECONDS = 1.0
 _WITHOUT_A_CLUSTER = (
-    "Without a cluster it is dbmigration run (with --restore BACKUP for a restore), dbmigration status --project DIR, and "
+    "Without a cluster it is dbmigration run, dbmigration run --restore BACKUP for a restore, "
+    "dbmigration run --target REVISION --allow-downgrade for a rollback, dbmigration status --project DIR, and "
     "dbmigration backups ./DIR."
 )
 

@@ -46,8 +46,14 @@ def interrupted(shop, tmp_path):
     said = started.wait()
     assert said.code == 5, said.err
     assert "drained     Deployment/shop-web, or about to be, since" in said.out
+    assert "its way back has begun, and dbmigration cancel, with the same options, goes to its end too" in joined(said)
     assert shop.status()["run"]["procedure"] == "Restore"
     return shop
+
+
+def joined(said):
+    """The report in one line."""
+    return " ".join(said.out.split())
 
 
 def _tables(folder):
@@ -62,6 +68,31 @@ def test_a_pending_restore_is_gone_to_its_end_by_an_end(interrupted, tmp_path):
     assert _tables(tmp_path) == {"alembic_version", "t1"}
     assert interrupted.status()["phase"] == "RolledBack"
     assert "restored away a2" in said.out
+    assert "Run 2 goes to its end, for its way back has begun and is not broken off: the restore behind" in said.err
+
+
+def test_an_order_that_has_only_tried_to_drain_is_given_up_by_an_end(shop, tmp_path):
+    (backup,) = (item["name"] for item in shop.status()["backups"])
+    ordered = ("--restore", backup, "--accept-data-loss", *COMMANDS, "false")
+    started = shop.start("run", *ordered)
+    wait_for(lambda: list(shop.state.glob("*/drained/Deployment-shop-web")), 60)
+    started.interrupt()
+    assert "nothing was restored yet, and dbmigration cancel, with the same options, gives the restore up" in joined(
+        started.wait()
+    )
+    del shop.spec["drain"]
+    refused = shop.run()
+    assert refused.code == 2, refused.out + refused.err
+    open_order = f", backup {backup}, draining since"
+    assert open_order in refused.err.partition("Run 2 is open: restore-")[2]
+    assert "This run drains workloads: give both --drain-command and --resume-command" in refused.err
+    # It needs no backups any more; what failed to stop the application may yet have stopped a part of it.
+    resumed = tmp_path / "resumed"
+    said = shop.run("cancel", "--drain-command", "true", "--resume-command", f"touch {resumed}")
+    assert (said.code, resumed.exists()) == (4, True), said.out + said.err
+    assert (_tables(tmp_path), shop.steps()) == ({"alembic_version", "t1"}, [("find", "Succeeded")])
+    assert open_order in said.err.partition("Run 2 is given up, nothing was restored: ")[2]
+    assert "It was cancelled before anything was restored." in joined(said)
 
 
 def test_without_its_backups_folder_it_is_refused_and_stays_as_it_was(interrupted):

@@ -195,6 +195,9 @@ def test_an_order_that_is_interrupted_is_gone_on_with_and_whatever_else_is_wishe
     assert (refused.code, f"restores {backup}" in refused.err) == (2, True), refused.err
     said = shop.run("run", "--target", "a2", *around)
     assert said.code == 0, said.err
+    first = said.err.splitlines()[0]
+    assert f", backup {backup}, draining since " in first.partition("Run 2 goes on: restore-")[2]
+    assert "; gives up at " in first
     assert database.tables() == set(), "the backup is of the empty database"
     assert (shop.status()["phase"], shop.status()["run"]["number"]) == ("Restored", 2)
     assert calls.read_text().splitlines()[-1] == "resume Deployment/shop-web 1"

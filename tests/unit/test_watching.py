@@ -96,6 +96,12 @@ def test_a_status_that_cannot_be_read_is_not_waited_for(silent_cluster: Path):
     assert "no answer from the API server" in said
 
 
+def test_without_a_kubeconfig_what_is_given_instead_on_this_machine_is_named(tmp_path: Path):
+    code, said = _said(tmp_path / "nowhere", "rollback", "shop", "--steps", "1")
+    assert code == Exit.INVALID
+    assert "dbmigration run --target REVISION --allow-downgrade for a rollback" in said
+
+
 def test_an_order_that_was_not_given_is_said_not_to_be(silent_cluster: Path):
     code, said = _said(silent_cluster, "restore", "shop", "--backup", "old")
     assert code == Exit.WAITING

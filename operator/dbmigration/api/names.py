@@ -31,7 +31,7 @@ ANNOTATION_CANCEL = f"{GROUP}/cancel"
 # What a user may set on a resource, and what it does.
 ANNOTATIONS = {
     ANNOTATION_RETRY: "Any text that was not there before, such as the time, starts a new run once the present one is over.",
-    ANNOTATION_CANCEL: "Any text that was not there before ends the present run: what runs is stopped on the server, and the database is read.",
+    ANNOTATION_CANCEL: "Any text that was not there before ends the present run: what runs is stopped on the server, and the database is read. A DatabaseRestore is given up, and the replicas come back, until its restore step is started; a way back that has begun goes to its end.",
 }
 
 # What the operator notes on its Jobs.

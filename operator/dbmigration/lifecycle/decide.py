@@ -64,7 +64,7 @@ def _answer(seen: Observed) -> Decision:
         if not _run_is_due(seen):
             return _rest(seen)
         return _begin(seen) if seen.has_room or orders.next_order(seen) else _wait_for_room(seen)
-    if seen.cancel_is_wished and not seen.is_rolling_back:
+    if (seen.cancel_is_wished and not seen.is_rolling_back) or orders.is_cancelled(seen):
         return _stop(seen, Reason.CANCELLED)
     if run.order is not None:
         may_be_given_up = run.procedure is Procedure.ORDER and orders.is_withdrawn(seen)

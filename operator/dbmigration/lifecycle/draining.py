@@ -115,7 +115,7 @@ def resume(seen: Observed) -> Decision | None:
             Scale(ref, before)
             for ref, before in _named(drained).items()
             if (view := seen.workloads.get(ref)) is not None
-            and view.replicas != before
+            and (view.replicas != before or view.is_unsettled)
             and not _is_anothers(seen, view)
         )
         if scale:

@@ -188,7 +188,7 @@ def fail(seen: Observed, reason: Reason, message: str) -> Decision:
 def cancel(seen: Observed) -> Decision:
     """It was stopped because somebody asked; nothing runs any more."""
     if seen.open_run is not None and seen.open_run.order is not None:
-        message = "It was cancelled before anything was done for it."
+        message = "It was cancelled before anything was restored."
         return _end_order(seen, Outcome.CANCELLED, Reason.CANCELLED, message)
     message = (
         f"The run was cancelled. {position(seen.status)} Set the retry annotation, or change the spec, to run again."

@@ -92,6 +92,7 @@ class WorkloadView:
     ready: int = 0
     scaled_by: str = ""
     scaled_at: datetime | None = None  # when they did
+    is_unsettled: bool = False  # an attempt to drain it failed: how much of it still runs is not known
 
 
 @dataclass(frozen=True, slots=True)

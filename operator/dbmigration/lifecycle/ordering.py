@@ -1,7 +1,7 @@
 """The stages before a restore that a person orders: find the backup, take the turn, and from then on there is no way but to the end.
 
 What follows is the way back that a failed migration takes too: drain, restore, resume. Nothing is changed here: an order that is
-deleted meanwhile, or cancelled, is given up.
+deleted meanwhile is given up. One that is cancelled is given up also while its workloads are drained.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def find(seen: Observed) -> Observed | Decision:
 
 
 def commit(seen: Observed) -> Observed | Decision:
-    """One run at a time on one database. From here on the order is carried out, whatever becomes of it."""
+    """One run at a time on one database. From here on only a cancel gives the order up, and only until its restore begins."""
     if seen.turn_held_by is not None:
         return plan_again_when_it_is_our_turn(seen, StepKind.FIND)
     status = record.run_changed(seen.status, procedure=Procedure.RESTORE)

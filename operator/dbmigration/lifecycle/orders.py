@@ -17,6 +17,7 @@ from dbmigration.api.restored import Restored
 from dbmigration.api.status import ConditionStatus, HandledOrder, Outcome, Phase, Run, Status
 from dbmigration.lifecycle.decision import Emit, TellOrder
 from dbmigration.lifecycle.observed import Observed, OrderView
+from dbmigration_runner.contract.task import StepKind
 
 _ENDS = {Outcome.SUCCEEDED: Phase.SUCCEEDED, Outcome.CANCELLED: Phase.CANCELLED}
 
@@ -32,6 +33,21 @@ def is_withdrawn(seen: Observed) -> bool:
     """The order of the open run was deleted."""
     run = seen.open_run
     return run is not None and run.order is not None and all(order.uid != run.order.uid for order in seen.orders)
+
+
+def may_be_given_up(status: Status) -> bool:
+    """The open run carries out an order, and no restore was begun for it: at most its workloads are drained."""
+    run = status.run
+    is_ordered = run is not None and run.outcome is None and run.order is not None
+    return is_ordered and all(step.name != StepKind.RESTORE.value for step in status.steps)
+
+
+def is_cancelled(seen: Observed) -> bool:
+    """Somebody asked for an end while it could be given up. Once its workloads come back for that, nothing else follows."""
+    drained = seen.status.drain
+    if not may_be_given_up(seen.status) or (drained is not None and drained.given_up):
+        return False
+    return seen.cancel_is_wished or seen.status.phase is Phase.RESUMING
 
 
 def tell(seen: Observed, status: Status) -> tuple[TellOrder, ...]:

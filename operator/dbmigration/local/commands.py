@@ -21,12 +21,12 @@ from typing import Any
 
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.names import API_VERSION
-from dbmigration.api.spec import MigrationSpec
 from dbmigration.api.status import Procedure
 from dbmigration.api.way_back import OnFailure
 from dbmigration.local import journal, surroundings, wording
 from dbmigration.local.archive import look_through
 from dbmigration.local.audience import audience
+from dbmigration.local.begun import as_begun, insist_on_the_folder, is_ordered, opening, unfinished, without_backup
 from dbmigration.local.driving import Exit, drive_to_its_end
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest, read_manifest
@@ -44,7 +44,7 @@ from dbmigration.local.surroundings import (
     manifest_of_options,
     wish_of,
 )
-from dbmigration.local.workloads import Workloads
+from dbmigration.local.workloads import Workloads, insist_on_program
 from dbmigration.local.world import LocalWorld, document, results_of
 from dbmigration_runner.contract.codec import encode
 from dbmigration_runner.contract.result import Outcome, Result
@@ -93,10 +93,8 @@ def run(options: Options) -> Exit:
     if options.restore is not None and around.backups is None:
         raise ManifestError("--restore takes a backup of --backups: give the folder.")
     with _opened(options, manifest, around) as opened:
-        begun = opened.resource.parsed_status.run
-        is_ordered = begun is not None and begun.order is not None and opened.resource.run_is_open
         # What carries out an order knows what was wished when it was given, and rests there: nothing else is begun behind it.
-        fresh = opened.resource if is_ordered else opened.resource.wished(wish_of(manifest, around))
+        fresh = opened.resource if is_ordered(opened.resource) else opened.resource.wished(wish_of(manifest, around))
         # Whoever starts this program wants something to happen now: the database is looked at also where the manifest is
         # the same as before, and what is waited for is tried at once.
         if fresh.run_is_open:
@@ -115,7 +113,7 @@ def cancel(options: Options) -> Exit:
         if not opened.resource.run_is_open:
             sys.stderr.write("No run is open; there is nothing to cancel.\n")
             return Exit.SUCCEEDED
-        return _driven(opened, replace(opened.resource, cancel=uuid.uuid4().hex), options)
+        return _driven(opened, replace(opened.resource, cancel=uuid.uuid4().hex), options, to_cancel=True)
 
 
 def plan(options: Options) -> Exit:
@@ -126,7 +124,7 @@ def plan(options: Options) -> Exit:
     private = folder.with_name(f"{folder.name}.plan-{os.getpid()}")
     try:
         with (
-            surroundings.places(_without_backup(manifest), around, private) as places,
+            surroundings.places(without_backup(manifest), around, private) as places,
             planned(manifest.namespace, manifest.name, manifest.spec, places, steps) as told,
         ):
             sql = journal.statements(told.log) if options.sql else None
@@ -203,67 +201,32 @@ def _opened(
     steps = _steps(manifest, around, options.root / name)
     with open_store(options.root, name) as store:
         resource = store.load(namespace=manifest.namespace, name=manifest.name, database=around.database)
-        if to_cancel:
-            manifest = _as_begun(manifest, resource, around)
+        if to_cancel or is_ordered(resource):
+            manifest = as_begun(manifest, resource, around, to_cancel=to_cancel)
         if options.restore is not None and around.backups is not None and not resource.run_is_open:
             own = surroundings.own_backups(around.backups, manifest, around)
             insist_on_backup(options.restore, own, f"{manifest.namespace}/{manifest.name}")
         with surroundings.places(manifest, around, store.folder) as places:
             run = resource.parsed_status.run
             if to_cancel or (run is not None and run.procedure is Procedure.RESTORE):
-                _insist_on_the_folder(resource, places.backups)
+                insist_on_the_folder(resource, places.backups)
             yield _Opened(store, steps, places, resource, manifest)
 
 
-def _as_begun(manifest: Manifest, resource: Resource, around: Surroundings) -> Manifest:
-    """What an end needs of the wish that the run was begun with. Raises ManifestError where a restore would lack its backup."""
-    run, spec = resource.parsed_status.run, manifest.spec
-    if run is None or run.outcome is not None:
-        return _without_backup(manifest)
-    spec = MigrationSpec.parse(resource.spec)
-    # A way back that has begun is gone to its end, and a migration that turns out to be half applied begins one.
-    restores = run.procedure is Procedure.RESTORE
-    may_restore = restores or (spec.rollback.on_failure.restores and bool(run.backup))
-    if not may_restore and resource.parsed_status.drain is None:
-        spec = spec.model_copy(update={"drain": None})
-    begun = replace(manifest, document=resource.spec, spec=spec)
-    if not may_restore:
-        return _without_backup(begun)
-    if around.backups is None:
-        does = "is" if restores else "may have"
-        raise ManifestError(f"This run {does} to restore the backup {run.backup}: give --backups the folder it is in.")
-    return begun
-
-
-def _insist_on_the_folder(resource: Resource, folder: str) -> None:
-    """Raises ManifestError where the backup that is to be restored lies elsewhere; one that is nowhere is the run's concern."""
-    status = resource.parsed_status
-    run = status.run
-    if not folder or run is None or run.outcome is not None:
-        return
-    known = next((Path(item.location) for item in status.backups if item.name == run.backup), None)
-    if known is not None and known.exists() and not (Path(folder) / known.name).exists():
-        raise ManifestError(
-            f"The backup {run.backup} that this run restores is not in {folder}: give --backups as it was given when it "
-            f"was taken, to {known}."
-        )
-
-
-def _without_backup(manifest: Manifest) -> Manifest:
-    """For what neither writes nor reads one: whether there is a place for backups is the run's concern."""
-    backup = manifest.spec.backup.model_copy(update={"storage": None})
-    return replace(manifest, spec=manifest.spec.model_copy(update={"backup": backup}))
-
-
-def _driven(opened: _Opened, resource: Resource, options: Options) -> Exit:
+def _driven(opened: _Opened, resource: Resource, options: Options, *, to_cancel: bool = False) -> Exit:
     before = resource.parsed_status
     watching = audience(before, terminal=sys.stderr.isatty())
     commands = options.drain_command, options.resume_command
     workloads = Workloads(opened.store.folder / "drained", watching.say, *commands)
-    workloads.require(wish.workloads if (wish := opened.manifest.spec.drain) is not None else ())
+    wished = opened.manifest.spec.drain
+    drained = before.drain.workloads if before.drain is not None else wished.workloads if wished is not None else ()
+    workloads.require(drained, unfinished(before))
     order = order_of(before, options.restore, accept_data_loss=options.accept_data_loss)
     world = LocalWorld(opened.store, opened.steps, opened.places, resource, workloads, order=order)
     with watching:
+        is_changed = resource.generation != opened.resource.generation
+        if line := opening(before, to_cancel=to_cancel, is_changed=is_changed):
+            watching.say(line)
         ending = asyncio.run(drive_to_its_end(world, watching, options.max_wait))
     shown = wording.of_resource(world.resource)
     if options.as_json:
@@ -335,6 +298,8 @@ def _surroundings(options: Options) -> Surroundings:
     python = options.python or sys.executable
     if shutil.which(python) is None:
         raise ManifestError(f"--python: there is no program {python}.")
+    insist_on_program("--drain-command", options.drain_command)
+    insist_on_program("--resume-command", options.resume_command)
     if options.tls is not None and not options.tls.is_dir():
         raise ManifestError(f"--tls: there is no folder {options.tls.absolute()}.")
     return Surroundings(

@@ -13,8 +13,10 @@ from typing import Any
 
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
+from dbmigration.lifecycle.orders import may_be_given_up
 from dbmigration.lifecycle.progress import size
 from dbmigration.local.archive import Found
+from dbmigration.local.begun import goes_to_its_end
 from dbmigration.local.driving import Exit, ready
 from dbmigration.local.narration import restorable, short_heads, span
 from dbmigration.local.store import Resource
@@ -57,10 +59,7 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     else:
         yield "outcome", f"{_UNFINISHED.get(ending, 'not over yet')}: the run is open"
         if ending is not None:
-            yield (
-                "to go on",
-                "start the same command again; dbmigration cancel, with the same options, ends the run instead",
-            )
+            yield "to go on", f"start the same command again; {_by_cancel(status)}"
     if (drained := status.drain) is not None and drained.resumed_at is None:
         # Whoever interrupts a run must know that the application stands still.
         names = ", ".join(f"{known.kind}/{known.name}" for known in drained.workloads if known.replicas is not None)
@@ -74,6 +73,15 @@ def _head(resource: Resource, status: Status, ending: Exit | None) -> Iterator[R
     yield "resource", f"{resource.namespace}/{resource.name}{f', run {run.number}' if run else ''}"
     if resource.database:
         yield "database", resource.database
+
+
+def _by_cancel(status: Status) -> str:
+    """What `dbmigration cancel` would do with an open run."""
+    if goes_to_its_end(status):
+        return "its way back has begun, and dbmigration cancel, with the same options, goes to its end too"
+    if may_be_given_up(status):
+        return "nothing was restored yet, and dbmigration cancel, with the same options, gives the restore up"
+    return "dbmigration cancel, with the same options, ends the run instead"
 
 
 def _with_reason(outcome: str, reason: str) -> str:

@@ -117,11 +117,16 @@ class LocalWorld:
                 moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 self._save(self.resource.told(Event(moment, reason.value, message, warning)))
             case Scale(workload, replicas):
-                self._workloads.scale(workload, replicas)
+                self._workloads.scale(workload, replicas, None if replicas else self._drained_until())
             case AddFinalizer() | RemoveFinalizer() | TellOrder():
                 pass  # nobody deletes a resource behind this program's back, and an order has no status of its own here
             case _:
                 assert_never(action)
+
+    def _drained_until(self) -> datetime | None:
+        """When a drain that has not come to its end is given up."""
+        drained = self.resource.parsed_status.drain
+        return drained.started_at + PACE.drain_patience if drained is not None else None
 
     def _save(self, resource: Resource) -> None:
         self._store.save(resource)

@@ -174,6 +174,7 @@ EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]
         lambda lab: not lab.cancel and lab.status.run is not None,
         lambda lab: setattr(lab, "cancel", "token"),
     ),
+    "cancel is taken back": (lambda lab: bool(lab.cancel), lambda lab: setattr(lab, "cancel", "")),
     "is deleted": (lambda lab: not lab.deleting, lambda lab: setattr(lab, "deleting", True)),
     "an order comes": (
         lambda lab: len(lab.orders) < 2,
@@ -198,5 +199,8 @@ EVENTS: dict[str, tuple[Callable[[Explorer], bool], Callable[[Explorer], object]
 }
 
 
-ORDERS = {"an order comes", "another order comes", "an order is deleted", "all is created anew"}
+ORDERS = {
+    *("an order comes", "another order comes", "an order is deleted", "all is created anew"),
+    "cancel is taken back",
+}
 WORKLOADS = {"a workload is deleted", "and made again"}

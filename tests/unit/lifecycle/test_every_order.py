@@ -115,6 +115,7 @@ def _check_start(action: StartStep, lab: Explorer, decision: Decision, was: Run 
         assert status.drain is not None, "a restore while workloads write"
         assert status.drain.drained_at is not None, "a restore before it was seen that no Pod is left"
         assert not status.drain.given_up, "a restore although the drain was given up"
+        assert status.drain.resumed_at is None, "a restore while the application returns"
     if action.ref.kind in CHANGING and action.ref.attempt == 1 and run.procedure is Procedure.MIGRATE:
         skips = lab.spec["backup"].get("skip")
         made = [backup for backup in status.backups if backup.name == run.backup and backup.sha256]

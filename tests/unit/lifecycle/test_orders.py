@@ -3,72 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from dbmigration.api.database_restore import RestoreStatus
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import ConditionStatus, Outcome, Phase, Procedure, Status
-from dbmigration.lifecycle.observed import OrderView, WorkloadRef, WorkloadView
+from dbmigration.api.status import Outcome, Phase, Procedure, Status
+from dbmigration.lifecycle.observed import OrderView, WorkloadView
 from dbmigration.lifecycle.orders import without_migration
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import RestoreReport, TableLoss
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import NOON, Laboratory, manifest
-
-WEB = WorkloadRef("Deployment", "shop-web")
-DRAINED = manifest(drain={"workloads": [{"kind": WEB.kind, "name": WEB.name}]})
-
-
-def ready(status: Status | RestoreStatus) -> tuple[str, str]:
-    """Whether, and why."""
-    found = {condition.type: condition for condition in status.conditions}
-    if found["Stalled"].status is ConditionStatus.TRUE:
-        return "Stalled", found["Ready"].reason
-    return found["Ready"].status.value, found["Ready"].reason
-
-
-def of(lab: Laboratory, uid: str) -> RestoreStatus:
-    """What an order is told."""
-    return lab.orders[uid].status
-
-
-def finish(lab: Laboratory) -> None:
-    """Steps answer, Pods follow, until nothing runs."""
-    for _ in range(14):
-        if lab.running is not None:
-            lab.answer()
-        lab.now += timedelta(seconds=2)
-        lab.turn()
-        lab.pods_follow()
-
-
-def reach(lab: Laboratory, kind: StepKind) -> None:
-    """Until this step is at work."""
-    for _ in range(14):
-        if lab.running is not None and lab.running.kind is kind:
-            return
-        if lab.running is not None:
-            lab.answer()
-        lab.now += timedelta(seconds=2)
-        lab.turn()
-        lab.pods_follow()
-    raise AssertionError(f"{kind} was not reached: {lab.status.phase}")
-
-
-def kinds(lab: Laboratory, since: int = 0) -> list[str]:
-    return [ref.kind.value for ref in lab.started[since:]]
+from tests.unit.lifecycle.ordered import DRAINED, WEB, at_its_newest, finish, kinds, of, reach, ready
 
 
 @pytest.fixture
 def shop(lab: Laboratory) -> Laboratory:
-    """At its newest revision, with the backup from before and an application that can be drained."""
-    lab.spec, lab.stored = DRAINED, {"old": ("a1",), "same": ("c3",)}
-    lab.workloads = {WEB: WorkloadView(2, 2, 2)}
-    finish(lab)
-    assert (lab.heads, lab.status.phase) == (("c3",), Phase.SUCCEEDED)
-    return lab
+    """At its newest revision."""
+    return at_its_newest(lab)
 
 
 def test_about_what_was_written_since_is_told_before_anything_is_begun_and_once(shop):
@@ -311,38 +264,6 @@ def test_no_other_run_holds_an_emergency_up_but_one_on_the_same_database(shop):
     finish(shop)
     assert kinds(shop, began) == ["find", "restore"], "what another left is looked at first"
     assert of(shop, uid).phase is Phase.SUCCEEDED
-
-
-@pytest.mark.parametrize("how", ["deleted", "cancelled"])
-def test_an_order_is_given_up_before_anything_is_done_for_it(shop, how):
-    uid = shop.order("old")
-    shop.turn()
-    if how == "deleted":
-        del shop.orders[uid]
-    else:
-        shop.cancel = "now"
-    for _ in range(3):
-        shop.turn()
-        shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
-    assert (shop.heads, shop.status.history[0].outcome) == (("c3",), Outcome.CANCELLED)
-    assert ready(shop.status) == ("True", "UpToDate")
-
-
-@pytest.mark.parametrize("how", ["deleted", "cancelled", "edited"])
-def test_an_order_that_is_begun_comes_to_its_end(shop, how):
-    uid = shop.order("old")
-    reach(shop, StepKind.RESTORE)
-    match how:
-        case "deleted":
-            del shop.orders[uid]
-        case "cancelled":
-            shop.cancel = "now"
-        case _:
-            shop.generation += 1
-            shop.spec = {**DRAINED, "suspend": True}
-    finish(shop)
-    assert (shop.heads, shop.workloads[WEB].replicas) == (("a1",), 2)
-    assert shop.status.orders[0].outcome is Outcome.SUCCEEDED
 
 
 def test_a_resource_that_is_deleted_meanwhile_goes_when_the_restore_has_ended(shop):

@@ -87,6 +87,18 @@ def test_a_folder_is_told_from_a_resource_by_its_slash_or_by_being_there(tmp_pat
             "there is no program nosuchpython",
         ),
         (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--drain-command", "./stopp now"],
+            "--drain-command: there is no program ./stopp.",
+        ),
+        (
+            ["cancel", "--project", "{tmp}", "--url", "sqlite:////x.db", "--resume-command", "sh -c 'true"],
+            "--resume-command: sh -c 'true cannot be read: No closing quotation.",
+        ),
+        (
+            ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--resume-command", ""],
+            "--resume-command: it is empty",
+        ),
+        (
             ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--tls", "{tmp}/nowhere"],
             "--tls: there is no folder",
         ),
@@ -140,6 +152,21 @@ def test_a_duration_that_cannot_be_read_is_refused(text, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--max-wait", text])
     assert "30s, 5m or 2h" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["run", "--rest", "shop-7", "--acc"], "unrecognized arguments: --rest shop-7 --acc"),
+        (["restore", "shop", "--backup", "shop-7", "--accept"], "unrecognized arguments: --accept"),
+        (["run", "--steps", "1"], "--steps: here it is --target REVISION --allow-downgrade"),
+        (["run", "--to=10c"], "--to: here it is --target REVISION --allow-downgrade"),
+    ],
+)
+def test_an_option_is_written_out_and_one_of_another_command_is_answered(given, complaint, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(given)
+    assert complaint in capsys.readouterr().err
 
 
 def test_an_end_takes_the_options_of_the_run_and_does_not_ask_for_what_they_need(tmp_path, capsys, monkeypatch):
