@@ -21,6 +21,7 @@ from dbmigration_runner.engines import mysql_record as records
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_fence import as_pairs, aside_for, clear, lift, rename, strays
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_patience import PATIENCE_SECONDS
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.engines.mysql_record import Record
-
-PATIENCE_SECONDS = 60  # behind the fence nobody holds a table for long
 
 
 class Exchange:

@@ -141,8 +141,8 @@ def read(session: Session) -> Record | None:
     )
 
 
-def write(session: Session, record: Record) -> None:
-    """The first statement makes it found, the last one valid."""
+def begin(session: Session) -> None:
+    """From here on it is found; with nothing in it."""
     session.run(
         f"CREATE TABLE {quoted(FENCED)} (part varchar(32) NOT NULL, number int NOT NULL, name varchar(64) NOT NULL,"
         " body longtext NOT NULL, mode text NOT NULL, collation varchar(64) NOT NULL, of_table varchar(64) NOT NULL,"
@@ -150,6 +150,10 @@ def write(session: Session, record: Record) -> None:
         " PRIMARY KEY (part, number)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         f" COMMENT {plain_literal('A restore keeps everybody out; whatever step comes next goes back or says what to do.')}"
     )
+
+
+def write(session: Session, record: Record) -> None:
+    """All of it, or nothing. It was begun."""
     session.run("BEGIN")
     for part in ("kept", "fresh", "events", "charset", "collate", "comment", "schema_comment"):
         _insert(session, part, 0, Program("", "", getattr(record, part)))
