@@ -19,10 +19,20 @@ def shop(mariadb_database, tmp_path):
     mariadb_restores.forget(mariadb_database)
 
 
+def said_grants(database):
+    """On single routines of this database and of the one that a restore keeps."""
+    return database.ask(
+        "SELECT Db, Routine_name, Routine_type, User FROM mysql.procs_priv WHERE User = 'shop' AND Db LIKE concat(DATABASE(), '%')"
+    )
+
+
 def test_everything_of_the_backup_is_there_again_and_what_it_replaced_is_kept(shop, mariadb_database):
     server, name, kept = mariadb_database.server, mariadb_database.name, mariadb_restores.kept(mariadb_database)
     before = mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)
     assert shop.report.restorable is True
+    with server.superuser(name) as connection:
+        for routine in ("FUNCTION one", "PROCEDURE tidy"):
+            said(connection, f"GRANT EXECUTE ON {routine} TO shop")
     mariadb_restores.migrate(mariadb_database)
     replaced = mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)
 
@@ -30,7 +40,15 @@ def test_everything_of_the_backup_is_there_again_and_what_it_replaced_is_kept(sh
 
     assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran.result
     told = "Events of the replaced database that the backup has not, or has otherwise: bygone, hourly. They stand in"
-    assert ran.result.warnings == (f"{told} {kept}, disabled.",)
+    granted_again = (
+        "Routines that were gone and are made anew: procedure tidy. What was granted on one of them by itself,"
+    )
+    assert ran.result.warnings == (
+        f"{told} {kept}, disabled.",
+        f"{granted_again} as EXECUTE, must be granted again.",
+    )
+    # The others keep what is granted on them, also one whose text is the backup's again.
+    assert said_grants(mariadb_database) == [(name, "one", "FUNCTION", "shop")]
     assert (mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)) == before
     # Code that was made since the backup is nowhere else; the server runs none of it.
     disabled = [

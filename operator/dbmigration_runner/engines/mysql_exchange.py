@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.engines.mysql_record import Record
 
+_WITH_RIGHTS = ("function", "procedure", "package")  # of their own: the body of a package has the package's
+
 
 class Exchange:
     """One database's. `load_events` has a client load the text of events into the live schema."""
@@ -188,7 +190,18 @@ class Exchange:
             except RunnerError as error:
                 warnings.append(f"The backup's events are not all there: {error.message}")
             warnings += self._lost_events()
-        return warnings
+        return [*warnings, *self._made_anew()]
+
+    def _made_anew(self) -> list[str]:
+        """One that is dropped takes the rights on itself with it, and a dump holds none; a replacement leaves them."""
+        record = self._record
+        before = {(program.kind, program.name) for program in record.old}
+        new = [(program.kind, program.name) for program in record.new if program.kind in _WITH_RIGHTS]
+        anew = sorted(f"{kind} {name}" for kind, name in new if (kind, name) not in before)
+        if not anew:
+            return []
+        told = f"Routines that were gone and are made anew: {', '.join(anew)}."
+        return [f"{told} What was granted on one of them by itself, as EXECUTE, must be granted again."]
 
     def _lost_events(self) -> list[str]:
         now = records.programs_of(self._desk, self._live, with_events=True)
