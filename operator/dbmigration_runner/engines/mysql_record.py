@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_own_name import without_schema
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ SHOWN = "dbmigration/restore/shown"  # the restored ones have their names
 _STAGES = (FENCED, MOVED, SHOWN)
 OLD, NEW = "dbmigration/old/", "dbmigration/new/"
 STRANGER = "dbmigration/stranger/"  # a table that somebody else made behind the fence
-_TEXT = r"'(?:[^'\\]|\\.|'')*'"
 _NAME = r"(?:`(?:[^`]|``)*`|[^\s`.]+)"
 _TRIGGER = re.compile(
     rf"(\bTRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_NAME}\s*\.\s*)?{_NAME}\s+(?:BEFORE|AFTER)\s+(?:INSERT|UPDATE|DELETE)\s+ON\s+)"
@@ -216,7 +216,7 @@ def programs_of(session: Session, schema: str, *, with_events: bool) -> tuple[Pr
                 RunnerReason.RESTORE_NOT_POSSIBLE,
                 f"The text of the {kind} {name} is hidden from this role: set adminUrlFrom to one that may read it.",
             )
-        text = _without(schema, text) if kind == "view" else text
+        text = without_schema(schema, text) if kind == "view" else text
         if kind == "trigger" and _TRIGGER.search(text) is None:
             raise RunnerError(
                 RunnerReason.RESTORE_NOT_POSSIBLE,
@@ -240,11 +240,6 @@ def _listed(session: Session, here: str, *, with_events: bool) -> Iterator[tuple
     for question in asked:
         for kind, name, table in session.rows(question):
             yield str(kind), str(name), str(table)
-
-
-def _without(schema: str, text: str) -> str:
-    pattern = re.compile(f"{_TEXT}|{re.escape(quoted(schema))}\\.", re.DOTALL)
-    return pattern.sub(lambda found: found[0] if found[0].startswith("'") else "", text)
 
 
 def make(session: Session, programs: Iterable[tuple[Program, str]]) -> list[str]:
