@@ -164,8 +164,14 @@ def test_a_role_with_rights_on_the_names_alone_restores_without_an_administrator
     assert ordinary.report.restorable is True, ordinary.report
     mariadb_database.ask("INSERT INTO t (n) VALUES (7)")
     mariadb_database.ask(f"ALTER DATABASE {mariadb_database.name} COMMENT 'changed since'")
+    mariadb_database.ask("CREATE EVENT cleanup ON SCHEDULE EVERY 1 DAY DO DELETE FROM t")  # its definer is root
     ran = ordinary.run(accept_data_loss=True)
-    assert (ran.result.outcome, ran.result.warnings) == (Outcome.SUCCEEDED, ()), ran
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    (told,) = ran.result.warnings
+    assert "has otherwise: cleanup." in told
+    assert mariadb_database.ask("SELECT EVENT_SCHEMA, DEFINER, STATUS FROM information_schema.EVENTS") == [
+        (mariadb_restores.kept(mariadb_database), "shop@%", "DISABLED")
+    ]
     assert mariadb_database.ask("SELECT n FROM v") == [(1,)]
     mariadb_database.ask("INSERT INTO t (n) VALUES (1)")
     assert mariadb_database.ask("SELECT n FROM v ORDER BY n") == [(1,), (2,)]
