@@ -19,20 +19,45 @@ def shop(mariadb_database, tmp_path):
     mariadb_restores.forget(mariadb_database)
 
 
+def said_grants(database):
+    """On single routines of this database and of the one that a restore keeps."""
+    return database.ask(
+        "SELECT Db, Routine_name, Routine_type, User FROM mysql.procs_priv WHERE User = 'shop' AND Db LIKE concat(DATABASE(), '%')"
+    )
+
+
 def test_everything_of_the_backup_is_there_again_and_what_it_replaced_is_kept(shop, mariadb_database):
     server, name, kept = mariadb_database.server, mariadb_database.name, mariadb_restores.kept(mariadb_database)
     before = mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)
     assert shop.report.restorable is True
+    with server.superuser(name) as connection:
+        for routine in ("FUNCTION one", "PROCEDURE tidy"):
+            said(connection, f"GRANT EXECUTE ON {routine} TO shop")
     mariadb_restores.migrate(mariadb_database)
     replaced = mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)
 
     ran = shop.run(accept_data_loss=True)
 
     assert (ran.result.outcome, ran.result.heads) == (Outcome.SUCCEEDED, ("a1",)), ran.result
-    assert ran.result.warnings == ()
+    told = "Events of the replaced database that the backup has not, or has otherwise: bygone, hourly. They stand in"
+    granted_again = (
+        "Routines that were gone and are made anew: procedure tidy. What was granted on one of them by itself,"
+    )
+    assert ran.result.warnings == (
+        f"{told} {kept}, disabled.",
+        f"{granted_again} as EXECUTE, must be granted again.",
+    )
+    # The others keep what is granted on them, also one whose text is the backup's again.
+    assert said_grants(mariadb_database) == [(name, "one", "FUNCTION", "shop")]
     assert (mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)) == before
-    kept_schema = mariadb_backups.schema(server, kept)
-    assert [item for item in replaced[0] if not item.startswith("event ")] == list(kept_schema)
+    # Code that was made since the backup is nowhere else; the server runs none of it.
+    disabled = [
+        item.replace(" ENABLED ", " DISABLED ").replace(" NOT PRESERVE ", " PRESERVE ")
+        if item.startswith("event ")
+        else item
+        for item in replaced[0]
+    ]
+    assert disabled == list(mariadb_backups.schema(server, kept))
     assert mariadb_backups.contents(server, kept) == replaced[1]
     assert mariadb_restores.databases(mariadb_database) == {name, kept}
     # The optimizer knows the tables before anybody is let in again; by itself the server does not look at so few rows.
@@ -87,12 +112,24 @@ def test_every_kind_of_object_and_value_comes_back(mariadb_database, tmp_path):
     server, name = mariadb_database.server, mariadb_database.name
     mariadb_backups.load(mariadb_database, mariadb_backups.RICH.read_bytes())
     mariadb_database.ask("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    # A table and an alias that are called like their schema: `name`.`id` is a column, and `name`.`orders` a table.
+    mariadb_database.ask(f"CREATE TABLE `{name}` (id int PRIMARY KEY)")
+    mariadb_database.ask(
+        f"CREATE VIEW named_so AS SELECT `{name}`.id FROM `{name}` JOIN alembic_version v ON v.version_num = `{name}`.id"
+    )
+    mariadb_database.ask(
+        f"CREATE VIEW called_so AS SELECT `{name}`.id, v.version_num FROM named_so `{name}` JOIN alembic_version v"
+    )
     backups = mariadb_backups.of(mariadb_database, tmp_path / "backups")
     restores = mariadb_restores.Restores(backups, backups.take())
     before = mariadb_backups.schema(server, name), mariadb_backups.contents(server, name)
     try:
         ran = restores.run()  # nothing was written, so nothing needs to be accepted
-        assert ran.result.outcome is Outcome.SUCCEEDED, ran
+        assert (ran.result.outcome, ran.result.warnings, restores.report.restorable_note) == (
+            Outcome.SUCCEEDED,
+            (),
+            "",
+        ), ran
         assert ran.result.restore is not None
         assert ran.result.restore.lost_rows == 0
         assert mariadb_backups.schema(server, name) == before[0]
@@ -127,8 +164,14 @@ def test_a_role_with_rights_on_the_names_alone_restores_without_an_administrator
     assert ordinary.report.restorable is True, ordinary.report
     mariadb_database.ask("INSERT INTO t (n) VALUES (7)")
     mariadb_database.ask(f"ALTER DATABASE {mariadb_database.name} COMMENT 'changed since'")
+    mariadb_database.ask("CREATE EVENT cleanup ON SCHEDULE EVERY 1 DAY DO DELETE FROM t")  # its definer is root
     ran = ordinary.run(accept_data_loss=True)
-    assert (ran.result.outcome, ran.result.warnings) == (Outcome.SUCCEEDED, ()), ran
+    assert ran.result.outcome is Outcome.SUCCEEDED, ran
+    (told,) = ran.result.warnings
+    assert "has otherwise: cleanup." in told
+    assert mariadb_database.ask("SELECT EVENT_SCHEMA, DEFINER, STATUS FROM information_schema.EVENTS") == [
+        (mariadb_restores.kept(mariadb_database), "shop@%", "DISABLED")
+    ]
     assert mariadb_database.ask("SELECT n FROM v") == [(1,)]
     mariadb_database.ask("INSERT INTO t (n) VALUES (1)")
     assert mariadb_database.ask("SELECT n FROM v ORDER BY n") == [(1,), (2,)]

@@ -28,6 +28,7 @@ BEFORE_THE_EXCHANGE = (
     "stage:fenced",
     "stage:compared",
     f"{EXCHANGE}.begin",
+    f"{EXCHANGE}._keep_events",
     f"{EXCHANGE}._move",
 )
 BETWEEN = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 
 import pymysql
 import pytest
@@ -12,6 +14,7 @@ from dbmigration_runner.contract.result import Outcome
 from dbmigration_runner.contract.task import Policy
 from tests.integration import mariadb_backups, mariadb_restores
 from tests.integration.mariadb_server import fresh_database, said
+from tests.integration.projects import wait_for
 from tests.integration.restores import Restores
 
 
@@ -77,7 +80,17 @@ def test_foreign_keys_of_other_databases_are_refused_by_plan_backup_and_restore(
         assert_alone(mariadb_database)
 
 
-def test_a_name_that_is_taken_is_told_before(shop, mariadb_database):
+def test_a_stop_is_heard_behind_a_lock_on_all_tables_and_a_name_that_is_taken_is_told_before(shop, mariadb_database):
+    """The server alone would have a session wait for a day, and the application is drained as long."""
+    waiting = "SELECT count(*) FROM information_schema.PROCESSLIST WHERE state LIKE 'Waiting for backup lock%'"
+    with mariadb_database.server.superuser() as connection:
+        for stage in ("START", "FLUSH", "BLOCK_DDL"):
+            said(connection, f"BACKUP STAGE {stage}")
+        running = shop.start()
+        wait_for(lambda: said(connection, waiting) == [(1,)])
+        os.kill(running.process.pid, signal.SIGTERM)
+        assert running.wait(20).result.reason == "Cancelled"
+        said(connection, "BACKUP STAGE END")
     with mariadb_database.server.superuser() as connection:
         said(connection, f"CREATE DATABASE `{mariadb_restores.kept(mariadb_database)}`")
     ran = shop.run(accept_data_loss=True)

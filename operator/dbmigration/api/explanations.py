@@ -363,7 +363,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.SESSION_STAYS: Explanation(
         _M,
-        "A session in the database may not be ended by this role, or does not end; the names cannot be exchanged while it stays. Nothing was changed, and the application may write.",
+        "A session in the database may not be ended by this role, or does not end, or one of the server holds a lock on all tables; nothing can be exchanged while it stays. Nothing was changed, and the application may write.",
         "End it, or set adminUrlFrom to a role that may; it is tried again.",
     ),
     Reason.FENCED: Explanation(

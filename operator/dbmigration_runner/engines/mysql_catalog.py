@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbmigration_runner.engines.catalog import DEFINED_AS, Catalog
 from dbmigration_runner.engines.mysql_names import quoted
+from dbmigration_runner.engines.mysql_own_name import without_schema
 from dbmigration_runner.errors import StatementRefused
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _NO_SUCH_TABLE = "1146"
 _COUNTER = re.compile(r"^(\) ENGINE=\w+) AUTO_INCREMENT=\d+")
-_TEXT = r"'(?:[^'\\]|\\.|'')*'"  # a literal: what looks like a name in it is none
 
 _DATABASE = """
 SELECT s.DEFAULT_CHARACTER_SET_NAME, s.DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA s
@@ -63,14 +63,14 @@ def catalog(session: Session) -> Catalog:
 
     Raises StatementRefused and SessionLost, as any question of a session does.
     """
-    own = _Own(str(session.value("SELECT DATABASE()")))
+    schema = str(session.value("SELECT DATABASE()"))
     items = [f"database {_said(row)}" for row in session.rows(_DATABASE)]
     for name, kind in session.rows(_TABLES):
         word = "sequence" if kind == "SEQUENCE" else "table"
-        items += [f"{word} {quoted(name)} {line}" for line in _lines(session, word, name, own)]
+        items += [f"{word} {quoted(name)} {line}" for line in _lines(session, word, name, schema)]
     for name, algorithm, security, check, definition in session.rows(_VIEWS):
         items.append(
-            f"view {quoted(name)} {_said((algorithm, security, check))}{DEFINED_AS}{own.without(definition or '')}"
+            f"view {quoted(name)} {_said((algorithm, security, check))}{DEFINED_AS}{without_schema(schema, definition or '')}"
         )
     for name, table, *facts, body in session.rows(_TRIGGERS):
         items.append(f"trigger {quoted(name)} on {quoted(table)} {_said(facts)} {_hash(body)}")
@@ -83,7 +83,7 @@ def catalog(session: Session) -> Catalog:
     return Catalog(tuple(sorted(items)))
 
 
-def _lines(session: Session, word: str, name: str, own: _Own) -> Iterator[str]:
+def _lines(session: Session, word: str, name: str, schema: str) -> Iterator[str]:
     """Each line of its CREATE TABLE: a column, a key, a constraint, its options, a partition. A sequence has one."""
     try:
         written = str(session.rows(f"SHOW CREATE {word} {_as_text(quoted(name))}")[0][1])
@@ -91,21 +91,11 @@ def _lines(session: Session, word: str, name: str, own: _Own) -> Iterator[str]:
         if error.code == _NO_SUCH_TABLE:  # dropped since it was listed
             return
         raise
-    first, *lines = own.without(written).split("\n")
+    first, *lines = without_schema(schema, written).split("\n")
     if not lines:
         yield first.partition(quoted(name))[2].strip()
     for line in lines:
         yield _COUNTER.sub(r"\1", line).strip().removeprefix("(").rstrip(",")
-
-
-class _Own:
-    """The database's own name, where the server writes it before that of an object."""
-
-    def __init__(self, schema: str) -> None:
-        self._pattern = re.compile(f"{_TEXT}|{re.escape(quoted(schema))}\\.", re.DOTALL)
-
-    def without(self, sql: str) -> str:
-        return self._pattern.sub(lambda found: found[0] if found[0].startswith("'") else "", sql)
 
 
 def _as_text(name: str) -> str:

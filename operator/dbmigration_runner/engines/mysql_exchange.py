@@ -1,8 +1,9 @@
 """The exchange of a fenced MariaDB database with its restored copy: a few steps, each of which may be gone through again.
 
-    1. triggers go, the old ones (a lift makes them again) and the copy's    4. triggers, routines; views and events that differ go
-    2. one RENAME: the old tables to the kept schema, the copy's in under    5. one RENAME to their own names: the instant
-       numbers                                                               6. views and events; the kept schema; the record goes
+    1. the kept schema gets the events, disabled; triggers go, the old ones   4. triggers, routines; views and events that differ go
+       (a lift makes them again) and the copy's                              5. one RENAME to their own names: the instant
+    2. one RENAME: the old tables to the kept schema, the copy's in under    6. views and events; the kept schema; the record goes
+       numbers
     3. defaults that name a sequence
 
 Up to 2 whoever finds the record goes back; from there on a restore goes to the end, this one or the next. The record holds
@@ -15,18 +16,21 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import mysql_record as records
+from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_fence import as_pairs, aside_for, clear, lift, rename, strays
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
-from dbmigration_runner.errors import RunnerError, StatementRefused
+from dbmigration_runner.engines.mysql_patience import PATIENCE_SECONDS
+from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from dbmigration_runner.engines.interface import Session
     from dbmigration_runner.engines.mysql_record import Record
 
-PATIENCE_SECONDS = 60  # behind the fence nobody holds a table for long
+_WITH_RIGHTS = ("function", "procedure", "package")  # of their own: the body of a package has the package's
 
 
 class Exchange:
@@ -39,11 +43,12 @@ class Exchange:
         self._live = str(desk.value("SELECT DATABASE()"))
 
     def begin(self) -> None:
-        """Steps 1 and 2. Raises StatementRefused, and then the fence can be lifted."""
+        """Steps 1 and 2. Raises StatementRefused or Refusal, and then the fence can be lifted."""
         desk, record = self._desk, self._record
         if made := strays(desk, record):
             raise StatementRefused("", f"tables were made meanwhile: {', '.join(made)}")
         desk.run(f"SET SESSION lock_wait_timeout = {PATIENCE_SECONDS:d}")
+        self._keep_events()
         self._drop_triggers(self._live)
         self._drop_triggers(record.fresh)
         self._move()
@@ -70,6 +75,33 @@ class Exchange:
         with contextlib.suppress(RunnerError):  # the next restore drops it
             desk.run(f"DROP DATABASE IF EXISTS {quoted(record.fresh)}")
         return tuple(warnings)
+
+    def _keep_events(self) -> None:
+        """While they are in the live schema still: there is no other place for code that the backup has not."""
+        desk, kept = self._desk, self._record.kept
+        for name in _events(desk, kept):  # of an attempt that was lost
+            desk.run(f"DROP EVENT {quoted(kept)}.{quoted(name)}")
+        events = [program.disabled() for program in self._record.old if program.kind == "event"]
+        with self._within(kept):
+            records.make(desk, [(event, "") for event in events])
+            # Another's definer needs a right of its own, and nobody runs them here.
+            left = [(event.without_definer(), "") for event in events if event.name not in _events(desk, kept)]
+            whys = records.make(desk, left)
+        if whys:
+            raise Refusal(
+                RunnerReason.RESTORE_NOT_POSSIBLE,
+                short(
+                    f"The events could not be kept beside the replaced tables ({'; '.join(whys)}): set adminUrlFrom."
+                ),
+            )
+
+    @contextlib.contextmanager
+    def _within(self, schema: str) -> Iterator[None]:
+        self._desk.run(f"USE {quoted(schema)}")
+        try:
+            yield
+        finally:
+            self._desk.run(f"USE {quoted(self._live)}")
 
     def _drop_triggers(self, schema: str) -> None:
         """In another schema than its table's none may be. The last first: one that is made again comes behind those left."""
@@ -151,21 +183,38 @@ class Exchange:
         views = [(program, "") for program in record.new if program.kind == "view" and program.name not in there]
         warnings = [f"In the restored database is missing: {why}" for why in records.make(desk, views)]
         if record.events or any(program.kind == "event" for program in record.old):
-            for (name,) in desk.rows(
-                "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"
-            ):
-                desk.run(f"DROP EVENT IF EXISTS {quoted(str(name))}")
+            for name in _events(desk, self._live):
+                desk.run(f"DROP EVENT IF EXISTS {quoted(name)}")
             try:
                 self._load_events(record.events.encode())
             except RunnerError as error:
                 warnings.append(f"The backup's events are not all there: {error.message}")
-        return warnings
+            warnings += self._lost_events()
+        return [*warnings, *self._made_anew()]
+
+    def _made_anew(self) -> list[str]:
+        """One that is dropped takes the rights on itself with it, and a dump holds none; a replacement leaves them."""
+        record = self._record
+        before = {(program.kind, program.name) for program in record.old}
+        new = [(program.kind, program.name) for program in record.new if program.kind in _WITH_RIGHTS]
+        anew = sorted(f"{kind} {name}" for kind, name in new if (kind, name) not in before)
+        if not anew:
+            return []
+        told = f"Routines that were gone and are made anew: {', '.join(anew)}."
+        return [f"{told} What was granted on one of them by itself, as EXECUTE, must be granted again."]
+
+    def _lost_events(self) -> list[str]:
+        now = records.programs_of(self._desk, self._live, with_events=True)
+        lost = sorted(program.name for program in self._record.old if program.kind == "event" and program not in now)
+        if not lost:
+            return []
+        told = f"Events of the replaced database that the backup has not, or has otherwise: {', '.join(lost)}."
+        return [f"{told} They stand in {self._record.kept}, disabled."]
 
     def _dress_kept(self) -> list[str]:
-        """What was beside the replaced tables is there again too, but for events: the server would run them."""
+        """What was beside the replaced tables is there again too."""
         desk, record = self._desk, self._record
-        desk.run(f"USE {quoted(record.kept)}")
-        try:
+        with self._within(record.kept):
             there = {str(name) for (name,) in desk.rows(f"SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {text_literal(record.kept)}")}  # fmt: skip
             dressed = [
                 (program, program.table if program.kind == "trigger" else "")
@@ -176,8 +225,6 @@ class Exchange:
                 f"In the replaced database, kept as {record.kept}, is missing: {why}"
                 for why in records.make(desk, dressed)
             ]
-        finally:
-            desk.run(f"USE {quoted(self._live)}")
 
     def _settle_schema(self) -> None:
         if self._record.charset:
@@ -185,6 +232,11 @@ class Exchange:
                 f"ALTER DATABASE {quoted(self._live)} CHARACTER SET {self._record.charset} COLLATE {self._record.collate}"
                 f" COMMENT {plain_literal(self._record.schema_comment)}"
             )
+
+
+def _events(desk: Session, schema: str) -> list[str]:
+    found = desk.rows(f"SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {text_literal(schema)}")
+    return [str(name) for (name,) in found]
 
 
 def go_back_or_on(desk: Session, record: Record, exchange: Callable[[], Exchange]) -> tuple[str, ...]:

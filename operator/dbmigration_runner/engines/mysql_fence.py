@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import mysql_record as records
 from dbmigration_runner.engines.mysql_names import SCHEMA, lock_name, quoted, run_lock, text_literal
+from dbmigration_runner.engines.mysql_patience import despite_locks, held
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def shut(
 
     Raises RunnerError (SessionStays) where somebody holds a table and cannot be ended, or makes one. Whoever calls it lifts it then.
     """
-    records.write(desk, record)
+    despite_locks(desk, lambda: records.begin(desk), alive)
+    try:
+        records.write(desk, record)
+    except StatementRefused as error:
+        raise (held(error) if error.is_lock_timeout else error) from None
     ended = _rename_patiently(desk, record, ours, spared, alive)
     if made := strays(desk, record):
         raise RunnerError(
@@ -199,7 +204,9 @@ def _stays(desk: Session, ours: frozenset[int]) -> RunnerError:
         for number, user, command in desk.rows(_CLIENTS)
         if int(number) not in ours
     ]
-    names = ", ".join(there[:_SHOWN]) or "a session that this role may not see, or a prepared transaction (XA RECOVER)"
+    names = ", ".join(there[:_SHOWN]) or (
+        "a session that this role may not see, FLUSH TABLES WITH READ LOCK, or a prepared transaction (XA RECOVER)"
+    )
     return RunnerError(
         RunnerReason.SESSION_STAYS,
         f"Somebody holds a table of the database and does not let it go within {LEAVE_SECONDS} s: {names}. End them, or set "

@@ -21,6 +21,7 @@ from dbmigration_runner.engines.mysql import MySQL
 from dbmigration_runner.engines.mysql_catalog import catalog, without_events
 from dbmigration_runner.engines.mysql_loading import load
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_patience import briefly, despite_locks
 from dbmigration_runner.engines.mysql_probe import RESTORING as PREFIX
 from dbmigration_runner.engines.mysql_tools import option_file
 from dbmigration_runner.engines.restore import another, same_schema
@@ -54,11 +55,11 @@ class Fresh:
 
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Make it, restore into it and verify it, or find it done; warnings. Raises RunnerError, and then it is gone."""
-        self._drop_others()
+        despite_locks(self._desk, self._drop_others, alive)
         if comment_of(self._desk, self.name) == self._mark(whole=True):
             return ("The restored copy of an earlier attempt was gone on with.",)
         falls = self._falls()
-        self.drop()
+        despite_locks(self._desk, self.drop, alive)
         if falls >= MOST_FALLS:
             raise RunnerError(
                 RunnerReason.RESTORE_FAILED,
@@ -66,10 +67,10 @@ class Fresh:
                 "log and its room. It is not tried again.",
             )
         try:
-            self._create(falls)
+            despite_locks(self._desk, lambda: self._create(falls), alive)
             self._restore(alive)
             warnings = self._verify(alive)
-            self._desk.run(f"ALTER DATABASE {quoted(self.name)} COMMENT {plain_literal(self._mark(whole=True))}")
+            despite_locks(self._desk, lambda: self._say(self._mark(whole=True)), alive)
         except StatementRefused as error:
             self._drop_quietly()
             raise RunnerError(
@@ -93,14 +94,17 @@ class Fresh:
 
     def spend(self) -> None:
         """Say that it is no longer whole: an exchange begins by taking its triggers away."""
-        self._desk.run(f"ALTER DATABASE {quoted(self.name)} COMMENT {plain_literal(self._mark(whole=False))}")
+        self._say(self._mark(whole=False))
+
+    def _say(self, comment: str) -> None:
+        self._desk.run(f"ALTER DATABASE {quoted(self.name)} COMMENT {plain_literal(comment)}")
 
     def drop(self) -> None:
         """Remove it."""
         self._desk.run(f"DROP DATABASE IF EXISTS {quoted(self.name)}")
 
     def _drop_quietly(self) -> None:
-        with contextlib.suppress(RunnerError):  # the next attempt, or the next restore, drops it
+        with contextlib.suppress(RunnerError), briefly(self._desk):  # the next attempt, or the next restore, drops it
             self.drop()
 
     def _drop_others(self) -> None:

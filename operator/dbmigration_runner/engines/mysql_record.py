@@ -9,11 +9,12 @@ each of the two renames of an exchange changes in the same statement: so it is n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.mysql_names import plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_own_name import without_schema
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
 if TYPE_CHECKING:
@@ -27,20 +28,25 @@ SHOWN = "dbmigration/restore/shown"  # the restored ones have their names
 _STAGES = (FENCED, MOVED, SHOWN)
 OLD, NEW = "dbmigration/old/", "dbmigration/new/"
 STRANGER = "dbmigration/stranger/"  # a table that somebody else made behind the fence
-_TEXT = r"'(?:[^'\\]|\\.|'')*'"
 _NAME = r"(?:`(?:[^`]|``)*`|[^\s`.]+)"
 _TRIGGER = re.compile(
     rf"(\bTRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:{_NAME}\s*\.\s*)?{_NAME}\s+(?:BEFORE|AFTER)\s+(?:INSERT|UPDATE|DELETE)\s+ON\s+)"
     rf"(?:{_NAME}\s*\.\s*)?{_NAME}(\s+FOR\s+EACH\s+ROW)",
     re.IGNORECASE,
 )
+# What stands before its status, which the server writes in this way and no other; names and texts are skipped whole.
+_EVENT = re.compile(
+    r"\A((?:`(?:[^`]|``)*`|'(?:[^'\\]|\\.|'')*'|[^`'])*?)\bON COMPLETION (?:NOT )?PRESERVE (?:ENABLE|DISABLE(?: ON \w+)?)\b",
+    re.DOTALL,
+)
 _CREATE = re.compile(r"\A\s*CREATE\s+(?:OR\s+REPLACE\s+)?", re.IGNORECASE)
+_DEFINER = re.compile(rf"\A\s*CREATE\s+DEFINER\s*=\s*{_NAME}(?:@{_NAME})?\s+")
 _KINDS = ("trigger", "function", "procedure", "package", "package body", "view", "event")
 
 
 @dataclass(frozen=True)
 class Program:
-    """A trigger, routine, view or event as the server writes it. `table` is a trigger's."""
+    """A trigger, routine, view or event as the server writes it. `table` is a trigger's, `zone` that of an event's times."""
 
     kind: str
     name: str
@@ -48,6 +54,7 @@ class Program:
     mode: str = ""
     collation: str = ""
     table: str = ""
+    zone: str = ""
 
     def statement(self, table: str = "") -> str:
         """To make it, or what has its name into it; a trigger on the table that is called so."""
@@ -55,6 +62,14 @@ class Program:
         if table:
             text = _TRIGGER.sub(lambda found: found[1] + quoted(table) + found[2], text, count=1)
         return _CREATE.sub("CREATE OR REPLACE ", text, count=1)
+
+    def disabled(self) -> Program:
+        """An event that the server does not run. Preserved, for of those that are not it makes none whose time has passed."""
+        return replace(self, text=_EVENT.sub(r"\1ON COMPLETION PRESERVE DISABLE", self.text, count=1))
+
+    def without_definer(self) -> Program:
+        """Of whoever makes it."""
+        return replace(self, text=_DEFINER.sub("CREATE ", self.text, count=1))
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ def read(session: Session) -> Record | None:
         return None
     parts: dict[str, list[tuple[str, ...]]] = {}
     for part, *facts in session.rows(
-        f"SELECT part, name, body, mode, collation, of_table FROM {quoted(found)} ORDER BY part, number"
+        f"SELECT part, name, body, mode, collation, of_table, zone FROM {quoted(found)} ORDER BY part, number"
     ):
         parts.setdefault(part, []).append(tuple(map(str, facts)))
 
@@ -106,8 +121,8 @@ def read(session: Session) -> Record | None:
 
     def programs(when: str) -> Iterator[Program]:
         for kind in _KINDS:
-            for name, text, mode, collation, table in parts.get(f"{when} {kind}", ()):
-                yield Program(kind, name, text, mode, collation, table)
+            for facts in parts.get(f"{when} {kind}", ()):
+                yield Program(kind, *facts)
 
     return Record(
         token=said("token"),
@@ -126,14 +141,19 @@ def read(session: Session) -> Record | None:
     )
 
 
-def write(session: Session, record: Record) -> None:
-    """The first statement makes it found, the last one valid."""
+def begin(session: Session) -> None:
+    """From here on it is found; with nothing in it."""
     session.run(
         f"CREATE TABLE {quoted(FENCED)} (part varchar(32) NOT NULL, number int NOT NULL, name varchar(64) NOT NULL,"
         " body longtext NOT NULL, mode text NOT NULL, collation varchar(64) NOT NULL, of_table varchar(64) NOT NULL,"
+        " zone varchar(64) NOT NULL,"
         " PRIMARY KEY (part, number)) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         f" COMMENT {plain_literal('A restore keeps everybody out; whatever step comes next goes back or says what to do.')}"
     )
+
+
+def write(session: Session, record: Record) -> None:
+    """All of it, or nothing. It was begun."""
     session.run("BEGIN")
     for part in ("kept", "fresh", "events", "charset", "collate", "comment", "schema_comment"):
         _insert(session, part, 0, Program("", "", getattr(record, part)))
@@ -153,7 +173,8 @@ def drop(session: Session, name: str) -> None:
 
 
 def _insert(session: Session, part: str, number: int, said: Program) -> None:
-    values = ", ".join(text_literal(value) for value in (said.name, said.text, said.mode, said.collation, said.table))
+    facts = (said.name, said.text, said.mode, said.collation, said.table, said.zone)
+    values = ", ".join(map(text_literal, facts))
     session.run(f"INSERT INTO {quoted(FENCED)} VALUES ({text_literal(part)}, {number:d}, {values})")
 
 
@@ -182,6 +203,7 @@ def programs_of(session: Session, schema: str, *, with_events: bool) -> tuple[Pr
     for kind, name, table in _listed(session, here, with_events=with_events):
         place = f"{quoted(schema)}.{quoted(name)}".replace(":", "\\:")
         row = session.rows(f"SHOW CREATE {kind.upper()} {place}")[0]
+        zone = str(row[2]) if kind == "event" else ""
         match kind:
             case "view":
                 text, mode, collation = row[1], "", row[3]
@@ -194,13 +216,13 @@ def programs_of(session: Session, schema: str, *, with_events: bool) -> tuple[Pr
                 RunnerReason.RESTORE_NOT_POSSIBLE,
                 f"The text of the {kind} {name} is hidden from this role: set adminUrlFrom to one that may read it.",
             )
-        text = _without(schema, text) if kind == "view" else text
+        text = without_schema(schema, text) if kind == "view" else text
         if kind == "trigger" and _TRIGGER.search(text) is None:
             raise RunnerError(
                 RunnerReason.RESTORE_NOT_POSSIBLE,
                 f"The trigger {name} is written in a way that cannot be put on another table: make it anew without comments.",
             )
-        found.append(Program(kind, name, str(text), str(mode), str(collation), table))
+        found.append(Program(kind, name, str(text), str(mode), str(collation), table, zone))
     return tuple(found)
 
 
@@ -220,11 +242,6 @@ def _listed(session: Session, here: str, *, with_events: bool) -> Iterator[tuple
             yield str(kind), str(name), str(table)
 
 
-def _without(schema: str, text: str) -> str:
-    pattern = re.compile(f"{_TEXT}|{re.escape(quoted(schema))}\\.", re.DOTALL)
-    return pattern.sub(lambda found: found[0] if found[0].startswith("'") else "", text)
-
-
 def make(session: Session, programs: Iterable[tuple[Program, str]]) -> list[str]:
     """Make each, a trigger on the table that stands beside it; what of them failed, and why.
 
@@ -236,13 +253,14 @@ def make(session: Session, programs: Iterable[tuple[Program, str]]) -> list[str]
         whys: list[str] = []
         for program, table in left:
             mode, collation = text_literal(program.mode), program.collation or "utf8mb4_general_ci"
-            session.run(f"SET SESSION sql_mode = {mode}, collation_connection = {collation}")
+            zone = text_literal(program.zone) if program.zone else "DEFAULT"
+            session.run(f"SET SESSION sql_mode = {mode}, collation_connection = {collation}, time_zone = {zone}")
             try:
                 session.run(program.statement(table))
             except StatementRefused as error:
                 failed.append((program, table))
                 whys.append(f"{program.kind} {program.name}: {error.message}")
-        session.run("SET SESSION sql_mode = ''")
+        session.run("SET SESSION sql_mode = '', time_zone = DEFAULT")
         if len(failed) == len(left):
             return whys
         left = failed

@@ -22,6 +22,7 @@ from dbmigration_runner.engines.mysql_exchange import Exchange, go_back_or_on
 from dbmigration_runner.engines.mysql_fresh import Fresh, comment_of
 from dbmigration_runner.engines.mysql_loading import Clients
 from dbmigration_runner.engines.mysql_names import SCHEMA, kept_name, plain_literal, quoted, text_literal
+from dbmigration_runner.engines.mysql_patience import PATIENCE_SECONDS, briefly, despite_locks
 from dbmigration_runner.engines.mysql_record import Record
 from dbmigration_runner.engines.mysql_rows import Rows
 from dbmigration_runner.engines.mysql_tools import choose, installed, option_file, series_of
@@ -69,7 +70,10 @@ class MySQLRestore:
         self._through = MySQL(engine.url, wanted.application_name, passes_fences=True)
         self._ordinary = ordinary if admin is not None else None
         self._wanted = wanted
-        self._desk = self._through.connect(read_only=False, statement_timeout_seconds=None)
+        self._desk = self._through.connect(
+            read_only=False, statement_timeout_seconds=None, lock_timeout_seconds=PATIENCE_SECONDS
+        )
+        self._should_stop: Callable[[], None] = lambda: None
         try:
             self._desk.run(f"SET SESSION wait_timeout = {IDLE_SECONDS:d}")
             self._name = str(self._desk.value(f"SELECT {SCHEMA}"))
@@ -91,6 +95,7 @@ class MySQLRestore:
 
     def lock(self, should_stop: Callable[[], None]) -> Lock:
         """See restore.Restore."""
+        self._should_stop = should_stop
         lock = self._through.lock(exclusive=True, should_stop=should_stop, wait_seconds=self._wanted.grace_seconds)
         try:
             if self._ordinary is not None:
@@ -218,8 +223,9 @@ class MySQLRestore:
             with self._through.connect() as desk:  # our own may be lost
                 is_closed = records.stage(desk) is not None
             if not is_closed:
-                self._fresh.drop()
-                self._drop_room()
+                with briefly(self._desk):
+                    self._fresh.drop()
+                    self._drop_room()
         return (*self._warnings, *((STILL_CLOSED,) if is_closed else ()))
 
     def close(self) -> None:
@@ -251,8 +257,7 @@ class MySQLRestore:
             yield f"A database {self._kept} is there already: the replaced one could not be kept under that name."
         elif comment is None:
             try:
-                self._make_room()
-                desk.run(f"DROP DATABASE {quoted(self._kept)}")
+                despite_locks(desk, self._try_room, self._should_stop)
             except StatementRefused as error:
                 yield f"The role may not make the databases that a restore needs ({error.message}): set adminUrlFrom."
 
@@ -267,6 +272,10 @@ class MySQLRestore:
         self._desk.run(
             f"CREATE DATABASE IF NOT EXISTS {quoted(self._kept)}{like} COMMENT {plain_literal(REPLACING + self._token)}"
         )
+
+    def _try_room(self) -> None:
+        self._make_room()
+        self._desk.run(f"DROP DATABASE {quoted(self._kept)}")
 
     def _drop_room(self) -> None:
         """What was made for replaced tables, unless there are some in it."""

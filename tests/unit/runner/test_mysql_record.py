@@ -35,6 +35,23 @@ def test_a_trigger_is_put_on_another_table_and_nothing_else_of_it_changes(text, 
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("EVERY 1 DAY STARTS '2026-01-01 00:00:00'", "COMMENT 'it''s ON COMPLETION PRESERVE ENABLE' DO DO 1"),
+        ("EVERY '1:10' HOUR_MINUTE", "DO SELECT ' ON COMPLETION PRESERVE ENABLE '"),
+    ],
+)
+@pytest.mark.parametrize("status", ["ENABLE", "DISABLE", "DISABLE ON SLAVE"])
+@pytest.mark.parametrize("kept", ["", "NOT "])
+def test_an_event_is_kept_disabled_and_nothing_else_of_it_changes(before, after, status, kept):
+    head = "CREATE DEFINER=`o'n`@`%` EVENT `ON COMPLETION PRESERVE ENABLE ``x` ON SCHEDULE"
+    event = Program("event", "e", f"{head} {before} ON COMPLETION {kept}PRESERVE {status} {after}")
+    disabled = f"{head} {before} ON COMPLETION PRESERVE DISABLE {after}"
+    assert event.disabled().text == disabled
+    assert event.without_definer().disabled().text == disabled.replace("DEFINER=`o'n`@`%` ", "")
+
+
+@pytest.mark.parametrize(
     ("said", "reason"),
     [
         ("ERROR 1114 (HY000) at line 7: The table 'orders' is full", "DiskSpaceLow"),
