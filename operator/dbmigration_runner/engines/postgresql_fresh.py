@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_fence as fences
+from dbmigration_runner.engines import postgresql_rights as rights
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.messages import short
@@ -26,14 +27,14 @@ from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump, codec_of
 from dbmigration_runner.engines.postgresql_loading import load
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_probe import OF_TRYING, RIGHTS, drop, errors_in, like
-from dbmigration_runner.engines.postgresql_rights import Given, give
 from dbmigration_runner.engines.postgresql_tools import asks_for_tls, choose, installed, libpq
 from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from dbmigration_runner.engines.dump import Surroundings
     from dbmigration_runner.engines.interface import AskingSession, Session
     from dbmigration_runner.engines.restore import Wanted
 
@@ -73,6 +74,7 @@ class Fresh:
         self._server = int(desk.value("SHOW server_version_num")) // 10_000
         self._tools = choose(installed(), self._server, encrypted=asks_for_tls(environment))
         self._program = PostgreSQLDump(self.engine, self._tools, environment)
+        self._gone: set[str] = set()  # roles that got nothing of what the backup has for them
 
     @property
     def is_at_hand(self) -> bool:
@@ -92,10 +94,9 @@ class Fresh:
                 return ("The copy that the backup left on the server was taken; the dump was not needed.",)
         try:
             self._create()
-            told = self._restore(alive)
-            warnings = (*told, *self._verify(alive))
-            if self._wanted.surroundings is not None:
-                fences.run_together(self._desk, surroundings.settings(self.name, self._wanted.surroundings))
+            self._restore(alive)
+            warnings = self._verify(alive)
+            self._surround(surroundings.settings)
             self._desk.run(f"COMMENT ON DATABASE {quoted(self.name)} IS {text_literal(self._mark(whole=True))}")
         except StatementRefused as error:
             self._drop_quietly()
@@ -103,7 +104,7 @@ class Fresh:
         except BaseException:
             self._drop_quietly()
             raise
-        return warnings
+        return (*rights.told(self._gone), *warnings)
 
     def shut(self) -> None:
         """Nobody else shall come in. Who is there is in the way of the exchange, and told then."""
@@ -158,21 +159,27 @@ class Fresh:
                 clauses += f" TABLESPACE = {quoted(wanted.tablespace)}"
         self._desk.run(f"CREATE DATABASE {name} {clauses}")
         self._desk.run(f"COMMENT ON DATABASE {name} IS {text_literal(self._mark(whole=False))}")
-        if wanted is not None:
-            fences.run_together(self._desk, surroundings.grants(self.name, wanted))
+        self._surround(surroundings.grants)
 
-    def _restore(self, alive: Callable[[], None]) -> tuple[str, ...]:
-        """Warnings."""
+    def _surround(self, part: Callable[[str, Surroundings], Iterable[str]]) -> None:
+        """Put back what stands in no dump; who is gone by now gets nothing, as of tables."""
+        wanted = self._wanted.surroundings
+        if wanted is not None:
+            gone = surroundings.gone(wanted, surroundings.known_roles(self._desk))
+            fences.run_together(self._desk, part(self.name, surroundings.without(wanted, gone)))
+            self._gone.update(gone)
+
+    def _restore(self, alive: Callable[[], None]) -> None:
         # A newer pg_restore sets what an older server does not know: there only the errors that count end it, afterwards.
         strict = ["--exit-on-error"] if self._tools.major == self._server else []
         options = [*strict, "--no-subscriptions", f"--dbname={self.name}"]
-        given = Given()
+        given = rights.Given()
 
         def grant(script: bytes) -> None:
             nonlocal given
             codec = codec_of(self._wanted.surroundings.encoding) if self._wanted.surroundings is not None else "utf-8"
             with self._session() as session:
-                given = give(session, script.decode(codec, "replace"))
+                given = rights.give(session, script.decode(codec, "replace"))
 
         loaded = load(self._program, self._wanted, options, self._workers(), alive, grant=grant)
         complaints = loaded.complaints
@@ -182,7 +189,8 @@ class Fresh:
             )
         errors = [*errors_in(complaints), *given.refused]
         if not errors and (not complaints.strip() or not strict):
-            return given.warnings
+            self._gone.update(given.gone)
+            return
         # What the server says of a row that it does not take may hold the row.
         told = "; ".join(_COPY_FAILED.sub(r"\1", error) for error in errors) or "it gave no reason"
         if _NO_ROOM in complaints:
