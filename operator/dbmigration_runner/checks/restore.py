@@ -151,7 +151,7 @@ def _exchange(work: Work, lock: Lock) -> None:
             work.reach(RestoreStage.RESTORED)
             fenced.enter_context(way.fence(alive))
             work.reach(RestoreStage.FENCED)
-            if not order.nothing_written:
+            if _is_compared(order, work.manifest):
                 _compare(work, losses, alive)
             alive()
         write_record(Path(order.directory), order, work.report)
@@ -306,8 +306,13 @@ def wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> W
         # Those of the application come in by the same role: without them a fence would be none.
         spared_users=tuple(user for user in order.spared_users if user != step.engine.url.username),
         grace_seconds=step.task.locks.grace_seconds,
-        is_compared=not order.nothing_written,
+        is_compared=_is_compared(order, manifest),
     )
+
+
+def _is_compared(order: RestoreOrder, manifest: Manifest) -> bool:
+    """Rows that the backup left out are lost also where nobody wrote since."""
+    return not order.nothing_written or bool(manifest.left_out)
 
 
 def _verify_dump(work: Work, path: Path) -> None:
