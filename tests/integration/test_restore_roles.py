@@ -50,8 +50,9 @@ def leave(database, role):
         ),
         "ALTER ROLE reader IN DATABASE {name} SET statement_timeout = '5s'",
         "ALTER DATABASE {name} SET log_min_duration_statement = '1s'",
+        "DROP EXTENSION plpgsql",
     ],
-    ids=["owner", "default privileges", "grantor", "setting of a role", "setting of a superuser"],
+    ids=["owner", "default privileges", "grantor", "setting of a role", "setting of a superuser", "without plpgsql"],
 )
 def test_what_this_role_may_not_give_back_is_told_at_the_backup(creator, tmp_path, what):
     assert restores.shop(creator, tmp_path / "before", as_shop=True).report.restorable is True

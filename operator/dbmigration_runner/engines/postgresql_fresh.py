@@ -20,7 +20,7 @@ from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql import PostgreSQL
-from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
+from dbmigration_runner.engines.postgresql_catalog import catalog, dumped, superfluous
 from dbmigration_runner.engines.postgresql_clone import Clone
 from dbmigration_runner.engines.postgresql_copy import qualified
 from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump, codec_of
@@ -160,6 +160,9 @@ class Fresh:
         self._desk.run(f"CREATE DATABASE {name} {clauses}")
         self._desk.run(f"COMMENT ON DATABASE {name} IS {text_literal(self._mark(whole=False))}")
         self._surround(surroundings.grants)
+        if self._wanted.catalog is not None and (statements := superfluous(self._wanted.catalog)):
+            with self._session() as session:
+                fences.run_together(session, statements)
 
     def _surround(self, part: Callable[[str, Surroundings], Iterable[str]]) -> None:
         """Put back what stands in no dump; who is gone by now gets nothing, as of tables."""
