@@ -151,7 +151,7 @@ def _exchange(work: Work, lock: Lock) -> None:
             work.reach(RestoreStage.RESTORED)
             fenced.enter_context(way.fence(alive))
             work.reach(RestoreStage.FENCED)
-            if _is_compared(order, work.manifest):
+            if way.is_compared:
                 _compare(work, losses, alive)
             alive()
         write_record(Path(order.directory), order, work.report)
@@ -306,13 +306,9 @@ def wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> W
         # Those of the application come in by the same role: without them a fence would be none.
         spared_users=tuple(user for user in order.spared_users if user != step.engine.url.username),
         grace_seconds=step.task.locks.grace_seconds,
-        is_compared=_is_compared(order, manifest),
+        nothing_written=order.nothing_written,
+        left_out=manifest.left_out,
     )
-
-
-def _is_compared(order: RestoreOrder, manifest: Manifest) -> bool:
-    """Rows that the backup left out are lost also where nobody wrote since."""
-    return not order.nothing_written or bool(manifest.left_out)
 
 
 def _verify_dump(work: Work, path: Path) -> None:

@@ -81,6 +81,11 @@ class Fresh:
         """Is there what an earlier attempt restored, or what the server copied when the backup was taken?"""
         return self._is_whole or self._clone.is_whole
 
+    @property
+    def is_of_server(self) -> bool:
+        """Is it the copy that the server made when the backup was taken?"""
+        return self._comment == self._mark(whole=True) + CLONED
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Make it, restore into it and verify it, or find it done; warnings. Raises RunnerError, and then it is gone."""
         self._drop_others()
@@ -116,7 +121,7 @@ class Fresh:
 
     def give_up(self) -> None:
         """Remove it; but what the server had copied waits under its own name again, for a restore that is let do more."""
-        if self._comment == self._mark(whole=True) + CLONED:
+        if self.is_of_server:
             self._clone.come_back(self.name)
         else:
             self.drop()

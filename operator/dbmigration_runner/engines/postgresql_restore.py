@@ -115,6 +115,11 @@ class PostgreSQLRestore:
         """See restore.Restore."""
         return self._fresh.is_at_hand
 
+    @property
+    def is_compared(self) -> bool:
+        """See restore.Restore. What the server copied holds also what a dump leaves out."""
+        return not self._wanted.nothing_written or (bool(self._wanted.left_out) and not self._fresh.is_of_server)
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
         return (*self._fresh.fill(alive), *self._changed_around())
@@ -128,7 +133,7 @@ class PostgreSQLRestore:
         self._pids |= {int(session.value("SELECT pg_catalog.pg_backend_pid()")) for session in self._inside}
         try:
             self._fresh.shut()
-            if self._wanted.is_compared:
+            if self.is_compared:
                 self._foresee(alive)
             self._is_shut = True
             fences.shut(self._desk, self._name, self._token)
@@ -274,7 +279,7 @@ class PostgreSQLRestore:
             yield f"Extensions of the restored database have the server's versions, not the backup's: {', '.join(others)}."
 
     def _unseen(self, ended: tuple[str, ...]) -> tuple[str, ...]:
-        return () if self._wanted.is_compared or not ended else (not_looked_for(ended, self._kept),)
+        return () if self.is_compared or not ended else (not_looked_for(ended, self._kept),)
 
     def _foresee(self, alive: Callable[[], None]) -> None:
         """The copy stands still, so what is compared of it is read before anybody has to wait."""
