@@ -88,14 +88,15 @@ def test_what_belongs_to_a_database_and_is_in_no_dump_comes_back(database, tmp_p
             connection.execute(f'REVOKE ALL ON DATABASE {name} FROM "odd=role/x"; DROP ROLE "odd=role/x"')
 
 
-def test_an_extension_that_comes_back_in_another_version_is_named(shop, database):
-    """CREATE EXTENSION, as it stands in a dump, takes the server's default version."""
-    database.ask("CREATE EXTENSION pg_trgm VERSION '1.5'")
+def test_the_extensions_are_the_backups_and_one_in_another_version_is_named(shop, database):
+    """CREATE EXTENSION, as it stands in a dump, takes the server's default version; plpgsql is in every new database."""
+    database.ask("CREATE EXTENSION pg_trgm VERSION '1.5'; DROP EXTENSION plpgsql")
     shop = restores.Restores(shop.backups, shop.backups.take("second"))
     ran = shop.run(nothing_written=True)
     assert ran.result.outcome is Outcome.SUCCEEDED, ran
     (told,) = ran.result.warnings
     assert "the server's versions, not the backup's: pg_trgm 1.6 instead of 1.5." in told
+    assert database.ask("SELECT extname::text FROM pg_extension") == [("pg_trgm",)]
 
 
 def test_a_database_that_is_read_only_and_open_to_nobody_comes_back_so(database, tmp_path):

@@ -92,12 +92,12 @@ def test_a_role_that_does_not_own_the_database_is_told_before(owned, database):
     assert "own" in ran.result.message
 
 
-def test_a_role_of_the_backup_that_is_gone_is_named(database, tmp_path):
+def test_an_owner_of_the_database_who_is_gone_is_named(database, tmp_path):
     with database.server.superuser() as connection:
-        connection.execute(f"CREATE ROLE gone; GRANT CONNECT ON DATABASE {database.name} TO gone")
+        connection.execute(f"CREATE ROLE gone; GRANT gone TO shop; ALTER DATABASE {database.name} OWNER TO gone")
     shop = restores.shop(database, tmp_path)
     with database.server.superuser() as connection:
-        connection.execute(f"REVOKE CONNECT ON DATABASE {database.name} FROM gone; DROP ROLE gone")
+        connection.execute(f"ALTER DATABASE {database.name} OWNER TO shop; DROP ROLE gone")
     ran = shop.run()
     assert (ran.result.reason, "gone" in ran.result.message) == ("RestoreNotPossible", True), ran
     assert_untouched(database)

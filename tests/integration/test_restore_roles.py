@@ -50,8 +50,9 @@ def leave(database, role):
         ),
         "ALTER ROLE reader IN DATABASE {name} SET statement_timeout = '5s'",
         "ALTER DATABASE {name} SET log_min_duration_statement = '1s'",
+        "DROP EXTENSION plpgsql",
     ],
-    ids=["owner", "default privileges", "grantor", "setting of a role", "setting of a superuser"],
+    ids=["owner", "default privileges", "grantor", "setting of a role", "setting of a superuser", "without plpgsql"],
 )
 def test_what_this_role_may_not_give_back_is_told_at_the_backup(creator, tmp_path, what):
     assert restores.shop(creator, tmp_path / "before", as_shop=True).report.restorable is True
@@ -69,15 +70,28 @@ def test_who_is_gone_gets_no_rights_and_all_the_others_theirs(database, leaver, 
         f" ALTER DEFAULT PRIVILEGES FOR ROLE shop GRANT SELECT ON TABLES TO {leaver};"
         f" CREATE MATERIALIZED VIEW seen AS SELECT count(*) FROM stock; GRANT SELECT ON seen TO PUBLIC"
     )
+    said(
+        database,
+        f"GRANT CONNECT ON DATABASE {database.name} TO {leaver}, PUBLIC",
+        f"ALTER ROLE {leaver} IN DATABASE {database.name} SET search_path = sales",
+        f"ALTER DATABASE {database.name} SET statement_timeout = '7s'",
+    )
     shop = restores.shop(database, tmp_path)
     rights = "SELECT relname, relacl::text FROM pg_class WHERE relname IN ('stock', 'seen') ORDER BY 1"
+    around = (
+        "SELECT datacl::text, (SELECT array_agg(setconfig::text) FROM pg_db_role_setting WHERE setdatabase = d.oid)"
+        f" FROM pg_database d WHERE datname = '{database.name}'"
+    )
     leave(database, leaver)
-    before = database.ask(rights)
+    before, surroundings = database.ask(rights), database.ask(around)
+    assert leaver.strip('"') not in str(surroundings)
     restores.migrate(database)
     result = shop.run(nothing_written=True).result
     assert result.outcome is Outcome.SUCCEEDED, result
-    assert "Roles that the backup gave rights to are gone since, and got none: v-token-reader-1." in result.warnings
-    assert database.ask(rights) == before
+    told = "Roles that the backup gave rights or settings to are gone since, and got none: v-token-reader-1."
+    assert result.warnings.count(told) == 1
+    assert not any("Of the database itself" in warning for warning in result.warnings)
+    assert (database.ask(rights), database.ask(around)) == (before, surroundings)
 
 
 def test_an_owner_who_is_gone_is_named_before_a_row_is_read(database, leaver, tmp_path):

@@ -47,7 +47,7 @@ from dbmigration_runner.errors import Refusal, RunnerError
 from dbmigration_runner.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from dbmigration_runner.contract.task import BackupOrder, Task
     from dbmigration_runner.engines.dump import Decoded, Dump, Probe, Snapshot, Stored
@@ -58,7 +58,7 @@ PRIVATE_DIRECTORY = 0o700
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _GROWTH = 10  # a database that grew more than this since its last backup is told nothing by that one's size
-_MISSING_SHOWN = 5
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def backup(step: Step) -> Result:
         directory = Path(order.directory)
         with contextlib.suppress(OSError):  # the backup is made, whether the others can be told of or not
             there = read_manifests(directory)
+            step.warnings += [_loses(made.left_out) for made in there if made.name == order.name and made.left_out]
             step.storage = stored(directory, there, (*order.known, order.name), step.task.run, step.engine)
     finally:
         lock.release()
@@ -114,6 +115,14 @@ def backup(step: Step) -> Result:
 def _told(report: BackupReport) -> str:
     """Of whom the note is, where it stands alone."""
     return f"Of the backup {report.name}: {report.schema_note}" if report.schema_note else ""
+
+
+def _loses(left_out: tuple[str, ...]) -> str:
+    """What is not in a backup, and how it could be."""
+    return (
+        f"Not in the backup are the rows of tables that belong to extensions: {_listed(left_out)}. Its restore compares, and"
+        " does not lose them unasked. ALTER EXTENSION … DROP TABLE … makes a table one that is backed up."
+    )
 
 
 def admin_engine(step: Step) -> Engine | None:
@@ -231,9 +240,13 @@ def _fault(written: Written, decoded: Decoded) -> str:
         return decoded.fault
     missing = sorted(written.snapshot.tables - set(decoded.rows))
     if missing:
-        more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
-        return f"it has no rows of {', '.join(missing[:_MISSING_SHOWN])}{more}"
+        return f"it has no rows of {_listed(missing)}"
     return ""
+
+
+def _listed(tables: Sequence[str]) -> str:
+    more = f" and {len(tables) - _SHOWN} more" if len(tables) > _SHOWN else ""
+    return f"{', '.join(tables[:_SHOWN])}{more}"
 
 
 def _order(task: Task) -> BackupOrder:
@@ -321,7 +334,8 @@ def _manifest(task: Task, dump: Dump, written: Written, decoded: Decoded, probe:
         image=task.migrations.image if task.migrations is not None else "",
         plan_hash=task.expected.hash if task.expected is not None else "",
         surroundings=snapshot.surroundings,
-        notes=decoded.notes,
+        notes=(*decoded.notes, *([_loses(snapshot.left_out)] if snapshot.left_out else [])),
+        left_out=snapshot.left_out,
     )
 
 

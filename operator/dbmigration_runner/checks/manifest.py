@@ -31,7 +31,8 @@ class Manifest:
     """One verified backup. Times are RFC 3339, UTC; `sha256` is of the file as stored; `rows` were counted in it.
 
     `sizes` are the bytes of each table's rows in the dump, {} where they were not told apart; `marks`
-    what the server had noted of writes, by which a later estimate is made.
+    what the server had noted of writes, by which a later estimate is made. `left_out` are tables that had rows which are not
+    in the dump: a restore of it is compared whoever was drained.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     schema_note: str = ""  # in what its schema differs from an earlier backup's of the same revisions
     version: int = field(default=MANIFEST_VERSION)
 

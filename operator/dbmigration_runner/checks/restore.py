@@ -151,7 +151,7 @@ def _exchange(work: Work, lock: Lock) -> None:
             work.reach(RestoreStage.RESTORED)
             fenced.enter_context(way.fence(alive))
             work.reach(RestoreStage.FENCED)
-            if not order.nothing_written:
+            if way.is_compared:
                 _compare(work, losses, alive)
             alive()
         write_record(Path(order.directory), order, work.report)
@@ -306,7 +306,8 @@ def wanted(step: Step, order: RestoreOrder, manifest: Manifest, path: Path) -> W
         # Those of the application come in by the same role: without them a fence would be none.
         spared_users=tuple(user for user in order.spared_users if user != step.engine.url.username),
         grace_seconds=step.task.locks.grace_seconds,
-        is_compared=not order.nothing_written,
+        nothing_written=order.nothing_written,
+        left_out=manifest.left_out,
     )
 
 

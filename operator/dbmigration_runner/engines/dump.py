@@ -65,6 +65,7 @@ class Snapshot:
     server_version: str
     surroundings: Surroundings | None = None
     marks: Mapping[str, str] = field(default_factory=dict)  # see writes.py; read just before
+    left_out: tuple[str, ...] = ()  # tables that have rows which no dump of it holds
 
 
 @dataclass(frozen=True)

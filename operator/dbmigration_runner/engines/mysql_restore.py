@@ -125,6 +125,11 @@ class MySQLRestore:
             raise Refusal(RunnerReason.RESTORE_NOT_POSSIBLE, short(" ".join(whys)))
 
     @property
+    def is_compared(self) -> bool:
+        """See restore.Restore."""
+        return not self._wanted.nothing_written
+
+    @property
     def is_filled(self) -> bool:
         """See restore.Restore. The dump is read once more also where an earlier attempt had filled the copy."""
         return False
@@ -157,12 +162,12 @@ class MySQLRestore:
             schema_comment=(there.comment or "") if there is not None else "",
         )
         try:
-            if self._wanted.is_compared:
+            if self.is_compared:
                 self._rows(alive, is_fenced=False).foresee()
             self._is_shut = True
             spared = self._wanted.spared_users
             ended = fences.shut(desk, self._record, ours=frozenset(ours), spared=spared, alive=alive)
-            if ended and not self._wanted.is_compared:
+            if ended and not self.is_compared:
                 self._warnings += (not_looked_for(ended, self._kept),)
             self._refuse_referred()
             yield

@@ -266,6 +266,12 @@ def dumped(found: Catalog) -> Catalog:
     return Catalog(tuple(item for item in found.items if not _IN_NO_DUMP.match(item)))
 
 
+def superfluous(wanted: Catalog) -> tuple[str, ...]:
+    """Statements that take out of a database made of template0 what the wanted one has not, for pg_restore only adds. Pure."""
+    has_plpgsql = any(item.startswith("extension plpgsql in ") for item in wanted.items)
+    return () if has_plpgsql else ("DROP EXTENSION IF EXISTS plpgsql",)
+
+
 @contextmanager
 def _pinned(session: Session) -> Iterator[None]:
     names = tuple(_PINNED)

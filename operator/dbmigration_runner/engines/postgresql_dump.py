@@ -21,6 +21,7 @@ from dbmigration_runner.engines.dump_streams import CHUNK, POLL_SECONDS, StoredF
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_catalog import catalog
 from dbmigration_runner.engines.postgresql_copy import CopyCounter, qualified
+from dbmigration_runner.engines.postgresql_left_out import left_out
 from dbmigration_runner.engines.postgresql_names import DUMP_NAME, advisory_lock
 from dbmigration_runner.engines.postgresql_tools import Tools, asks_for_tls, choose, installed, libpq, password_file
 from dbmigration_runner.errors import Refusal, RunnerError
@@ -138,6 +139,7 @@ class PostgreSQLDump:
                 server_version=version,
                 surroundings=surroundings,
                 marks=marks,
+                left_out=left_out(session),
             )
             self._release()
 

@@ -15,25 +15,26 @@ from typing import TYPE_CHECKING
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines import postgresql_fence as fences
+from dbmigration_runner.engines import postgresql_rights as rights
 from dbmigration_runner.engines import postgresql_surroundings as surroundings
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql import PostgreSQL
-from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
+from dbmigration_runner.engines.postgresql_catalog import catalog, dumped, superfluous
 from dbmigration_runner.engines.postgresql_clone import Clone
 from dbmigration_runner.engines.postgresql_copy import qualified
 from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump, codec_of
 from dbmigration_runner.engines.postgresql_loading import load
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_probe import OF_TRYING, RIGHTS, drop, errors_in, like
-from dbmigration_runner.engines.postgresql_rights import Given, give
 from dbmigration_runner.engines.postgresql_tools import asks_for_tls, choose, installed, libpq
 from dbmigration_runner.engines.restore import another, same_schema
 from dbmigration_runner.errors import Refusal, RunnerError, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from dbmigration_runner.engines.dump import Surroundings
     from dbmigration_runner.engines.interface import AskingSession, Session
     from dbmigration_runner.engines.restore import Wanted
 
@@ -73,11 +74,17 @@ class Fresh:
         self._server = int(desk.value("SHOW server_version_num")) // 10_000
         self._tools = choose(installed(), self._server, encrypted=asks_for_tls(environment))
         self._program = PostgreSQLDump(self.engine, self._tools, environment)
+        self._gone: set[str] = set()  # roles that got nothing of what the backup has for them
 
     @property
     def is_at_hand(self) -> bool:
         """Is there what an earlier attempt restored, or what the server copied when the backup was taken?"""
         return self._is_whole or self._clone.is_whole
+
+    @property
+    def is_of_server(self) -> bool:
+        """Is it the copy that the server made when the backup was taken?"""
+        return self._comment == self._mark(whole=True) + CLONED
 
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """Make it, restore into it and verify it, or find it done; warnings. Raises RunnerError, and then it is gone."""
@@ -92,10 +99,9 @@ class Fresh:
                 return ("The copy that the backup left on the server was taken; the dump was not needed.",)
         try:
             self._create()
-            told = self._restore(alive)
-            warnings = (*told, *self._verify(alive))
-            if self._wanted.surroundings is not None:
-                fences.run_together(self._desk, surroundings.settings(self.name, self._wanted.surroundings))
+            self._restore(alive)
+            warnings = self._verify(alive)
+            self._surround(surroundings.settings)
             self._desk.run(f"COMMENT ON DATABASE {quoted(self.name)} IS {text_literal(self._mark(whole=True))}")
         except StatementRefused as error:
             self._drop_quietly()
@@ -103,7 +109,7 @@ class Fresh:
         except BaseException:
             self._drop_quietly()
             raise
-        return warnings
+        return (*rights.told(self._gone), *warnings)
 
     def shut(self) -> None:
         """Nobody else shall come in. Who is there is in the way of the exchange, and told then."""
@@ -115,7 +121,7 @@ class Fresh:
 
     def give_up(self) -> None:
         """Remove it; but what the server had copied waits under its own name again, for a restore that is let do more."""
-        if self._comment == self._mark(whole=True) + CLONED:
+        if self.is_of_server:
             self._clone.come_back(self.name)
         else:
             self.drop()
@@ -158,21 +164,30 @@ class Fresh:
                 clauses += f" TABLESPACE = {quoted(wanted.tablespace)}"
         self._desk.run(f"CREATE DATABASE {name} {clauses}")
         self._desk.run(f"COMMENT ON DATABASE {name} IS {text_literal(self._mark(whole=False))}")
-        if wanted is not None:
-            fences.run_together(self._desk, surroundings.grants(self.name, wanted))
+        self._surround(surroundings.grants)
+        if self._wanted.catalog is not None and (statements := superfluous(self._wanted.catalog)):
+            with self._session() as session:
+                fences.run_together(session, statements)
 
-    def _restore(self, alive: Callable[[], None]) -> tuple[str, ...]:
-        """Warnings."""
+    def _surround(self, part: Callable[[str, Surroundings], Iterable[str]]) -> None:
+        """Put back what stands in no dump; who is gone by now gets nothing, as of tables."""
+        wanted = self._wanted.surroundings
+        if wanted is not None:
+            gone = surroundings.gone(wanted, surroundings.known_roles(self._desk))
+            fences.run_together(self._desk, part(self.name, surroundings.without(wanted, gone)))
+            self._gone.update(gone)
+
+    def _restore(self, alive: Callable[[], None]) -> None:
         # A newer pg_restore sets what an older server does not know: there only the errors that count end it, afterwards.
         strict = ["--exit-on-error"] if self._tools.major == self._server else []
         options = [*strict, "--no-subscriptions", f"--dbname={self.name}"]
-        given = Given()
+        given = rights.Given()
 
         def grant(script: bytes) -> None:
             nonlocal given
             codec = codec_of(self._wanted.surroundings.encoding) if self._wanted.surroundings is not None else "utf-8"
             with self._session() as session:
-                given = give(session, script.decode(codec, "replace"))
+                given = rights.give(session, script.decode(codec, "replace"))
 
         loaded = load(self._program, self._wanted, options, self._workers(), alive, grant=grant)
         complaints = loaded.complaints
@@ -182,7 +197,8 @@ class Fresh:
             )
         errors = [*errors_in(complaints), *given.refused]
         if not errors and (not complaints.strip() or not strict):
-            return given.warnings
+            self._gone.update(given.gone)
+            return
         # What the server says of a row that it does not take may hold the row.
         told = "; ".join(_COPY_FAILED.sub(r"\1", error) for error in errors) or "it gave no reason"
         if _NO_ROOM in complaints:

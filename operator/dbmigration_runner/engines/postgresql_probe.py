@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.engines.dump import Probe, compared
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.postgresql_blockers import MAY_NOT_CREATE
-from dbmigration_runner.engines.postgresql_catalog import catalog, dumped
+from dbmigration_runner.engines.postgresql_catalog import catalog, dumped, superfluous
 from dbmigration_runner.engines.postgresql_fence import run_together
 from dbmigration_runner.engines.postgresql_names import quoted, text_literal
 from dbmigration_runner.engines.postgresql_surroundings import grants, settings
@@ -105,6 +105,8 @@ def probe(source: Engine, snapshot: Snapshot, restore: Callable[[str], str]) -> 
                 restorable=None, note=short(f"No database could be made to try a restore in: {error.message}{remedy}.")
             )
         with _dropped(session, name):
+            if (other := _pared(source, snapshot, name)) is not None:
+                return other
             complaints = restore(name)
             messages = str(session.value("SHOW lc_messages"))
             failed = verdict(complaints, in_english=messages.startswith(ENGLISH) or not messages)
@@ -136,6 +138,21 @@ def verdict(complaints: str, *, in_english: bool) -> Probe | None:
     if complaints.strip() and not _ERROR.search(complaints):
         return Probe(
             restorable=None, note=short(f"A restore ended without a reason that is known: {complaints.strip()}")
+        )
+    return None
+
+
+def _pared(source: Engine, snapshot: Snapshot, name: str) -> Probe | None:
+    """Take out of the new database what the dumped one has not. None where that may be done."""
+    statements = superfluous(snapshot.catalog)
+    if not statements:
+        return None
+    try:
+        with _connected(source, name, read_only=False) as session:
+            run_together(session, statements)
+    except RunnerError as error:
+        return Probe(
+            restorable=None, note=short(f"This role could not try a restore, a superuser might: {error.message}")
         )
     return None
 
@@ -172,10 +189,10 @@ def errors_in(complaints: str) -> list[str]:
     return [error for error in found if not any(words in error for words in _HARMLESS)]
 
 
-def _connected(source: Engine, name: str) -> Session:
+def _connected(source: Engine, name: str, *, read_only: bool = True) -> Session:
     from dbmigration_runner.engines.postgresql import PostgreSQL
 
-    return PostgreSQL(source.url.set(database=name), "dbmigration/probe").connect()
+    return PostgreSQL(source.url.set(database=name), "dbmigration/probe").connect(read_only=read_only)
 
 
 def like(surroundings: Surroundings | None) -> str:

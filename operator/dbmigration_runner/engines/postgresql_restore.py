@@ -37,7 +37,6 @@ T = TypeVar("T")
 REPLACED = "dbmigration/replaced/"  # how the comment of a database that was replaced begins
 NAME_BYTES = 63
 POLL_SECONDS = 0.25
-_SHOWN = 5
 _SCHEDULER_STOPPED = (
     "pg_cron's scheduler was in the database and was ended; that of version {version} starts again only with the server. Until"
     " PostgreSQL is restarted no job runs."
@@ -116,6 +115,11 @@ class PostgreSQLRestore:
         """See restore.Restore."""
         return self._fresh.is_at_hand
 
+    @property
+    def is_compared(self) -> bool:
+        """See restore.Restore. What the server copied holds also what a dump leaves out."""
+        return not self._wanted.nothing_written or (bool(self._wanted.left_out) and not self._fresh.is_of_server)
+
     def fill(self, alive: Callable[[], None]) -> tuple[str, ...]:
         """See restore.Restore."""
         return (*self._fresh.fill(alive), *self._changed_around())
@@ -129,7 +133,7 @@ class PostgreSQLRestore:
         self._pids |= {int(session.value("SELECT pg_catalog.pg_backend_pid()")) for session in self._inside}
         try:
             self._fresh.shut()
-            if self._wanted.is_compared:
+            if self.is_compared:
                 self._foresee(alive)
             self._is_shut = True
             fences.shut(self._desk, self._name, self._token)
@@ -218,9 +222,8 @@ class PostgreSQLRestore:
         yield from blockers.rights(self._desk, self._name)
         wanted = self._wanted.surroundings
         if wanted is not None:
-            known = {str(row[0]) for row in self._desk.rows("SELECT rolname::text FROM pg_catalog.pg_roles")}
-            if missing := sorted(surroundings.roles(wanted) - known):
-                yield f"Roles of the backup are not there any more: {', '.join(missing[:_SHOWN])}. Make them again."
+            if wanted.owner not in surroundings.known_roles(self._desk):
+                yield f"The owner of the database in the backup is not there any more: {wanted.owner}. Make that role again."
             elif not self._desk.value("SELECT pg_catalog.pg_has_role(:owner, 'MEMBER')", owner=wanted.owner):
                 yield f"The role is no member of the owner, {wanted.owner}, and may not give it a database: set adminUrlFrom."
         if len(self._kept.encode()) > NAME_BYTES or self._kept == self._name:
@@ -266,7 +269,8 @@ class PostgreSQLRestore:
         if was is None:
             return
         with self.engine.connect() as session:
-            names = surroundings.differences(was, surroundings.read(session))
+            put_back = surroundings.without(was, surroundings.gone(was, surroundings.known_roles(session)))
+            names = surroundings.differences(put_back, surroundings.read(session))
         if names:
             yield f"Of the database itself was changed since the backup, and is as in the backup now: {', '.join(names)}."
         with self._fresh.engine.connect() as session:
@@ -275,7 +279,7 @@ class PostgreSQLRestore:
             yield f"Extensions of the restored database have the server's versions, not the backup's: {', '.join(others)}."
 
     def _unseen(self, ended: tuple[str, ...]) -> tuple[str, ...]:
-        return () if self._wanted.is_compared or not ended else (not_looked_for(ended, self._kept),)
+        return () if self.is_compared or not ended else (not_looked_for(ended, self._kept),)
 
     def _foresee(self, alive: Callable[[], None]) -> None:
         """The copy stands still, so what is compared of it is read before anybody has to wait."""

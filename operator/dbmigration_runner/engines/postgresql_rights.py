@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.errors import StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dbmigration_runner.engines.interface import Session
 
@@ -41,12 +41,13 @@ class Given:
     gone: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A sentence about the roles."""
-        more = f" and {len(self.gone) - _SHOWN} more" if len(self.gone) > _SHOWN else ""
-        names = f"{', '.join(self.gone[:_SHOWN])}{more}"
-        return (f"Roles that the backup gave rights to are gone since, and got none: {names}.",) if self.gone else ()
+
+def told(gone: Iterable[str]) -> tuple[str, ...]:
+    """A sentence about roles that are gone, where there are any."""
+    names = sorted(set(gone))
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    sentence = f"Roles that the backup gave rights or settings to are gone since, and got none: {', '.join(names[:_SHOWN])}{more}."
+    return (sentence,) if names else ()
 
 
 def give(session: Session, script: str) -> Given:

@@ -7,6 +7,7 @@ exchanges the databases' names, for until then they say something else.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.dump import Setting, Surroundings
@@ -113,19 +114,45 @@ def other_extensions(was: Surroundings, has: Surroundings) -> tuple[str, ...]:
     )
 
 
-def roles(wanted: Surroundings) -> frozenset[str]:
-    """Every role that must be there for them to be put back. Pure."""
-    grantees = (_unquoted(found[1]) for found in map(_GRANT.fullmatch, wanted.grants) if found is not None)
-    setters = (entry.role for entry in wanted.settings)
-    return frozenset(role for role in (wanted.owner, *grantees, *setters) if role)
+def known_roles(session: Session) -> frozenset[str]:
+    """Every role of the server."""
+    return frozenset(str(name) for (name,) in session.rows("SELECT rolname::text FROM pg_catalog.pg_roles"))
 
 
-def _granted(database: str, grant: str) -> Iterator[str]:
+def gone(wanted: Surroundings, known: frozenset[str]) -> tuple[str, ...]:
+    """Roles that had grants or settings of their own and are not known any more. Pure."""
+    concerned = (*map(_grantee, wanted.grants), *(entry.role for entry in wanted.settings))
+    return tuple(sorted({role for role in concerned if role} - known))
+
+
+def without(wanted: Surroundings, roles: tuple[str, ...]) -> Surroundings:
+    """The same but for the grants and settings of these roles. Pure."""
+    kept = tuple(grant for grant in wanted.grants if _grantee(grant) not in roles)
+    return replace(
+        wanted,
+        # An empty list would say that nobody ever granted or revoked anything.
+        grants=kept or (_NOBODY if wanted.grants else ()),
+        settings=tuple(entry for entry in wanted.settings if entry.role not in roles),
+    )
+
+
+def _grantee(grant: str) -> str:
+    """`""` is everybody."""
+    return _parted(grant)[0]
+
+
+def _parted(grant: str) -> tuple[str, str]:
+    """Who was given what."""
     found = _GRANT.fullmatch(grant)
     if found is None:
         raise ValueError(grant)
-    role = quoted(_unquoted(found[1])) if found[1] else "PUBLIC"
-    for letter, option in re.findall(r"([A-Za-z])(\*?)", found[2]):
+    return _unquoted(found[1]), found[2]
+
+
+def _granted(database: str, grant: str) -> Iterator[str]:
+    grantee, letters = _parted(grant)
+    role = quoted(grantee) if grantee else "PUBLIC"
+    for letter, option in re.findall(r"([A-Za-z])(\*?)", letters):
         privilege = _PRIVILEGES.get(letter)
         if privilege is not None:
             yield f"GRANT {privilege} ON DATABASE {database} TO {role}" + (" WITH GRANT OPTION" if option else "")

@@ -35,7 +35,8 @@ class Wanted:
     """What is to be put back, and what its manifest says must then be there.
 
     `token` is the same for all attempts of a run at this backup, and nobody else's: by it an attempt knows what the one
-    before it left. `catalog` is None where the manifest's is of another form than today's; `is_compared`: compare will be called.
+    before it left. `catalog` is None where the manifest's is of another form than today's. `left_out` are tables with rows that the
+    dump does not hold.
     """
 
     path: Path
@@ -51,7 +52,8 @@ class Wanted:
     size_bytes: int = 0
     spared_users: tuple[str, ...] = ()
     grace_seconds: int = 30
-    is_compared: bool = True
+    nothing_written: bool = False  # since before the backup
+    left_out: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each table's rows; {} where they are not known
 
 
@@ -95,6 +97,11 @@ class Restore(Protocol):
 
         Goes on with a copy that an earlier attempt finished. Raises RunnerError (RestoreFailed, …), and then there is none.
         """
+        ...
+
+    @property
+    def is_compared(self) -> bool:
+        """After fill: may the copy lack anything, so that compare is to be called?"""
         ...
 
     def fence(self, alive: Callable[[], None]) -> AbstractContextManager[None]:

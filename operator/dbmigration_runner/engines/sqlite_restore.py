@@ -103,6 +103,11 @@ class SQLiteRestore:
             )
 
     @property
+    def is_compared(self) -> bool:
+        """See restore.Restore."""
+        return not self._wanted.nothing_written
+
+    @property
     def is_filled(self) -> bool:
         """See restore.Restore."""
         return False

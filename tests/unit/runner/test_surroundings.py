@@ -6,7 +6,7 @@ import pytest
 
 from dbmigration_runner.engines.dump import Setting, Surroundings
 from dbmigration_runner.engines.postgresql_probe import like
-from dbmigration_runner.engines.postgresql_surroundings import grants, roles, settings
+from dbmigration_runner.engines.postgresql_surroundings import gone, grants, settings, without
 
 
 def surroundings(**facts):
@@ -45,7 +45,6 @@ def test_grants_begin_from_nothing():
         'GRANT CONNECT ON DATABASE "d" TO PUBLIC',
         'GRANT TEMPORARY ON DATABASE "d" TO "odd=role/x" WITH GRANT OPTION',
     ]
-    assert roles(wanted) == {"shop", "odd=role/x"}
 
 
 def test_where_nothing_was_granted_the_defaults_stay():
@@ -58,7 +57,25 @@ def test_where_everything_was_revoked_nobody_is_granted_anything():
         'REVOKE ALL ON DATABASE "d" FROM PUBLIC',
         'REVOKE ALL ON DATABASE "d" FROM "shop"',
     ]
-    assert roles(wanted) == {"shop"}
+    assert gone(wanted, frozenset()) == ()
+
+
+def test_only_what_was_for_a_role_that_is_gone_is_left_out():
+    wanted = surroundings(
+        grants=("=c/shop", "odd=T*/shop", "shop=CTc/shop"),
+        settings=(Setting("work_mem=8MB"), Setting("work_mem=9MB", "late"), Setting("work_mem=7MB", "shop")),
+    )
+    left = gone(wanted, frozenset({"shop"}))
+    assert left == ("late", "odd")
+    assert without(wanted, left) == surroundings(
+        grants=("=c/shop", "shop=CTc/shop"), settings=(Setting("work_mem=8MB"), Setting("work_mem=7MB", "shop"))
+    )
+    assert without(wanted, ()) == wanted
+
+
+def test_where_only_the_gone_were_granted_anything_nobody_is():
+    """An empty list would bring PUBLIC's defaults back."""
+    assert without(surroundings(grants=("odd=c/shop",)), ("odd",)).grants == ("=/",)
 
 
 def test_what_icu_was_told_is_told_again():
