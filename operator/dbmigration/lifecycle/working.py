@@ -124,7 +124,10 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool, remedy
     run, plan, wish = seen.open_run, seen.status.plan, seen.spec.rollback.on_failure
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
-    told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
+    if seen.is_rolling_back:
+        told = Emit(Reason.ROLLBACK_FAILED, f"The downgrade failed: {message}", warning=True)
+    else:
+        told = Emit(reason, message, warning=True)
     if torn:
         seen = replace(seen, status=schema_notes.left_torn(seen.status, message.removesuffix(HALF_STAYS)))
     if draining.is_given_back(seen):
