@@ -263,7 +263,7 @@ class _Child:
 
         schema = migration.version_table_schema or self._guests_say("schema_of", migration, migration.version_table)
         found = self._guests_say("rights", migration, schema, migration.version_table)
-        yield from rights.judge(found, schema, migration.version_table)
+        yield from rights.judge(found, migration.version_table)
 
     def _guests_say(self, question: str, migration: MigrationContext, *arguments: Any) -> Any:
         if self._connections is None or migration.connection is None:

@@ -78,7 +78,13 @@ def test_a_backup_is_restored_where_the_downgrade_fails(shop, database, calls, a
     restored = status["run"]["restored"]
     assert (restored["backup"], restored["compared"]) == (status["run"]["backup"], True)
     assert "nobody wrote it" not in said.out
+    why = "Revision a2 failed: RuntimeError (migrations/versions/a2.py:"
+    assert f"The downgrade failed: {why}" in said.err
+    assert f"The downgrade had failed: {why}" in status["conditions"][0]["message"]
+    assert f"The downgrade had failed: {why}" in " ".join(said.out.split())
     events = [event["reason"] for event in shop.resource()["events"]]
+    told = next(event["message"] for event in shop.resource()["events"] if event["reason"] == "RollbackFailed")
+    assert told.startswith(f"The downgrade failed: {why}")
     wanted = ["MigrationFailed", "RollingBack", "RollbackFailed", "Draining", "Restoring", "Resuming", "RolledBack"]
     assert [reason for reason in events if reason in wanted][-len(wanted) :] == wanted
 

@@ -42,6 +42,7 @@ def test_the_reason_is_told_apart_by_every_driver(project, database, driver):
     [
         ("no url at all", "UrlInvalid"),
         ("oracle+oracledb://shop:longpassword@127.0.0.1/shop", "EngineNotSupported"),
+        ("postgresql+psycopg://shop:p@longpassword/w@127.0.0.1:54999/shop", "UrlInvalid"),
         ("sqlite://", "UrlInvalid"),
         ("sqlite:////nosuchfolder/shop.db", "DatabaseNotFound"),
     ],

@@ -41,7 +41,7 @@ def conditions(
 
     `besides` are further ones, which are True where they are there at all: Drained, RolledBack.
     """
-    text = message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"
+    text = cut(message)
     told = list(zip(_TYPES, standing.value, strict=True))
     told += [(kind, ConditionStatus.TRUE) for kind in besides]
     previous = {condition.type: condition for condition in before}
@@ -58,3 +58,8 @@ def conditions(
         )
         for kind, status in told
     )
+
+
+def cut(message: str) -> str:
+    """A message no longer than a condition's."""
+    return message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"

@@ -97,7 +97,9 @@ class Failure:
     """Why a migration failed that is being undone, or was."""
 
     reason: Annotated[str, Field(max_length=64, description="As a condition's.")]
-    message: Annotated[Text, Field(description="The cause.")]
+    message: Annotated[
+        Text, Field(description="The cause; where a restore follows a downgrade that failed, also why that failed.")
+    ]
 
 
 @status_model

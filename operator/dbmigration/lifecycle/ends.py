@@ -69,7 +69,7 @@ def roll_back(seen: Observed) -> Decision:
         did = f"The backup {run.restored.backup} was restored; the database was read back at {where}. {_noted(seen.status, run.restored)}{_lost(seen.status, run.restored)}{_untold(seen.status)}"
     else:
         did = f"{counted(len(run.undone_revisions), 'revision')} undone; the database was read back at {where}{_verified(run)}.{_emptied(run, run.backup)}"
-    why = run.failure.message.removesuffix(HALF_STAYS)
+    why = run.failure.message.replace(HALF_STAYS, "")
     message = f"{did} The migration had failed: {sentence(why)}"
     status = _closed(seen, Outcome.ROLLED_BACK, Reason(run.failure.reason))
     status = standing(seen, status, Standing.STALLED, Reason.ROLLED_BACK, message, Phase.ROLLED_BACK)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
+from dbmigration.api.conditions import cut
 from dbmigration.api.reasons import Reason
 from dbmigration.api.restored import Replaced, Restored, TableLoss
 from dbmigration.api.status import (
@@ -27,6 +28,7 @@ from dbmigration.api.status import (
     StepState,
     Verification,
 )
+from dbmigration.lifecycle.telling import DOWNGRADE_HAD_FAILED, sentence
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.result import (
     BackupReport,
@@ -210,9 +212,14 @@ def _undone(status: Status, run: Run, way: tuple[str, ...], *, done: bool) -> St
 
 
 def rolling_back(status: Status, procedure: Procedure, reason: Reason, message: str) -> Status:
-    """From here on the run goes back; why is kept, also where the first way back did not lead there."""
+    """From here on the run goes back; why is kept, and why the first way back did not lead there goes behind it."""
     assert status.run is not None  # noqa: S101  # callers are inside an open run
-    why = status.run.failure or Failure(reason=reason.value, message=message)
+    first = status.run.failure
+    if first is None:
+        why = Failure(reason=reason.value, message=message)
+    else:
+        both = f"{sentence(cut(first.message))}{DOWNGRADE_HAD_FAILED}{cut(message)}"
+        why = replace(first, message=both)
     return run_changed(status, procedure=procedure, failure=why)
 
 

@@ -24,6 +24,8 @@ HALF_STAYS = (
     " What the revision did before it failed is still there, although it does not count as applied: "
     "undo it by hand, or restore the backup, before the next run."
 )
+# Between why the migration failed and why the downgrade did that was to undo it, where a restore follows.
+DOWNGRADE_HAD_FAILED = " The downgrade had failed: "
 
 
 def standing(  # noqa: PLR0917  # reads as a sentence: how, why, what

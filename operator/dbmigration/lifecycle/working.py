@@ -11,6 +11,7 @@ from dataclasses import replace
 from dbmigration.api.explanations import ReasonClass, classify
 from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Procedure, Status, StepState, Verification
+from dbmigration.api.way_back import OnFailure
 from dbmigration.lifecycle import attempts, draining, ends, record, schema_notes
 from dbmigration.lifecycle.attempts import Answer, Lost
 from dbmigration.lifecycle.decision import Decision, Emit
@@ -26,6 +27,7 @@ from dbmigration_runner.contract.task import StepKind
 
 _ITEMS_TOLD = 5
 _UNTOLD = ("it differs, but no backup that is left tells in what",)
+_NOTHING_STAYED = "Nothing of this run stayed, so there was nothing to undo or restore."
 _LOST_MIGRATIONS = 3  # a migration that is killed every time would be killed for ever
 
 
@@ -109,6 +111,9 @@ def _judge(answer: Answer) -> Observed | Decision:
         return ends.supersede(seen, Reason.DATABASE_MOVED)
     if seen.is_rolling_back and classify(result.reason)[1] is ReasonClass.DECISION:
         return _give_up(seen, *_failure(seen, result, torn=torn), torn=torn)
+    ends_here = classify(result.reason)[1] is ReasonClass.DECISION
+    if ends_here and not torn and seen.spec.rollback.on_failure is not OnFailure.NONE:
+        result = replace(result, message=f"{sentence(result.message or result.reason)} {_NOTHING_STAYED}")
     return attempts.refused(seen, seen.work, result)
 
 
@@ -120,7 +125,10 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool, remedy
     run, plan, wish = seen.open_run, seen.status.plan, seen.spec.rollback.on_failure
     assert run is not None  # noqa: S101  # the ladder is inside an open run
     assert plan is not None  # noqa: S101  # the first stage
-    told = Emit(Reason.ROLLBACK_FAILED if seen.is_rolling_back else reason, message, warning=True)
+    if seen.is_rolling_back:
+        told = Emit(Reason.ROLLBACK_FAILED, f"The downgrade failed: {message}", warning=True)
+    else:
+        told = Emit(reason, message, warning=True)
     if torn:
         seen = replace(seen, status=schema_notes.left_torn(seen.status, message.removesuffix(HALF_STAYS)))
     if draining.is_given_back(seen):
@@ -134,8 +142,32 @@ def _give_up(seen: Observed, reason: Reason, message: str, *, torn: bool, remedy
         back = replace(seen, status=record.rolling_back(seen.status, Procedure.RESTORE, reason, message))
         decision = draining.announce(back) if back.status.drain is None else attempts.start(back, StepKind.RESTORE)
     else:
-        return ends.fail(seen, reason, f"{message}{remedy}")
+        return ends.fail(seen, reason, f"{message}{remedy}{_idle(seen, torn=torn)}")
     return replace(decision, actions=(told, *decision.actions))
+
+
+def _idle(seen: Observed, *, torn: bool) -> str:
+    """Why the way back that was wished for does not act; a way back that began and failed is told by the run's end."""
+    run, plan, wish = seen.open_run, seen.status.plan, seen.spec.rollback.on_failure
+    assert run is not None  # noqa: S101  # the ladder is inside an open run
+    assert plan is not None  # noqa: S101  # the first stage
+    if seen.is_rolling_back or wish is OnFailure.NONE:
+        return ""
+    if not wish.undoes:
+        why = "the run has no backup"
+    elif plan.downgrade:
+        why = "it undoes upgrades, and this run was a downgrade itself"
+    elif torn:
+        why = "no downgrade() undoes half a revision"
+    else:
+        why = "no revision of this run counts as applied"
+    if wish.restores:
+        instead = " and the run has no backup" if wish.undoes else ""
+    else:
+        instead = (
+            f"; {OnFailure.DOWNGRADE_OR_RESTORE.value} would restore the backup {run.backup}" if run.backup else ""
+        )
+    return f" {wish.value} did not act, for {why}{instead}."
 
 
 def _verified(seen: Observed, read: tuple[str, ...] | None) -> Observed | Decision:

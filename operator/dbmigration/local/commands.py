@@ -39,6 +39,7 @@ from dbmigration.local.store import Resource, Store, folder_name, holder, open_s
 from dbmigration.local.surroundings import (
     Surroundings,
     absolute_url,
+    checked_url,
     database_of,
     environment_of_steps,
     manifest_of_options,
@@ -324,13 +325,13 @@ def _database_url(options: Options) -> str | None:
 
 def _url(given: str | None, file: Path | None, environment: Mapping[str, str], variable: str) -> str | None:
     if given is not None:
-        return given.strip()
+        return checked_url(given.strip())
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8").strip()
+            return checked_url(file.read_text(encoding="utf-8").strip())
         except OSError as error:
             raise ManifestError(f"{file} cannot be read: {error.strerror}.") from error
-    return environment.get(variable, "").strip() or None
+    return checked_url(environment.get(variable, "").strip()) or None
 
 
 def _steps(manifest: Manifest, around: Surroundings, folder: Path) -> Steps:

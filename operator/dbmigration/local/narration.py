@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from dbmigration.api.status import Backup, ConditionStatus, Plan, Procedure, Status, Step, StepState
 from dbmigration.lifecycle.progress import size
-from dbmigration.lifecycle.telling import heads
+from dbmigration.lifecycle.telling import DOWNGRADE_HAD_FAILED, heads
 from dbmigration_runner.contract.counting import counted
 from dbmigration_runner.contract.heads import named
 from dbmigration_runner.contract.task import StepKind
@@ -32,14 +32,27 @@ def news(before: Status, now: Status) -> Iterator[str]:
     if now.run is not None and (before.run is None or before.run.number != now.run.number):
         yield f"Run {now.run.number}."
     yield from _endings(before, now)
-    if now.run is not None and now.run.failure is not None and (before.run is None or before.run.failure is None):
-        restores = now.run.procedure is Procedure.RESTORE
-        then = "The backup is to be restored." if restores else "What it applied is to be undone."
-        yield f"The migration failed: {now.run.failure.message} {then}"
+    yield from _failures(before, now)
     yield from _beginnings(before, now)
     if now.progress and now.progress != before.progress:
         yield f"  {now.progress}"
     yield from _trouble(before, now)
+
+
+def _failures(before: Status, now: Status) -> Iterator[str]:
+    if now.run is None or now.run.failure is None:
+        return
+    told = before.run.failure.message if before.run is not None and before.run.failure is not None else ""
+    migration, _, downgrade = now.run.failure.message.partition(DOWNGRADE_HAD_FAILED)
+    then = (
+        "The backup is to be restored."
+        if now.run.procedure is Procedure.RESTORE
+        else "What it applied is to be undone."
+    )
+    if not told:
+        yield f"The migration failed: {migration} {then}"
+    if downgrade and DOWNGRADE_HAD_FAILED not in told:
+        yield f"The downgrade failed: {downgrade} {then}"
 
 
 def _endings(before: Status, now: Status) -> Iterator[str]:

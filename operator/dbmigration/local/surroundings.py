@@ -24,6 +24,7 @@ from dbmigration.lifecycle.observed import Places
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.manifest import Manifest, parse_manifest
 from dbmigration.local.store import folder_name, made, replace_file
+from dbmigration_runner.contract import database_url
 
 URL_VARIABLE = "DBMIGRATION_URL"
 ADMIN_URL_VARIABLE = "DBMIGRATION_ADMIN_URL"
@@ -53,16 +54,26 @@ class Surroundings:
 
 def database_of(url: str) -> str:
     """Where the database is, without user, password or anything else that is not needed to find it. Raises ManifestError."""
+    text = database_url.without_user(checked_url(url))
+    if text is None:
+        raise ManifestError(_NO_URL)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(text)
         place = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:
         raise ManifestError(_NO_URL) from None
-    if not parts.scheme or "://" not in url:
+    if not parts.scheme:
         raise ManifestError(_NO_URL)
     given = parse_qs(parts.query)
     more = [f"{key}={value}" for key in _WHERE for value in given.get(key, ())]
     return " ".join([f"{parts.scheme.partition('+')[0]}://{place}", *more])
+
+
+def checked_url(url: str) -> str:
+    """The URL, if it is plain what of it may be shown. Raises ManifestError, which repeats no part of it."""
+    if wrong := database_url.fault(url):
+        raise ManifestError(wrong)
+    return url
 
 
 def absolute_url(url: str, base: Path) -> str:

@@ -46,18 +46,31 @@ def estimate(engine: Engine, manifest: Manifest, *, seconds: float = TOTAL_SECON
 
 
 def sentence(found: Mapping[str, int | None], *, is_noted: bool) -> str:
-    """Rows by table, None where only that some were written, or may have been, is known. Pure."""
+    """Rows by table, None where nobody can tell: a restore too is a write to the server, and so is what was rolled back. Pure."""
     if not found and is_noted:
         return "An estimate: since the backup nothing was written, as far as the server knows."
     if not found:
         return "An estimate: since the backup no table grew or shrank; rows that were changed are not counted by it."
-    ordered = sorted(found.items(), key=lambda item: (-(item[1] or 0), item[0]))
-    tables = ", ".join(f"{table} ({'some' if rows is None else rows})" for table, rows in ordered[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more tables" if len(found) > _SHOWN else ""
-    total = sum(rows or 0 for rows in found.values())
-    least = "at least " if any(rows is None for rows in found.values()) or not is_noted else "about "
-    count = f"{least}{total} {'row was' if total == 1 else 'rows were'}" if total else "rows were"
-    return f"An estimate: since the backup {count} inserted, changed or deleted, in {tables}{more}."
+    known = sorted(
+        ((rows, table) for table, rows in found.items() if rows is not None), key=lambda item: (-item[0], item[1])
+    )
+    untold = sorted(table for table, rows in found.items() if rows is None)
+    parts = []
+    if known:
+        total = sum(rows for rows, _ in known)
+        least = "at least" if untold or not is_noted else "about"
+        count = f"{least} {total} {'row was' if total == 1 else 'rows were'}"
+        parts.append(
+            f"{count} inserted, changed or deleted, in {_named([f'{table} ({rows})' for rows, table in known])}"
+        )
+    if untold:
+        parts.append(f"the server cannot tell whether anything was written in {_named(untold)}; the comparison will")
+    return f"An estimate: since the backup {'; '.join(parts)}."
+
+
+def _named(tables: list[str]) -> str:
+    more = len(tables) - _SHOWN
+    return ", ".join(tables[:_SHOWN]) + (f" and {more} more tables" if more > 0 else "")
 
 
 def _counted(

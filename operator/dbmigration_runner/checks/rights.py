@@ -16,25 +16,28 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-def judge(rights: Rights, schema: str | None, version_table: str) -> Iterator[Finding]:
+def judge(rights: Rights, version_table: str) -> Iterator[Finding]:
     """Raises Refusal (InsufficientPrivilege)."""
-    where = schema or "the database"
+    who = rights.grantee
     if rights.writes_version_table is False:
         raise _refusal(
-            f"The role may not write the version table {where}.{version_table}: grant SELECT, INSERT, UPDATE, DELETE."
+            f"{who.told} may not read and write {version_table} in {who.place}: "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {who.table} TO {who.name}."
         )
     if rights.writes_version_table is None and rights.creates_in_schema is False:
-        raise _refusal(f"The role may not create the version table in schema {where}: grant CREATE on it.")
+        raise _refusal(
+            f"{who.told} may not create {version_table} in {who.place}: GRANT CREATE ON {who.schema} TO {who.name}."
+        )
     if rights.creates_somewhere is False:
         raise _refusal(
-            "The role may create nothing in any schema of this database: grant CREATE on the application's schema."
+            f"{who.told} may create nothing in any schema of this database: grant CREATE on the application's schema."
         )
     if rights.tables and not rights.owned_tables:
         raise _refusal(
-            f"The role owns none of the {rights.tables} tables: only an owner may alter them. Grant the owning role."
+            f"{who.told} owns none of the {rights.tables} tables: only an owner may alter them. Grant the owning role."
         )
     if rights.creates_in_schema is False:
-        yield Finding("NoCreateInSchema", f"The role may not create anything in schema {where}.")
+        yield Finding("NoCreateInSchema", f"{who.told} may not create anything in {who.place}.")
     if rights.owned_tables < rights.tables:
         missing = rights.tables - rights.owned_tables
         yield Finding(

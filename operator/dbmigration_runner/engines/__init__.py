@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dbmigration_runner.contract import database_url
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.interface import Engine, Session
@@ -24,6 +25,8 @@ def engine_for(url: str, *, application_name: str = APPLICATION_NAME) -> Engine:
     text = url.strip()
     if text.startswith("postgres://"):  # what many Secrets hold; SQLAlchemy has refused it since 1.4
         text = "postgresql://" + text[len("postgres://") :]
+    if wrong := database_url.fault(text):
+        raise Refusal(RunnerReason.URL_INVALID, wrong)
     try:
         parsed = make_url(text)
     except (ArgumentError, ValueError):  # its message quotes the URL

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 CATALOG_VERSION = 3  # of what is hashed, and how: fingerprints of two versions are not comparable
 _READABLE = ("3:",)  # forms whose lines are written as today's: earlier ones knew fewer kinds of objects
 DIFFERENCES_SHOWN = 5
+_ROOM = 240  # characters: most messages that tell a difference are cut at 400
 DEFINED_AS = " := "  # between an object and SQL that the server printed
 
 
@@ -68,9 +69,35 @@ class Difference:
         return bool(self.missing or self.added)
 
     def __str__(self) -> str:
-        signed = [f"-{item}" for item in self.missing] + [f"+{item}" for item in self.added]
-        more = len(signed) - DIFFERENCES_SHOWN
-        return "; ".join(signed[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+        """Objects by their names, and with their SQL where that leaves room for all of them: whoever prints it cuts its end."""
+        whole = self._told(with_sql=True)
+        return whole if len(whole) <= _ROOM else self._told(with_sql=False)
+
+    def _told(self, *, with_sql: bool) -> str:
+        missing, added = _sql_by_object(self.missing), _sql_by_object(self.added)
+        told = []
+        for name, sql in missing.items():
+            if name in added:
+                both = f" (-{sql or 'no SQL'} +{added[name] or 'no SQL'})"
+                told.append(f"{name} differs{both if with_sql else ''}")
+            else:
+                told.append(f"-{name}{DEFINED_AS + sql if sql and with_sql else ''}")
+        told += [
+            f"+{name}{DEFINED_AS + sql if sql and with_sql else ''}"
+            for name, sql in added.items()
+            if name not in missing
+        ]
+        more = len(told) - DIFFERENCES_SHOWN
+        return "; ".join(told[:DIFFERENCES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _sql_by_object(items: tuple[str, ...]) -> dict[str, str]:
+    """What the server printed of each; all of it where several go by one name."""
+    found: dict[str, list[str]] = {}
+    for item in items:
+        name, _, sql = item.partition(DEFINED_AS)
+        found.setdefault(name, []).append(sql)
+    return {name: " ".join(sqls) for name, sqls in found.items()}
 
 
 def _written(items: tuple[str, ...], version_table: str) -> str | None:

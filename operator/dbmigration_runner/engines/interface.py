@@ -78,6 +78,17 @@ class Adopted:
 
 
 @dataclass(frozen=True)
+class Grantee:
+    """Who lacks a right and on what, as a sentence says it and as the server's GRANT writes it."""
+
+    told: str = "The role"
+    name: str = "the role"
+    place: str = "the schema"  # where Alembic's table is, or would be made
+    schema: str = "the schema"  # the same as GRANT CREATE ON has it
+    table: str = "the version table"
+
+
+@dataclass(frozen=True)
 class Rights:
     """What the role behind a connection may do. None = could not be told."""
 
@@ -87,6 +98,7 @@ class Rights:
     tables: int = 0  # of users, without the version table
     owned_tables: int = 0
     untransactional: tuple[str, ...] = ()  # tables whose rows no rollback takes back
+    grantee: Grantee = Grantee()
 
 
 class Guests(Protocol):

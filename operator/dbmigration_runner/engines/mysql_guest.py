@@ -13,8 +13,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from dbmigration_runner.engines.interface import Adopted, Rights
-from dbmigration_runner.engines.mysql_names import SCHEMA, guest_locks, reader_locks, take_first, text_literal
+from dbmigration_runner.engines.interface import Adopted, Grantee, Rights
+from dbmigration_runner.engines.mysql_names import SCHEMA, guest_locks, quoted, reader_locks, take_first, text_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +148,7 @@ class MySQLGuests:
             writes_version_table=writes,
             creates_in_schema=_may_create(connection, here),
             untransactional=tuple(f"{table} ({engine})" for table, engine in tables),
+            grantee=_grantee(connection, here, version_table),
         )
 
     def waits_for_others(self, statement: str) -> bool:
@@ -187,6 +188,20 @@ def _take_a_place(connection: Any, names: tuple[str, ...]) -> None:
     """A connection that could not be found again is not one of ours: env.py is then told that it is another database's."""
     if _row(connection, take_first(names))[0] is None:
         raise LookupError(f"{len(names)} connections of env.py are open")
+
+
+def _grantee(connection: Any, here: str, version_table: str) -> Grantee:
+    """The account is one that the server chose by name and host: often another than whoever wrote the URL thinks."""
+    user, database = map(str, _row(connection, f"SELECT CURRENT_USER(), {here}"))
+    name, _, host = user.rpartition("@")
+    account, schema = f"{quoted(name)}@{quoted(host)}", quoted(database)
+    return Grantee(
+        told=f"{account} (the account that the server chose)",
+        name=account,
+        place=f"the database {database}",
+        schema=f"{schema}.*",
+        table=f"{schema}.{quoted(version_table)}",
+    )
 
 
 def _may_create(connection: Any, here: str) -> bool | None:

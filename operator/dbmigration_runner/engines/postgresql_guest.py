@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from dbmigration_runner.engines.interface import Adopted, Rights
+from dbmigration_runner.engines.interface import Adopted, Grantee, Rights
 from dbmigration_runner.engines.postgresql_names import GUEST_KEY, quoted, text_literal
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class PostgreSQLGuests:
         """See interface.Guests."""
         here, table = text_literal(schema or ""), text_literal(version_table)
         mine = "n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'"
-        writes, creates, somewhere, tables, owned = _row(
+        writes, creates, somewhere, tables, owned, role, place, named = _row(
             connection,
             "SELECT (SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, p.privilege))"
             "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,"
@@ -140,14 +140,16 @@ class PostgreSQLGuests:
             f"  WHERE n.nspname = {here}),"
             " (SELECT pg_catalog.bool_or(pg_catalog.has_schema_privilege(n.oid, 'CREATE')) FROM pg_catalog.pg_namespace n"
             f"  WHERE {mine}),"
-            " t.tables, t.owned FROM (SELECT count(*) AS tables,"
+            " t.tables, t.owned, pg_catalog.quote_ident(CURRENT_USER),"
+            f" pg_catalog.quote_ident({here}), pg_catalog.quote_ident({table}) FROM (SELECT count(*) AS tables,"
             "  count(*) FILTER (WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')) AS owned"
             "  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
             f"  WHERE c.relkind IN ('r', 'p') AND {mine} AND NOT (n.nspname = {here} AND c.relname = {table})"
             "  AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
             "   AND d.objid = c.oid AND d.deptype = 'e')) AS t",
         )
-        return Rights(writes, creates, somewhere, int(tables), int(owned))
+        grantee = Grantee(f"The role {role}", role, f"schema {place}", f"SCHEMA {place}", f"TABLE {place}.{named}")
+        return Rights(writes, creates, somewhere, int(tables), int(owned), grantee=grantee)
 
     def waits_for_others(self, statement: str) -> bool:
         """See interface.Guests."""

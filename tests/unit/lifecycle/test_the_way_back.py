@@ -131,6 +131,37 @@ def test_a_half_applied_revision_is_not_answered_by_a_downgrade(half_way):
     half_way.settle()
     assert "downgrade" not in kinds(half_way)
     assert half_way.status.phase is Phase.FAILED
+    assert (
+        "Downgrade did not act, for no downgrade() undoes half a revision; DowngradeOrRestore would restore the backup "
+        f"{half_way.status.run.backup}. The database is at" in half_way.status.conditions[0].message
+    )
+
+
+@pytest.mark.parametrize("wish", ["None", "Downgrade", "DowngradeOrRestore", "Restore"])
+def test_where_nothing_stayed_it_is_told_that_no_way_back_was_needed(lab, wish):
+    lab.spec = manifest(rollback={"onFailure": wish})
+    for _ in range(2):
+        lab.turn()
+        lab.answer()
+    lab.turn()
+    lab.fail(RunnerReason.MIGRATION_FAILED, changed=False)
+    lab.settle()
+    assert (lab.status.phase, kinds(lab)) == (Phase.FAILED, ["plan", "backup", "migrate"])
+    told = "said the step. Nothing of this run stayed, so there was nothing to undo or restore. The database is at"
+    assert (told in lab.status.conditions[0].message) is (wish != "None")
+
+
+def test_where_it_is_not_known_what_stayed_nothing_is_claimed(half_way):
+    """The migration's own failure was not read afterwards: rows that it committed would be seen by nobody."""
+    ref = half_way.started[-1]
+    half_way.heads = ()
+    answered = replace(half_way.steps[ref].result, changed=None, heads=None, catalog=None)
+    half_way.steps[ref] = replace(half_way.steps[ref], result=answered)
+    finish(half_way)
+    message = half_way.status.conditions[0].message
+    assert half_way.status.phase is Phase.FAILED
+    assert "Nothing of this run stayed" not in message
+    assert "Downgrade did not act, for no revision of this run counts as applied; DowngradeOrRestore would" in message
 
 
 def test_a_schema_that_does_not_come_back_is_no_way_back(half_way):
@@ -248,6 +279,7 @@ def test_a_failed_wish_is_not_undone_again(ahead):
     ahead.settle()
     assert (ahead.status.phase, ahead.heads) == (Phase.FAILED, HISTORY[1:2])
     assert "1 of 2 revisions were undone" in ahead.status.conditions[0].message
+    assert "Downgrade did not act, for it undoes upgrades" in ahead.status.conditions[0].message
 
 
 @pytest.mark.parametrize("wish", ["Restore", "DowngradeOrRestore"])

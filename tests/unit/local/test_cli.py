@@ -102,6 +102,10 @@ def test_a_folder_is_told_from_a_resource_by_its_slash_or_by_being_there(tmp_pat
             ["run", "--project", "{tmp}", "--url", "sqlite:////x.db", "--tls", "{tmp}/nowhere"],
             "--tls: there is no folder",
         ),
+        (
+            ["run", "--project", "{tmp}", "--url", "postgresql+psycopg://shop:p@ss/w@127.0.0.1:54999/shop"],
+            "The URL has more than one @: in a password write @ as %40 and / as %2F",
+        ),
         (["run", "--filename", "{tmp}/nowhere.yaml"], "nowhere.yaml cannot be read: No such file or directory."),
         (["run", "--project", "{tmp}", "--url-file", "{tmp}/nowhere"], "nowhere cannot be read"),
         (["run", "--filename", "{tmp}/x.yaml", "--no-backup", "small"], "write metadata.name and backup.skip.reason"),
@@ -124,7 +128,9 @@ def test_what_is_missing_is_named_and_nothing_is_started(arguments, complaint, t
     monkeypatch.delenv("DBMIGRATION_URL", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert main([part.replace("{tmp}", str(tmp_path)) for part in arguments]) == Exit.INVALID
-    assert complaint in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert complaint in told.err
+    assert "ss/w" not in told.out + told.err
     assert not (tmp_path / "state").exists()
 
 

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from dbmigration.api.reasons import Reason
 from dbmigration.api.status import Condition, ConditionStatus, Failure, Metrics, Outcome, Procedure, Run, Status, Step
 from dbmigration.api.status import StepState as State
+from dbmigration.lifecycle.record import rolling_back
 from dbmigration.local.narration import news
 from dbmigration.local.report import plan_document, plan_report, report
 from dbmigration.local.store import Resource
@@ -58,6 +60,17 @@ def test_a_failure_is_told_before_what_is_done_about_it_begins(procedure, name, 
     assert end.startswith("The migrate step: Failed")
     assert cause.startswith("The migration failed: Revision b failed.")
     assert beginning == begins
+
+
+def test_why_the_downgrade_failed_is_told_before_the_backup_is_restored():
+    first = Failure(reason="MigrationFailed", message="Revision b failed.")
+    run = replace(RUN, procedure=Procedure.ROLL_BACK, failure=first)
+    undoing = replace(MIGRATING, run=run, steps=(step("downgrade", State.STARTED),))
+    failed = rolling_back(undoing, Procedure.RESTORE, Reason.MIGRATION_FAILED, "Revision a failed: RuntimeError.")
+    end, cause = news(undoing, replace(failed, steps=(step("downgrade", State.FAILED, "MigrationFailed"),)))
+    assert end.startswith("The downgrade step: Failed")
+    assert cause == "The downgrade failed: Revision a failed: RuntimeError. The backup is to be restored."
+    assert list(news(failed, failed)) == []
 
 
 @pytest.mark.parametrize(

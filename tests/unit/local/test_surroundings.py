@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dbmigration.local.errors import ManifestError
 from dbmigration.local.surroundings import (
@@ -42,7 +44,10 @@ def project(tmp_path):
         ("postgresql+psycopg://shop:S3cret@db:5433/shop?sslmode=require", "postgresql://db:5433/shop"),
         ("postgresql://shop:S3cret@/shop?host=/run/one&password=S3cret", "postgresql:///shop host=/run/one"),
         ("postgresql://shop:S3cret@[::1]/shop", "postgresql://::1/shop"),
+        ("postgresql://shop:12/S3cret?#:@db:5433/shop", "postgresql://db:5433/shop"),
+        ("postgresql://shop@tenant:S3cret@db/shop", "postgresql://db/shop"),
         ("sqlite:////data/shop.db", "sqlite:////data/shop.db"),
+        ("sqlite:////data@home/shop.db", "sqlite:////data@home/shop.db"),
     ],
 )
 def test_a_database_is_told_apart_by_where_it_is_and_by_nothing_secret(url, database):
@@ -57,6 +62,29 @@ def test_a_url_that_cannot_be_read_is_refused_without_being_repeated(url):
         around(url).database  # noqa: B018  # it is what raises
     assert "S3cret" not in str(caught.value)
     assert "cannot be read" in str(caught.value)
+
+
+_PIECES = ("zz", "qw", "7", "@", "/", "?", "#", ":", "&", "=", "[", "]", "%", " ", "host=", "dbname=")
+_ELSEWHERE = "postgresql+psycopg mysql+pymysql sqlite :// //: 127.0.0.1:54999/shop host=127"  # and told of any URL
+
+
+@given(
+    st.lists(st.sampled_from(_PIECES), min_size=1, max_size=7).map("".join),
+    st.sampled_from(["postgresql", "postgresql+psycopg", "mysql+pymysql", "sqlite"]),
+)
+@settings(deadline=None, max_examples=300)
+def test_no_piece_of_a_password_is_shown_however_it_is_written(password, scheme):
+    url = f"{scheme}://user:{password}@127.0.0.1:54999/shop"
+    try:
+        shown = around(url).database
+    except ManifestError as error:
+        shown = str(error)
+    if shown.startswith(
+        ("The URL has more than one @: in a password write @ as %40", "The database URL cannot be read.")
+    ):
+        shown = ""
+    pieces = {password[start : start + 2] for start in range(len(password) - 1)}
+    assert not [piece for piece in pieces if piece in shown and piece not in _ELSEWHERE]
 
 
 def test_no_url_stands_in_what_is_printed_of_the_surroundings():

@@ -75,3 +75,21 @@ def test_a_fingerprint_says_by_its_form_what_it_was_made_of():
     assert not has_readable_lines("2:0123"), "its lines told of fewer kinds of objects"
     assert not has_readable_lines("4:0123")
     assert not has_readable_lines("")
+
+
+def test_what_is_there_on_both_sides_and_reads_differently_is_not_told_as_missing():
+    one = Catalog(("table orders := CREATE TABLE orders(id INT CHECK(id>0))", "index gone := CREATE INDEX gone"))
+    other = Catalog(("table orders := CREATE TABLE orders(id INT CHECK(id>1))", "table log"))
+    assert str(one.difference(other)) == (
+        "-index gone := CREATE INDEX gone; "
+        "table orders differs (-CREATE TABLE orders(id INT CHECK(id>0)) +CREATE TABLE orders(id INT CHECK(id>1))); +table log"
+    )
+    bare = Catalog(("table orders", "index gone := CREATE INDEX gone"))
+    assert str(bare.difference(Catalog(("table orders := X", *bare.items[1:])))) == "table orders differs (-no SQL +X)"
+
+
+def test_names_come_before_texts_that_leave_no_room_for_them():
+    long = ", ".join(f"column_{number} INTEGER" for number in range(20))
+    one = Catalog((f"table orders := CREATE TABLE orders({long})", f"view all_of_it on orders := {long}"))
+    other = Catalog((f"table orders := CREATE TABLE orders({long}, x)", f"trigger late on orders := {long}"))
+    assert str(one.difference(other)) == "table orders differs; -view all_of_it on orders; +trigger late on orders"
