@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import signal
 import sqlite3
 import time
@@ -349,10 +350,10 @@ def test_two_migrations_of_one_file_do_not_run_at_once(project, tmp_path):
         ran = shop.run("migrate", locks=LockBudget(retry_for_seconds=1))
         application.execute("COMMIT")
     assert (ran.result.reason, ran.result.changed) == ("LockBudgetExhausted", False)
-    assert "A lock was not to be had in 1 try over 1 s" in ran.result.message
-    assert ran.told_on_the_way[-1].startswith(
-        "env.py waits for a lock, tried once, for up to 1 s: CREATE TABLE alembic_ve"
-    )
+    # How often it comes to a try within the second is the machine's.
+    assert re.search(r"A lock was not to be had in (1 try|\d tries) over 1 s", ran.result.message)
+    waits = r"env\.py waits for a lock, tried (once|\d times), for up to 1 s: CREATE TABLE alembic_ve"
+    assert re.match(waits, ran.told_on_the_way[-1]), ran.told_on_the_way
     with sqlite3.connect(tmp_path / "shop.db", isolation_level=None) as application:
         application.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SessionNotOpened, match="keeps even readers out") as kept_out:
