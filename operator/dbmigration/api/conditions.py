@@ -60,6 +60,6 @@ def conditions(
     )
 
 
-def cut(message: str) -> str:
-    """A message no longer than a condition's."""
-    return message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"
+def cut(message: str, characters: int = MESSAGE_CHARACTERS) -> str:
+    """A message no longer than that; than a condition's, where nothing is said."""
+    return message if len(message) <= characters else message[: characters - 1] + "…"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dbmigration.api.conditions import cut
 from dbmigration.api.status import Finding, Status, Verification
 from dbmigration.lifecycle.reference import are_of_one_form
 
@@ -18,7 +19,7 @@ def left_torn(status: Status, message: str) -> Status:
     """The run ended within a revision, and what that one did before is there."""
     assert status.run is not None  # noqa: S101  # callers are inside an open run
     note = f"Run {status.run.number} left a part of a revision behind. {message}"
-    return replace(status, schema_note=note if len(note) <= _CHARACTERS else f"{note[: _CHARACTERS - 1]}…")
+    return replace(status, schema_note=cut(note, _CHARACTERS))
 
 
 def restored(status: Status, backup: str) -> Status:

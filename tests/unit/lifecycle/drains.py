@@ -21,11 +21,3 @@ def tick(lab: Laboratory, seconds: int = 2) -> None:
 
 def sizes(lab: Laboratory) -> tuple[int, ...]:
     return tuple(lab.workloads[ref].replicas for ref in (WEB, STORE) if ref in lab.workloads)
-
-
-def finish(lab: Laboratory) -> None:
-    for _ in range(12):
-        if lab.running is not None:
-            lab.answer()
-        tick(lab)
-        lab.pods_follow()

@@ -164,6 +164,15 @@ class Laboratory:
                 return decision
         raise AssertionError(f"no rest after {limit} turns: {self.status.phase}")
 
+    def play(self, turns: int = 14) -> None:
+        """Steps answer, time goes on and Pods follow, so many turns long: enough for a run to come to its end."""
+        for _ in range(turns):
+            if self.running is not None:
+                self.answer()
+            self.now += timedelta(seconds=2)
+            self.turn()
+            self.pods_follow()
+
     def write(self, status: Status) -> None:
         if status != self.status:
             self.status = status

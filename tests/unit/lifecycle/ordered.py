@@ -27,16 +27,6 @@ def of(lab: Laboratory, uid: str) -> RestoreStatus:
     return lab.orders[uid].status
 
 
-def finish(lab: Laboratory) -> None:
-    """Steps answer, Pods follow, until nothing runs."""
-    for _ in range(14):
-        if lab.running is not None:
-            lab.answer()
-        lab.now += timedelta(seconds=2)
-        lab.turn()
-        lab.pods_follow()
-
-
 def reach(lab: Laboratory, kind: StepKind) -> None:
     """Until this step is at work."""
     for _ in range(14):
@@ -58,6 +48,6 @@ def at_its_newest(lab: Laboratory) -> Laboratory:
     """A shop with the backup from before, one of today's revision, and an application that can be drained."""
     lab.spec, lab.stored = DRAINED, {"old": ("a1",), "same": ("c3",)}
     lab.workloads = {WEB: WorkloadView(2, 2, 2)}
-    finish(lab)
+    lab.play()
     assert (lab.heads, lab.status.phase) == (("c3",), Phase.SUCCEEDED)
     return lab

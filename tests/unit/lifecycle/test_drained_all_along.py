@@ -38,14 +38,6 @@ def until(lab: Laboratory, kind: StepKind) -> Laboratory:
     raise AssertionError(lab.status.phase)
 
 
-def finish(lab: Laboratory) -> None:
-    for _ in range(12):
-        if lab.running is not None:
-            lab.answer()
-        tick(lab)
-        lab.pods_follow()
-
-
 def fails_half_way(lab: Laboratory) -> None:
     lab.apply(lab.tasks[lab.running], 1)
     lab.fail(RunnerReason.MIGRATION_FAILED, changed=True, catalog=lab.catalog, migrate=MigrateReport(applied=("a1",)))
@@ -75,7 +67,7 @@ def test_it_stands_still_from_before_the_backup_until_the_success(shop):
     shop.answer()
     tick(shop)
     assert (shop.status.phase, shop.status.run.outcome, replicas(shop)) == (Phase.RESUMING, None, 2)
-    finish(shop)
+    shop.play()
     assert (shop.status.phase, shop.heads) == (Phase.SUCCEEDED, HISTORY[-1:])
     assert (shop.status.drain, shop.finalizer) == (None, False)
 
@@ -93,7 +85,7 @@ def test_the_backup_waits_until_no_pod_is_left(shop):
 
 def test_where_nothing_is_pending_nothing_stands_still(shop):
     shop.heads = HISTORY[-1:]
-    finish(shop)
+    shop.play()
     assert shop.status.phase is Phase.SUCCEEDED
     assert not [event for event in shop.events if event.reason is Reason.DRAINING]
 
@@ -104,7 +96,7 @@ def test_a_restore_by_such_a_run_has_nothing_to_compare(shop):
     assert shop.running.kind is StepKind.RESTORE, "it is drained already"
     assert shop.tasks[shop.running].restore.nothing_written
     assert replicas(shop) == 0
-    finish(shop)
+    shop.play()
     assert (shop.status.phase, shop.heads, replicas(shop)) == (Phase.ROLLED_BACK, (), 2)
 
 
@@ -126,7 +118,7 @@ def test_scaled_back_while_the_restore_is_at_work_it_is_not_said_to_have_stood_s
     assert shop.tasks[shop.running].restore.nothing_written
     rise(shop)
     tick(shop)
-    finish(shop)
+    shop.play()
     (message, *_) = (condition.message for condition in shop.status.conditions)
     assert "was seen with replicas or Pods while the restore was at work; what it wrote was not looked for." in message
 
@@ -151,7 +143,7 @@ def test_a_restore_that_believes_in_a_drain_that_was_broken_is_stopped_and_the_n
     for _ in range(3):
         tick(shop)
         assert shop.running == second, "it knows what the first did not"
-    finish(shop)
+    shop.play()
     assert (shop.status.phase, replicas(shop)) == (Phase.ROLLED_BACK, 2)
     assert shop.status.run.restored.compared
 
@@ -178,7 +170,7 @@ def test_the_status_names_the_copy_until_a_restore_takes_it_or_another_backup_is
     shop.spec = manifest(rollback={"onFailure": "Restore"}, drain=DRAIN, backup=backup)
     fails_half_way(until(shop, StepKind.MIGRATE))
     assert [known.clone for known in shop.status.backups] == ["dbmigration_clone_1"]
-    finish(shop)
+    shop.play()
     assert shop.status.phase is Phase.ROLLED_BACK
     assert [known.clone for known in shop.status.backups] == [""]
 
@@ -218,7 +210,7 @@ def test_a_failure_that_is_no_way_back_s_business_gives_it_back(shop, at):
             shop.steps[shop.started[-1]],
             result=replace(shop.steps[shop.started[-1]].result, reason="ClientToolsTooOld"),
         )
-    finish(shop)
+    shop.play()
     assert (shop.status.phase, replicas(shop), shop.status.drain) == (Phase.FAILED, 2, None)
 
 
@@ -263,8 +255,8 @@ def test_suspended_before_anything_is_changed_it_does_not_stand_still_for_an_unk
     assert (replicas(shop), shop.status.drain, shop.running) == (2, None, None)
     assert shop.status.conditions[0].reason == "Suspended"
     shop.spec, shop.generation = SPEC, 3
-    finish(shop)
-    finish(shop)
+    shop.play()
+    shop.play()
     assert (shop.status.phase, shop.heads, replicas(shop)) == (Phase.SUCCEEDED, HISTORY[-1:], 2)
 
 
@@ -276,8 +268,8 @@ def test_cancelled_before_the_migration_it_returns_and_a_cancel_that_is_taken_ba
     tick(shop)
     assert (shop.status.phase, replicas(shop)) == (Phase.RESUMING, 2)
     shop.cancel = ""
-    finish(shop)
-    finish(shop)
+    shop.play()
+    shop.play()
     assert shop.status.phase is Phase.SUCCEEDED
     assert [entry.outcome for entry in shop.status.history] == [Outcome.SUCCEEDED, Outcome.SUPERSEDED]
     assert (replicas(shop), shop.heads) == (2, HISTORY[-1:])

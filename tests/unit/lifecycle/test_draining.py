@@ -13,7 +13,7 @@ from dbmigration.lifecycle.decide import decide
 from dbmigration.lifecycle.observed import Waiting, WorkloadRef, WorkloadView
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.task import StepKind
-from tests.unit.lifecycle.drains import STORE, WEB, finish, sizes, tick
+from tests.unit.lifecycle.drains import STORE, WEB, sizes, tick
 from tests.unit.lifecycle.laboratory import Laboratory, manifest
 
 
@@ -49,7 +49,7 @@ def test_a_workload_that_is_gone_is_drained(draining):
     draining.pods_follow()
     tick(draining)
     assert draining.running.kind is StepKind.RESTORE
-    finish(draining)
+    draining.play()
     assert (draining.status.phase, sizes(draining)) == (Phase.ROLLED_BACK, (2,))
 
 
@@ -72,7 +72,7 @@ def test_one_that_is_made_only_meanwhile_is_held_down_and_gets_what_it_was_made_
             "StatefulSet shop-store was scaled to 3 by argocd-controller. It is scaled to zero again; pause whoever does that."
         ]
         assert failed.status.drain.contested_at == failed.now
-    finish(failed)
+    failed.play()
     assert failed.status.phase is Phase.ROLLED_BACK
     assert sizes(failed) == (2, 3)
 
@@ -120,7 +120,7 @@ def test_a_drain_that_somebody_contests_for_too_long_is_given_up(draining):
         tick(draining)
         if draining.status.phase is not Phase.DRAINING:
             break
-    finish(draining)
+    draining.play()
     assert (draining.status.phase, draining.status.conditions[0].reason) == (Phase.FAILED, "DrainContested")
     assert "argocd-controller" in draining.status.conditions[0].message
     assert (sizes(draining), draining.status.drain, draining.finalizer) == ((2, 1), None, False)
@@ -135,7 +135,7 @@ def test_why_a_drain_was_given_up_is_still_known_when_all_are_back_and_it_stays_
     assert draining.status.phase is Phase.RESUMING
     for ref in (WEB, STORE):  # what was given back was lost, and the last Pod ended
         draining.workloads[ref] = WorkloadView(0)
-    finish(draining)
+    draining.play()
     assert (draining.status.phase, draining.status.conditions[0].reason) == (Phase.FAILED, "DrainContested")
     assert "Deployment shop-web has 1 Pods and is scaled to 0." in draining.status.conditions[0].message
     assert StepKind.RESTORE not in {ref.kind for ref in draining.started}
@@ -158,7 +158,7 @@ def test_replicas_that_a_killed_operator_did_not_give_back_are_given_back(restor
     assert restoring.status.phase is Phase.RESUMING
     for ref in (WEB, STORE):
         rise(restoring, ref, 0, "")
-    finish(restoring)
+    restoring.play()
     assert (restoring.status.phase, sizes(restoring)) == (Phase.ROLLED_BACK, (2, 1))
 
 
@@ -179,7 +179,7 @@ def test_neither_suspend_nor_cancel_nor_an_edit_stops_an_emergency(stage, reques
     lab.generation = 2
     tick(lab)
     lab.pods_follow()
-    finish(lab)
+    lab.play()
     assert lab.status.history[0].outcome is Outcome.ROLLED_BACK
     assert (sizes(lab), lab.heads, lab.status.drain) == ((2, 1), (), None)
 
@@ -194,7 +194,7 @@ def test_deleted_in_an_emergency_it_goes_with_all_replicas_back(stage, request):
         assert sizes(lab) == ((0, 0) if stage == "restoring" else (2, 1))
         if stage == "draining":
             break
-    finish(lab)
+    lab.play()
     assert not lab.finalizer
     assert sizes(lab) == (2, 1)
 
@@ -213,7 +213,7 @@ def test_a_restore_that_is_lost_while_the_resource_goes_is_gone_on_with(restorin
     tick(restoring)
     assert restoring.running.attempt == 2
     assert restoring.finalizer
-    finish(restoring)
+    restoring.play()
     assert not restoring.finalizer
     assert (sizes(restoring), restoring.heads) == ((2, 1), ())
 
@@ -223,7 +223,7 @@ def test_a_namespace_that_goes_is_not_held_up_by_a_job_that_it_does_not_take(res
     restoring.lose()
     tick(restoring)
     restoring.steps[restoring.started[-1]] = Waiting(Reason.POD_REJECTED, "the namespace is being terminated")
-    finish(restoring)
+    restoring.play()
     assert not restoring.finalizer
     assert sizes(restoring) == (2, 1)
 
@@ -232,7 +232,7 @@ def test_a_damaged_backup_does_not_keep_the_application_away(restoring):
     """It would be read again for the four hours that a restore may take, and be as damaged."""
     backup = restoring.status.run.backup
     restoring.fail(RunnerReason.BACKUP_CORRUPT, "its SHA-256 is another")
-    finish(restoring)
+    restoring.play()
     assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RollbackFailed")
     assert (sizes(restoring), restoring.status.drain, restoring.finalizer) == ((2, 1), None, False)
     message = restoring.status.conditions[0].message

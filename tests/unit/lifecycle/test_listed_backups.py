@@ -127,21 +127,13 @@ def on_the_volume(number: int) -> Manifest:
     )
 
 
-def finish(lab: Laboratory) -> None:
-    for _ in range(14):
-        if lab.running is not None:
-            lab.answer()
-        lab.now += timedelta(seconds=2)
-        lab.turn()
-
-
 @pytest.fixture
 def anew(lab: Laboratory) -> Laboratory:
     """A resource that was deleted and created again, at its newest revision; only the storage remembers."""
-    finish(lab)
+    lab.play()
     lab.stored["old"] = ("a1",)
     lab.status, lab.steps, lab.started = Status(), {}, []
-    finish(lab)
+    lab.play()
     assert names(lab.status) == [], "no step saw the storage"
     return lab
 
@@ -150,7 +142,7 @@ def test_the_next_backup_lists_those_from_before(anew: Laboratory):
     before = set(anew.stored)
     anew.spec, anew.heads = manifest(targetRevision="c3"), ("b2",)
     anew.generation += 1
-    finish(anew)
+    anew.play()
     assert {*names(anew.status)} == set(anew.stored) > before
     assert names(anew.status)[0] == anew.status.run.backup
 
@@ -160,25 +152,25 @@ def test_the_next_backup_lists_those_from_before(anew: Laboratory):
 )
 def test_an_order_lists_them_whatever_becomes_of_it(anew: Laboratory, backup: str, reason: str):
     uid = anew.order(backup)
-    finish(anew)
+    anew.play()
     assert [told.reason for told in anew.orders[uid].status.conditions if told.type == "Ready"] == [reason]
     assert {*names(anew.status)} == set(anew.stored)
 
 
 def test_an_order_that_was_carried_out_before_lists_them(anew: Laboratory):
     anew.order("old")
-    finish(anew)
+    anew.play()
     anew.status, anew.steps, anew.orders = Status(), {}, {}
     anew.order("old")
-    finish(anew)
+    anew.play()
     assert anew.status.run.order is not None
     assert {*names(anew.status)} == set(anew.stored)
 
 
 def test_a_backup_that_somebody_removed_leaves_the_list(lab: Laboratory):
-    finish(lab)
+    lab.play()
     (removed,) = names(lab.status)
     del lab.stored[removed]
     lab.order(removed)
-    finish(lab)
+    lab.play()
     assert names(lab.status) == []

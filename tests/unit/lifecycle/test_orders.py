@@ -15,7 +15,7 @@ from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import RestoreReport, TableLoss
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import NOON, Laboratory, manifest
-from tests.unit.lifecycle.ordered import DRAINED, WEB, at_its_newest, finish, kinds, of, reach, ready
+from tests.unit.lifecycle.ordered import DRAINED, WEB, at_its_newest, kinds, of, reach, ready
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_about_what_was_written_since_is_told_before_anything_is_begun_and_once(
     uid = shop.order("old")
     reach(shop, StepKind.RESTORE)
     assert of(shop, uid).estimate == "An estimate: 3 rows."
-    finish(shop)
+    shop.play()
     assert of(shop, uid).has_ended
     assert of(shop, uid).estimate == "An estimate: 3 rows."
     assert sum("An estimate" in told.news.message for told in shop.said if told.news is not None) == 1
@@ -37,7 +37,7 @@ def test_about_what_was_written_since_is_told_before_anything_is_begun_and_once(
 def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
     began = len(shop.started)
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     assert kinds(shop, began) == ["find", "restore"]
     assert shop.heads == ("a1",)
     assert shop.workloads[WEB].replicas == 2
@@ -53,22 +53,22 @@ def test_an_order_is_carried_out_and_the_resource_rests_there(shop):
 
 def test_whoever_applies_the_old_manifest_again_does_not_upgrade_it_straight_back(shop):
     shop.order("old")
-    finish(shop)
+    shop.play()
     began = len(shop.started)
     shop.generation += 1  # a field that decides nothing, such as suspend, was touched and put back
-    finish(shop)
+    shop.play()
     assert kinds(shop, began) == []
     assert shop.status.observed_generation == shop.generation
     shop.spec, shop.generation = manifest(targetRevision="b2"), shop.generation + 1
-    finish(shop)
+    shop.play()
     assert (shop.heads, shop.status.phase) == (("b2",), Phase.SUCCEEDED)
 
 
 def test_the_retry_annotation_goes_where_the_spec_says(shop):
     shop.order("old")
-    finish(shop)
+    shop.play()
     shop.retry = "now"
-    finish(shop)
+    shop.play()
     assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
 
 
@@ -91,14 +91,14 @@ def test_rows_are_told_by_what_became_of_them(shop, lost, said):
     sums = {kind: sum(getattr(loss, kind) for loss in lost) for kind in ("inserted", "updated", "deleted")}
     told = RestoreReport("old", swapped=True, kept_as="kept", compared=True, lost=lost, lost_tables=len(lost), **sums)
     shop.answer(heads=("a1",), changed=True, restore=told)
-    finish(shop)
+    shop.play()
     assert said in shop.status.conditions[0].message
     assert {kind: getattr(shop.status.run.restored, kind) for kind in sums} == sums
 
 
 def test_a_backup_of_the_wanted_revision_leaves_the_resource_ready(shop):
     shop.order("same")
-    finish(shop)
+    shop.play()
     assert (shop.status.phase, ready(shop.status)) == (Phase.SUCCEEDED, ("True", "Restored"))
 
 
@@ -119,7 +119,7 @@ def test_without_the_acknowledgement_it_ends_as_it_began_and_names_the_one_comma
     lost = (TableLoss("public.orders", inserted=3),)
     told = RestoreReport("old", compared=True, lost=lost, lost_rows=3, lost_tables=1)
     shop.fail(RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT, "3 rows would be lost", restore=told)
-    finish(shop)
+    shop.play()
     assert (shop.heads, shop.workloads[WEB].replicas) == (("c3",), 2)
     assert (of(shop, uid).phase, ready(of(shop, uid))) == (Phase.FAILED, ("Stalled", "RestoreNeedsAcknowledgement"))
     assert "restore shop --namespace shop --backup old --accept-data-loss" in of(shop, uid).conditions[0].message
@@ -127,13 +127,13 @@ def test_without_the_acknowledgement_it_ends_as_it_began_and_names_the_one_comma
     # The same order under its name, acknowledged: what failed was not carried out.
     del shop.orders[uid]
     again = shop.order("old")
-    finish(shop)
+    shop.play()
     assert (shop.heads, of(shop, again).phase) == (("a1",), Phase.SUCCEEDED)
 
 
 def test_nothing_is_drained_for_a_backup_that_is_not_there(shop):
     uid = shop.order("new")
-    finish(shop)
+    shop.play()
     assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
     assert not [event for event in shop.events if event.reason is Reason.DRAINING]
     assert ready(shop.status) == ("True", "UpToDate")
@@ -141,25 +141,25 @@ def test_nothing_is_drained_for_a_backup_that_is_not_there(shop):
 
 def test_an_order_that_fails_at_rest_leaves_it_at_rest(shop):
     shop.order("old")
-    finish(shop)
+    shop.play()
     shop.order("new", name="second")
-    finish(shop)
+    shop.play()
     began = len(shop.started)
     shop.generation += 1
-    finish(shop)
+    shop.play()
     assert kinds(shop, began) == []
     assert ready(shop.status) == ("Stalled", "BackupNotFound")
 
 
 def test_an_order_that_is_created_anew_is_told_what_was_done_for_its_name(shop):
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     shop.retry = "now"  # the database goes on
-    finish(shop)
+    shop.play()
     began, status = len(shop.started), shop.status
     del shop.orders[uid]
     again, other = shop.order("old"), shop.order("same")
-    finish(shop)
+    shop.play()
     assert kinds(shop, began) == []
     assert shop.status == status
     assert ready(of(shop, again)) == ("True", "AlreadyRestored")
@@ -169,15 +169,15 @@ def test_an_order_that_is_created_anew_is_told_what_was_done_for_its_name(shop):
 @pytest.mark.parametrize("edited", [False, True], ids=["the same spec", "another spec since"])
 def test_when_all_statuses_are_lost_the_storage_still_remembers(shop, edited):
     shop.order("old")
-    finish(shop)
+    shop.play()
     if edited:
         shop.spec = manifest(targetRevision="b2")
         shop.generation += 1
-        finish(shop)
+        shop.play()
     heads, began = shop.heads, len(shop.started)
     shop.status, shop.steps, shop.orders = Status(), {}, {}
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     assert "restore" not in kinds(shop, began)
     assert ready(of(shop, uid)) == ("True", "AlreadyRestored")
     assert shop.heads == heads
@@ -211,19 +211,19 @@ def test_what_made_room_for_an_order_that_is_given_up_is_begun_anew(shop, how):
         shop.turn()
         shop.steps = {ref: view for ref, view in shop.steps.items() if type(view).__name__ != "Stopping"}
     else:
-        finish(shop)
+        shop.play()
         assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
-    finish(shop)
+    shop.play()
     assert (shop.heads, ready(shop.status)) == (("c3",), ("True", "Succeeded"))
 
 
 def test_a_wish_that_was_suspended_and_taken_back_leaves_it_resting_on_its_backup(shop):
     shop.order("old")
-    finish(shop)
+    shop.play()
     rests = shop.status
     for generation, spec in (2, {**DRAINED, "targetRevision": "b2", "suspend": True}), (3, DRAINED):
         shop.spec, shop.generation = spec, generation
-        finish(shop)
+        shop.play()
         if generation == 2:
             assert (shop.status.phase, ready(shop.status)) == (Phase.PENDING, ("Unknown", "Suspended"))
     assert (shop.status.phase, ready(shop.status)) == (rests.phase, ready(rests))
@@ -238,7 +238,7 @@ def test_it_waits_for_the_end_of_one_that_has(shop):
     shop.turn()
     assert shop.running.kind is StepKind.MIGRATE
     assert ready(of(shop, uid)) == ("Unknown", "WaitingForRun")
-    finish(shop)
+    shop.play()
     assert [entry.outcome for entry in shop.status.history[:2]] == [Outcome.SUCCEEDED, Outcome.SUCCEEDED]
     assert (shop.heads, of(shop, uid).phase) == (("a1",), Phase.SUCCEEDED)
 
@@ -246,7 +246,7 @@ def test_it_waits_for_the_end_of_one_that_has(shop):
 def test_suspend_does_not_hold_an_emergency_up(shop):
     shop.spec, shop.generation = {**DRAINED, "suspend": True}, 2
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     assert (shop.heads, of(shop, uid).phase) == (("a1",), Phase.SUCCEEDED)
 
 
@@ -261,7 +261,7 @@ def test_no_other_run_holds_an_emergency_up_but_one_on_the_same_database(shop):
     assert shop.workloads[WEB].replicas == 2
     shop.turn_held_by = None
     began = len(shop.started)
-    finish(shop)
+    shop.play()
     assert kinds(shop, began) == ["find", "restore"], "what another left is looked at first"
     assert of(shop, uid).phase is Phase.SUCCEEDED
 
@@ -272,21 +272,21 @@ def test_a_resource_that_is_deleted_meanwhile_goes_when_the_restore_has_ended(sh
     shop.deleting = True
     shop.turn()
     assert shop.finalizer
-    finish(shop)
+    shop.play()
     assert (shop.finalizer, shop.heads, shop.workloads[WEB].replicas) == (False, ("a1",), 2)
 
 
 def test_with_nothing_to_drain_it_works_too(shop):
     shop.spec = manifest()
     shop.order("old")
-    finish(shop)
+    shop.play()
     assert (shop.heads, shop.workloads[WEB]) == (("a1",), WorkloadView(2, 2, 2))
 
 
 def test_without_a_storage_it_fails_at_once(shop):
     shop.spec = manifest(backup={"skip": {"reason": "scratch"}})
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     assert ready(of(shop, uid)) == ("Stalled", "BackupNotFound")
 
 
@@ -295,15 +295,15 @@ def test_two_orders_follow_each_other(shop):
     shop.turn()
     shop.turn()
     assert ready(of(shop, second)) == ("Unknown", "WaitingForRun")
-    finish(shop)
-    finish(shop)
+    shop.play()
+    shop.play()
     assert [of(shop, uid).phase for uid in (first, second)] == [Phase.SUCCEEDED] * 2
     assert shop.heads == ("c3",)
 
 
 def test_an_order_whose_word_was_lost_is_told_at_the_next_look(shop):
     uid = shop.order("old")
-    finish(shop)
+    shop.play()
     said, began = of(shop, uid), len(shop.started)
     shop.orders[uid] = replace(shop.orders[uid], status=RestoreStatus())
     shop.turn()

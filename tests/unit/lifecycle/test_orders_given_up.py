@@ -10,7 +10,7 @@ from dbmigration.lifecycle.decision import Scale
 from dbmigration.lifecycle.observed import WorkloadView
 from dbmigration_runner.contract.task import StepKind
 from tests.unit.lifecycle.laboratory import Laboratory
-from tests.unit.lifecycle.ordered import DRAINED, WEB, at_its_newest, finish, kinds, of, reach, ready
+from tests.unit.lifecycle.ordered import DRAINED, WEB, at_its_newest, kinds, of, reach, ready
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_an_order_that_is_cancelled_while_it_drains_is_given_up_with_all_replica
     assert (shop.status.phase, shop.workloads[WEB].replicas) == (Phase.RESUMING, 2)
     if taken_back:
         shop.cancel = ""
-    finish(shop)
+    shop.play()
     assert (kinds(shop, began), shop.heads, shop.workloads[WEB].replicas) == (["find"], ("c3",), 2)
     assert (of(shop, uid).phase, ready(of(shop, uid))) == (Phase.CANCELLED, ("Stalled", "Cancelled"))
     assert "before anything was restored" in of(shop, uid).conditions[0].message
@@ -78,6 +78,6 @@ def test_an_order_that_is_begun_comes_to_its_end(shop, how):
         case _:
             shop.generation += 1
             shop.spec = {**DRAINED, "suspend": True}
-    finish(shop)
+    shop.play()
     assert (shop.heads, shop.workloads[WEB].replicas) == (("a1",), 2)
     assert shop.status.orders[0].outcome is Outcome.SUCCEEDED

@@ -13,7 +13,7 @@ from dbmigration.lifecycle.observed import Waiting
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import RestoreReport, RestoreStage
 from dbmigration_runner.contract.task import StepKind
-from tests.unit.lifecycle.drains import finish, sizes, tick
+from tests.unit.lifecycle.drains import sizes, tick
 from tests.unit.lifecycle.laboratory import Laboratory
 
 KEPT = "before_restore_20261123_120000"
@@ -35,7 +35,7 @@ def lose_all(lab: Laboratory, *, last: int = 0, each: timedelta = timedelta()) -
 
 def test_after_the_last_lost_restore_the_database_is_looked_at_which_opens_it(restoring):
     lose_all(restoring)
-    finish(restoring)
+    restoring.play()
     assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RollbackFailed")
     assert "lost 3 times" in restoring.status.conditions[0].message
     assert (sizes(restoring), restoring.status.drain) == ((2, 1), None)
@@ -59,7 +59,7 @@ def test_a_look_that_cannot_be_had_does_not_keep_the_application_away_for_ever(r
 def test_a_look_that_is_refused_for_good_says_so(restoring):
     lose_all(restoring)
     restoring.fail(RunnerReason.WRONG_DATABASE, "adminUrlFrom leads to another server", heads=None)
-    finish(restoring)
+    restoring.play()
     message = restoring.status.conditions[0].message
     assert "either: adminUrlFrom leads to another server. As it was last read: The database is at a1." in message
     assert sizes(restoring) == (2, 1)
@@ -70,7 +70,7 @@ def test_a_backup_in_place_that_is_at_other_heads_is_told(restoring):
     report = RestoreReport("b", RestoreStage.SWAPPED, swapped=True, kept_as=KEPT)
     said = "The backup is in the database's place, but the database was read as at b2."
     restoring.fail(RunnerReason.VERIFICATION_FAILED, said, heads=("b2",), restore=report)
-    finish(restoring)
+    restoring.play()
     assert restoring.status.phase is Phase.FAILED
     assert said in restoring.status.conditions[0].message
     assert [kept.name for kept in restoring.status.replaced] == [KEPT]
@@ -90,7 +90,7 @@ def test_the_last_look_is_told_what_was_to_be_restored_and_runs_as_who_may(resto
 def test_a_restore_that_took_place_and_could_not_say_so_is_no_failure(restoring):
     """The third attempt exchanged the databases, and its Pod was lost before its last word."""
     lose_all(restoring, last=3)
-    finish(restoring)
+    restoring.play()
     status = restoring.status
     assert (status.phase, status.run.outcome, restoring.heads) == (Phase.ROLLED_BACK, Outcome.ROLLED_BACK, ())
     assert (status.run.restored.kept_as, [known.name for known in status.replaced]) == (KEPT, [KEPT])
@@ -110,7 +110,7 @@ def test_an_order_that_took_place_and_could_not_say_so_is_carried_out(lab):
         if lab.running.kind is not StepKind.RESTORE:
             lab.answer()
     lose_all(lab, last=1)
-    finish(lab)
+    lab.play()
     assert lab.swapped == ["back"]
     assert (lab.status.phase, lab.heads, lab.said[-1].status.phase) == (Phase.RESTORED, ("a1",), Phase.SUCCEEDED)
     assert lab.status.run.restored.backup == "old"
@@ -124,7 +124,7 @@ def test_the_last_look_has_its_own_time_whatever_the_restores_took(restoring):
         tick(restoring, 10)
     assert restoring.status.phase is not Phase.RESUMING
     assert sizes(restoring) == (0, 0)
-    finish(restoring)
+    restoring.play()
     assert restoring.status.phase is Phase.ROLLED_BACK
 
 
@@ -133,7 +133,7 @@ def test_one_that_is_at_work_when_its_time_is_over_is_heard(restoring):
     lose_all(restoring, last=3)
     tick(restoring, 700)
     tick(restoring)
-    finish(restoring)
+    restoring.play()
     assert restoring.status.phase is Phase.ROLLED_BACK
 
 
@@ -145,7 +145,7 @@ def test_one_that_does_not_even_begin_does_not_come_when_the_application_is_back
     assert sizes(restoring) == (0, 0)
     tick(restoring, 20)
     assert look not in restoring.steps
-    finish(restoring)
+    restoring.play()
     assert (restoring.status.phase, sizes(restoring)) == (Phase.FAILED, (2, 1))
 
 
@@ -158,7 +158,7 @@ def test_a_restore_that_could_not_open_the_database_again_is_looked_after(restor
     tick(restoring)
     assert restoring.running.kind is StepKind.LOOK
     assert sizes(restoring) == (0, 0)
-    finish(restoring)
+    restoring.play()
     message = restoring.status.conditions[0].message
     if last:
         assert (restoring.status.phase, restoring.status.run.restored.kept_as) == (Phase.ROLLED_BACK, KEPT)
@@ -186,14 +186,14 @@ def test_only_who_may_have_closed_the_database_and_did_not_read_it_since_is_look
     tick(restoring)
     is_looked_at = not is_read and stage not in {RestoreStage.VERIFIED, RestoreStage.RESTORED}
     assert kinds(restoring) == [StepKind.RESTORE] + [StepKind.LOOK] * is_looked_at
-    finish(restoring)
+    restoring.play()
     assert (restoring.status.phase, restoring.status.conditions[0].reason) == (Phase.FAILED, "RestoreNotPossible")
     assert "a slot was made" in restoring.status.conditions[0].message
 
 
 def test_rows_that_may_not_go_are_told_with_the_one_command_that_goes_on(restoring):
     restoring.fail(RunnerReason.RESTORE_NEEDS_ACKNOWLEDGEMENT, "3 rows were written", heads=("a2",))
-    finish(restoring)
+    restoring.play()
     condition = restoring.status.conditions[0]
     assert condition.reason == "RestoreNeedsAcknowledgement"
     assert "3 rows were written" in condition.message
@@ -205,7 +205,7 @@ def test_what_an_attempt_before_the_last_may_have_closed_is_opened_too(restoring
     restoring.lose()
     tick(restoring)
     restoring.fail(RunnerReason.BACKUP_CORRUPT, "its SHA-256 is another", heads=None)
-    finish(restoring)
+    restoring.play()
     assert kinds(restoring) == [StepKind.RESTORE] * 2 + [StepKind.LOOK]
     assert "its SHA-256 is another" in restoring.status.conditions[0].message
 
@@ -215,7 +215,7 @@ def test_what_is_known_of_it_is_told_also_when_nothing_is_left_of_the_restore(re
     lost = restoring.fail(RunnerReason.CONNECTION_LOST, heads=None)
     tick(restoring)
     del restoring.steps[lost]
-    finish(restoring)
+    restoring.play()
     message = restoring.status.conditions[0].message
     assert "The way back failed: The backup could not be restored: The connection broke in mid-work" in message
 
@@ -228,7 +228,7 @@ def test_a_backup_in_place_that_cannot_be_read_is_looked_at_until_it_can(restori
     assert restoring.status.phase is not Phase.RESUMING
     tick(restoring, 60)
     assert restoring.running.kind is StepKind.LOOK
-    finish(restoring)
+    restoring.play()
     assert restoring.status.phase is Phase.ROLLED_BACK
 
 
@@ -240,7 +240,7 @@ def test_a_resource_that_goes_waits_for_that_look(restoring):
     tick(restoring)
     assert restoring.finalizer
     assert sizes(restoring) == (0, 0)
-    finish(restoring)
+    restoring.play()
     assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
 
 
@@ -252,7 +252,7 @@ def test_a_resource_that_goes_does_not_leave_a_database_closed(restoring, is_hea
     restoring.deleting = True
     tick(restoring)
     assert (restoring.running.kind, restoring.finalizer, sizes(restoring)) == (StepKind.LOOK, True, (0, 0))
-    finish(restoring)
+    restoring.play()
     assert kinds(restoring) == [StepKind.RESTORE, StepKind.LOOK]
     assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
 
@@ -260,7 +260,7 @@ def test_a_resource_that_goes_does_not_leave_a_database_closed(restoring, is_hea
 def test_a_resource_that_goes_waits_for_nothing_when_the_database_was_read_since(restoring):
     restoring.fail(RunnerReason.CONNECTION_LOST)
     restoring.deleting = True
-    finish(restoring)
+    restoring.play()
     assert kinds(restoring) == [StepKind.RESTORE]
     assert (sizes(restoring), restoring.finalizer) == ((2, 1), False)
 

@@ -30,12 +30,7 @@ def spec(image: str, target: str = "head", **rollback: object) -> dict[str, obje
 
 
 def finish(lab: Laboratory) -> None:
-    for _ in range(30):
-        if lab.running is not None:
-            lab.answer()
-        lab.now += timedelta(seconds=2)
-        lab.turn()
-        lab.pods_follow()
+    lab.play(30)
     assert lab.status.run.outcome is not None
 
 
