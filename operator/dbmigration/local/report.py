@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import ConditionStatus, Status, StepState, Verification
+from dbmigration.api.status import ConditionStatus, Outcome, Status, StepState, Verification
 from dbmigration.lifecycle.orders import may_be_given_up
 from dbmigration.lifecycle.progress import size
 from dbmigration.local.archive import Found
@@ -145,6 +145,8 @@ def _way_back(resource: Resource, status: Status) -> Iterator[Row]:
     yield "", f"sha256 {backup.sha256}"
     yield "", f"of the database at {short_heads(backup.revisions)}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
     yield "", f"read back whole {backup.verified_at:%H:%M:%S} UTC; {restorable(backup.restorable, backup.note)}"
+    if status.run is not None and status.run.outcome is Outcome.FAILED:
+        yield "", f"the same command with --restore {backup.name} would put it back"
 
 
 def _comparison(status: Status) -> Iterator[Row]:
@@ -182,6 +184,8 @@ def _cost(status: Status) -> Iterator[Row]:
 
 def _remarks(status: Status, results: list[Result]) -> Iterator[Row]:
     for finding in status.plan.findings if status.plan else ():
+        if finding.code == "NotRenderable":  # of use to who reads the SQL beforehand: --plan-only tells it
+            continue
         yield "finding", f"{finding.code}{f' in {finding.revision}' if finding.revision else ''}: {finding.message}"
     for result in results:
         for warning in result.warnings:

@@ -44,6 +44,22 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("Set policy.downgrade to Allow", "Give --allow-downgrade, or set policy.downgrade to Allow,"),
     ("or targetRevision to where it", "or --target to where it"),
     ("Set rollback.acceptDataLoss to true", "Give --accept-data-loss, or set rollback.acceptDataLoss to true,"),
+    ("set adminUrlFrom to", "give --admin-url-file with the URL of"),
+    ("set adminUrlFrom", "give --admin-url-file"),
+    ("adminUrlFrom leads to another server than urlFrom", "the URL of --admin-url-file leads to another server"),
+    ("adminUrlFrom", "--admin-url-file"),
+    (
+        "Say in migrations.urlTo how env.py gets the URL",
+        "Say in a manifest (-f, migrations.urlTo) how env.py gets the URL",
+    ),
+    (
+        "as the application expects it: migrations.urlTo",
+        "as the application expects it: migrations.urlTo of a manifest (-f)",
+    ),
+    (
+        "perhaps migrations.urlTo or podTemplate.env is missing something",
+        "perhaps the environment lacks a variable, or the manifest a migrations.urlTo",
+    ),
     ("operator and runner are of different releases", "dbmigration and its runner are of different releases"),
 )
 

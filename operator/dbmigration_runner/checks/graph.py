@@ -204,7 +204,11 @@ def _refuse_unknown_heads(script: ScriptDirectory, heads: tuple[str, ...]) -> No
 
 def _resolve(script: ScriptDirectory, target: str) -> tuple[str, ...]:
     if not target or set("+-:") & set(target.rpartition("@")[2]):  # no revision id may hold these
-        raise Refusal(RunnerReason.UNKNOWN_TARGET, f"The target must be head, heads or a revision, not {target!r}.")
+        raise Refusal(
+            RunnerReason.UNKNOWN_TARGET,
+            f"The target must be head, heads, base or a revision's id, not {target!r}: one that is counted from elsewhere would be "
+            "another place after each run.",
+        )
     try:
         found = script.revision_map.get_revisions(target)
     except revisions.MultipleHeads as error:

@@ -29,7 +29,7 @@ REPLICAS = 2
 
 
 @pytest.fixture
-def web(stage: Stage, cluster: Cluster) -> Idler:
+def web(stage: Stage, cluster: Cluster, request: pytest.FixtureRequest) -> Idler:
     """The first release is there, with a Deployment that is autoscaled; the second one fails, and its restore has begun."""
     web = Idler(stage.namespace, cluster.image(catalog.TOOLS), name="web", replicas=REPLICAS)
     web.start()
@@ -40,7 +40,7 @@ def web(stage: Stage, cluster: Cluster) -> Idler:
     stage.scripts(ORDERS, TOTAL, BROKEN, name="scripts-2")
     stage.spec |= {
         "migrations": {"source": {"configMap": {"name": "scripts-2"}}},
-        "drain": {"workloads": [web.drain]},
+        "drain": {"workloads": [web.drain], "when": getattr(request, "param", "OnRestore")},
         "rollback": {"onFailure": "Restore"},
     }
     eventually(lambda: is_autoscaled(web), "An autoscaler at work")
@@ -83,6 +83,22 @@ def test_whoever_scales_the_application_back_each_second_is_named_and_undone(sta
         assert told, stage.events()
         assert f"Deployment web was scaled to {REPLICAS} by argocd-controller" in told[0]
         ends_rolled_back(stage, web)
+
+
+@pytest.mark.parametrize("web", ["Always"], indirect=True)
+def test_a_restore_that_believes_that_nobody_wrote_is_made_again_once_somebody_may_have(stage: Stage, web: Idler):
+    """Drained since before its backup there is nothing to compare, until a workload rises: what it wrote is looked for."""
+    web.scale(REPLICAS, "kubectl-scale")
+    ends_rolled_back(stage, web)
+    status = stage.status()
+    told = [event for event in stage.events() if event.startswith("DrainContested")]
+    assert told, stage.events()
+    assert "by kubectl-scale" in told[0]
+    restores = [(step["attempt"], step["state"]) for step in status["steps"] if step["name"] == "restore"]
+    assert [attempt for attempt, _ in restores] == [1, 2], restores
+    assert restores[1][1] == "Succeeded"
+    restored = status["run"]["restored"]
+    assert (restored["compared"], restored["lostRows"]) == (True, 0)
 
 
 def test_a_session_that_may_not_be_ended_is_named_and_waited_for(stage: Stage, web: Idler):

@@ -14,6 +14,7 @@ from tests.cluster.access import Cluster, KubectlError, eventually
 from tests.cluster.embedded import catalog
 from tests.cluster.operator.command_line import dbmigration
 from tests.cluster.operator.history import Revision
+from tests.cluster.operator.idlers import Idler
 from tests.cluster.operator.orders import give, told
 from tests.cluster.operator.stage import Stage
 from tests.cluster.operator.writers import DRAIN, ORDERS, Writers
@@ -149,3 +150,28 @@ def test_orders_wait_for_their_resource_and_cannot_be_changed_and_come_to_their_
     )
     assert writers.size[0] == 2
     writers.write_on()
+
+
+def test_an_order_that_is_cancelled_while_it_drains_leaves_all_as_it_was(
+    stage: Stage, writers: Writers, cluster: Cluster
+):
+    """One workload is down already, the other one takes its time: there is a moment to think again."""
+    slow = Idler(stage.namespace, cluster.image(catalog.TOOLS), name="slow", deaf=True, grace_seconds=20)
+    slow.start()
+    stage.apply(**RELEASE | {"drain": {"workloads": [*DRAIN["workloads"], slow.drain]}})
+    backup = stage.status()["run"]["backup"]
+    give(stage, "back", backup, accept=True)
+    eventually(lambda: (writers.size[0], slow.size[0]) == (0, 0), "A drain at work", timeout=120)
+    stage.namespace.kubectl("annotate", "dbm/shop", "dbmigration.io/cancel=now")
+
+    cancelled = told(stage, "back", "Cancelled")
+    assert cancelled["phase"] == "Cancelled"
+    assert "before anything was restored" in cancelled["ready"]["message"]
+    stage.until("UpToDate")
+    assert (stage.heads(), stage.status().get("drain"), writers.size[0], slow.size[0]) == (["r2"], None, 2, 1)
+    writers.write_on()
+    assert not writers.amiss()
+    # Whoever thinks again once more orders it under another name.
+    give(stage, "after-all", backup, accept=True)
+    told(stage, "after-all", "Restored")
+    assert (stage.heads(), writers.size[0], slow.size[0]) == (["r1"], 2, 1)
