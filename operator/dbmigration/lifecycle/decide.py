@@ -31,6 +31,7 @@ def decide(seen: Observed) -> Decision:
 
 
 def _decide(seen: Observed) -> Decision:
+    seen = draining.notice(seen)
     if seen.deleting:
         return _leave(seen)
     decision = _answer(seen)

@@ -87,22 +87,26 @@ def believes_what_is_not(seen: Observed, step: Step) -> bool:
     return step.started_at <= drained.contested_at
 
 
+def notice(seen: Observed) -> Observed:
+    """What is drained has risen, or is made only now: that is known before anything is concluded from a drain."""
+    drained = seen.status.drain
+    if drained is None or drained.drained_at is None or drained.resumed_at is not None:
+        return seen
+    drained = _completed(seen, drained)
+    is_ours = seen.status.phase is Phase.RESUMING
+    if drained.contested_at is None and not is_ours and _left(seen, drained):
+        drained = replace(drained, contested_at=seen.now)
+    return replace(seen, status=replace(seen.status, drain=drained))
+
+
 def hold_down(seen: Observed, decision: Decision) -> Decision:
     """As long as something is drained, whoever scales it back, or makes it only now, is named and undone."""
     drained = seen.status.drain
     if drained is None or drained.drained_at is None or drained.resumed_at is not None:
         return decision
-    drained = _completed(seen, drained)
     look = seen.now + seen.pace.look_at_workloads  # they are not watched
     wake = min(decision.wake_at or look, look)
-    decision = replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
-    known = decision.status.drain
-    if known is None:
-        return decision
-    known = replace(known, workloads=drained.workloads)
-    if known.contested_at is None and _left(seen, drained):
-        known = replace(known, contested_at=seen.now)
-    return replace(decision, status=replace(decision.status, drain=known))
+    return replace(decision, actions=(*_contested(seen, drained), *decision.actions), wake_at=wake)
 
 
 def resume(seen: Observed) -> Decision | None:
