@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from dbmigration.api.conditions import Standing
 from dbmigration.api.drained import Drain, DrainedWorkload
@@ -85,6 +86,14 @@ def believes_what_is_not(seen: Observed, step: Step) -> bool:
     if drained is None or not drained.before_backup or drained.contested_at is None:
         return False
     return step.started_at <= drained.contested_at
+
+
+def told_apart_from(seen: Observed) -> datetime | None:
+    """From when on a step's start is later than the rise of a workload in a status, which knows seconds; None where it is by now."""
+    contested_at = seen.status.drain.contested_at if seen.status.drain is not None else None
+    if contested_at is None or seen.now.replace(microsecond=0) > contested_at:
+        return None
+    return contested_at.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def notice(seen: Observed) -> Observed:

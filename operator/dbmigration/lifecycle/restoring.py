@@ -44,7 +44,7 @@ def restore(seen: Observed) -> Observed | Decision:
     if step is None:
         if seen.status.drain is not None and (why := seen.status.drain.given_up):
             return ends.fail(seen, Reason.DRAIN_CONTESTED, f"The workloads could not be drained: {why}.")
-        return attempts.start(seen, StepKind.RESTORE)
+        return _start(seen)
     if looks := last_looks(seen):
         return _look(seen, looks)
     if isinstance(seen.view(step), Running | Waiting) and draining.believes_what_is_not(seen, step):
@@ -83,6 +83,14 @@ def _again(seen: Observed, words: str = "") -> Decision:
     if _losses(seen) >= _LOST_RESTORES:
         # The last one may have left the database closed to everybody, or have put the backup in its place.
         return attempts.start(seen, StepKind.LOOK, words)
+    return _start(seen, words)
+
+
+def _start(seen: Observed, words: str = "") -> Decision:
+    begins_at = draining.told_apart_from(seen)
+    if begins_at is not None:
+        message = "A drained workload has risen: the restore step that compares begins with the next second."
+        return replace(attempts.rest(seen, Standing.WORKING, Reason.RESTORING, message), wake_at=begins_at)
     return attempts.start(seen, StepKind.RESTORE, words)
 
 

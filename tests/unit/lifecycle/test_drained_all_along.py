@@ -147,6 +147,26 @@ def test_a_restore_that_believes_in_a_drain_that_was_broken_is_stopped_and_the_n
     assert shop.status.run.restored.compared
 
 
+def test_a_restore_that_is_stopped_within_a_second_is_made_again_once(shop):
+    """A status knows seconds: a step of the second in which a workload rose could not be told from one that believes."""
+    fails_half_way(until(shop, StepKind.MIGRATE))
+    first = until(shop, StepKind.RESTORE).running
+    tick(shop)
+    rise(shop)
+    shop.turn()
+    shop.turn()
+    shop.answer(first, outcome=Answered.FAILED, reason=RunnerReason.CANCELLED.value, changed=False, restore=None)
+    for _ in range(4):
+        shop.now += timedelta(milliseconds=200)
+        shop.turn()
+    assert shop.running is None
+    for _ in range(6):
+        tick(shop, 1)
+        assert shop.running is not None
+        assert shop.running.attempt == first.attempt + 1
+    assert not shop.tasks[shop.running].restore.nothing_written
+
+
 def test_drained_only_for_the_restore_all_that_was_written_is_compared(shop):
     shop.spec = manifest(rollback={"onFailure": "Restore"}, drain={**DRAIN, "when": "OnRestore"})
     fails_half_way(until(shop, StepKind.MIGRATE))
