@@ -13,7 +13,10 @@ from tests.integration.local_program import Program, is_alive, wait_for_end
 from tests.integration.postgresql_server import CANARY
 from tests.integration.projects import create, wait_for
 
-AT_WORK = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.1)%' AND pid <> pg_backend_pid()"
+AT_WORK = (  # in this database: a run that another test has killed may not be gone from the server yet
+    "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.1)%' AND pid <> pg_backend_pid()"
+    " AND datname = current_database()"
+)
 TRACES = "SELECT count(*) FROM traces"
 
 

@@ -367,7 +367,7 @@ def test_a_terminated_lock_session_stops_the_migration(project, database):
     shop = project("url_in_the_ini", database.url)
     shop.revision("a1", None, create("t1"), 'op.execute("SELECT pg_sleep(60)")')
     running = shop.start("migrate")
-    sleeping = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+    sleeping = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid() AND datname = current_database()"
     wait_for(lambda: database.ask(sleeping))
     database.ask(
         f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"

@@ -12,7 +12,7 @@ from dbmigration_runner.contract.task import ChecksAfter
 from dbmigration_runner.engines.postgresql_names import RUN_KEY
 from tests.integration.projects import create, wait_for
 
-SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+SLEEPING = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid() AND datname = current_database()"
 
 
 def sleeper(project, database):
