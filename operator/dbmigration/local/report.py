@@ -145,7 +145,7 @@ def _way_back(resource: Resource, status: Status) -> Iterator[Row]:
     yield "", f"sha256 {backup.sha256}"
     yield "", f"of the database at {short_heads(backup.revisions)}, taken {backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
     yield "", f"read back whole {backup.verified_at:%H:%M:%S} UTC; {restorable(backup.restorable, backup.note)}"
-    if status.run is not None and status.run.outcome is Outcome.FAILED:
+    if status.run is not None and status.run.outcome is Outcome.FAILED and status.run.order is None:
         yield "", f"the same command with --restore {backup.name} would put it back"
 
 

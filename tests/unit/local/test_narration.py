@@ -8,7 +8,20 @@ from datetime import UTC, datetime
 import pytest
 
 from dbmigration.api.reasons import Reason
-from dbmigration.api.status import Condition, ConditionStatus, Failure, Metrics, Outcome, Procedure, Run, Status, Step
+from dbmigration.api.status import (
+    Backup,
+    Condition,
+    ConditionStatus,
+    Failure,
+    Finding,
+    Metrics,
+    Outcome,
+    Plan,
+    Procedure,
+    Run,
+    Status,
+    Step,
+)
 from dbmigration.api.status import StepState as State
 from dbmigration.lifecycle.record import rolling_back
 from dbmigration.local.narration import news
@@ -43,6 +56,17 @@ def ended(outcome: Outcome, reason: str, metrics: Metrics | None = None) -> str:
     )
     status = Status(run=replace(RUN, outcome=outcome), conditions=(condition,), metrics=metrics)
     return report(Resource("default", "shop", "", "uid", status=status.document()), [], "logs", None, 100)
+
+
+@pytest.mark.parametrize(("outcome", "is_told"), [(Outcome.FAILED, True), (Outcome.SUCCEEDED, False)])
+def test_a_failed_run_says_how_its_backup_is_put_back_and_nothing_of_what_a_reader_of_sql_is_told(outcome, is_told):
+    backup = Backup(name="shop-1", location="here", size_bytes=1, sha256="ab", taken_at=NOON, verified_at=NOON)
+    findings = (Finding(code="NotRenderable", message="Why."), Finding(code="LosesData", message="What."))
+    plan = Plan(hash="h", count=1, findings=findings)
+    status = Status(run=replace(RUN, outcome=outcome, backup="shop-1"), backups=(backup,), plan=plan)
+    said = report(Resource("default", "shop", "", "uid", status=status.document()), [], "logs", None, 100)
+    assert ("the same command with --restore shop-1 would put it back" in said) == is_told
+    assert ("NotRenderable" in said, "LosesData" in said) == (False, True)
 
 
 @pytest.mark.parametrize(
