@@ -8,14 +8,16 @@ import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dbmigration_runner.contract.reasons import RunnerReason
 from dbmigration_runner.contract.result import Outcome
-from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines import engine_for, read_catalog
 from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
 from dbmigration_runner.engines.postgresql_loading import load
+from dbmigration_runner.engines.postgresql_shares import LEAST_BYTES
 from dbmigration_runner.engines.postgresql_tools import choose, installed, libpq
 from dbmigration_runner.errors import Stopped
 from tests.integration import restores
@@ -58,13 +60,39 @@ def dumped(database: Database, path: Path, *options: str) -> Path:
     return path
 
 
-def loaded(fresh: Database, path: Path, options: list[str], workers: int = 4, *, alive=lambda: None, tools: int = 18):
+def loaded(
+    fresh: Database,
+    path: Path,
+    options: list[str],
+    workers: int = 4,
+    *,
+    alive=lambda: None,
+    tools: int = 18,
+    **manifest: Any,
+):
     url = fresh.server.url(fresh.name, user="postgres")
     engine = engine_for(url)
     environment = libpq(engine.url, "loading")
     dump = PostgreSQLDump(engine, choose(installed(), tools, encrypted=False), environment)
-    wanted = SimpleNamespace(path=path, sizes={"public.t3": 9, "public.t7": 8})
+    wanted = SimpleNamespace(**{"path": path, "sizes": {"public.t3": 9, "public.t7": 8}, "catalog": None, **manifest})
     return load(dump, wanted, [*options, f"--dbname={fresh.name}"], workers, alive, grant=lambda _: None)
+
+
+def slow(database: Database, table: str, seconds: int) -> None:
+    """A check that takes its time wherever else the table is filled."""
+    database.ask(
+        "CREATE FUNCTION is_slow(int) RETURNS bool LANGUAGE plpgsql AS "
+        f"$$BEGIN IF $1 = 7 AND current_database() <> '{database.name}' THEN PERFORM pg_sleep({seconds}); END IF; RETURN true; END$$;"
+        f"ALTER TABLE {table} ADD CHECK (is_slow(id))"
+    )
+
+
+def of_manifest(database: Database) -> dict[str, Any]:
+    """What is known of a database with two tables that are large, or are said to be."""
+    engine = engine_for(database.server.url(database.name, user="postgres"))
+    with engine.connect() as session:
+        catalog = read_catalog(engine, session)
+    return {"catalog": catalog, "sizes": {"public.t7": 3 * LEAST_BYTES, "public.t3": 2 * LEAST_BYTES, "public.t0": 1}}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 20])
@@ -81,11 +109,7 @@ def test_an_archive_that_is_compressed_inside_is_loaded_by_any_number(full, fres
 
 
 def test_the_first_that_fails_is_named_and_ends_the_others(full, fresh, tmp_path):
-    full.ask(
-        "CREATE FUNCTION is_slow(int) RETURNS bool LANGUAGE plpgsql AS "
-        f"$$BEGIN IF $1 = 7 AND current_database() <> '{full.name}' THEN PERFORM pg_sleep(60); END IF; RETURN true; END$$;"
-        "ALTER TABLE t3 ADD CHECK (is_slow(id))"
-    )
+    slow(full, "t3", seconds=60)
     path = dumped(full, tmp_path / "a.dump")
     found = loaded(fresh, path, STRICT)
     assert 'violates check constraint "homely_check"' in found.complaints
@@ -116,6 +140,48 @@ def test_an_order_to_stop_ends_all_of_them(full, fresh, tmp_path):
     while fresh.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'loading'") != [(0,)]:
         assert time.monotonic() < until
         time.sleep(0.2)
+
+
+def test_an_index_is_built_while_another_table_is_filled(full, fresh, tmp_path):
+    slow(full, "t7", seconds=3)
+    full.ask(
+        "CREATE INDEX t3_note ON t3 (note); COMMENT ON INDEX t3_note IS 'told'; CREATE INDEX t3_lower ON t3 (lower(note));"
+        "ALTER TABLE t7 ADD FOREIGN KEY (id) REFERENCES t3"
+    )
+    path = dumped(full, tmp_path / "a.dump", "--exclude-table=homely")
+    meanwhile: set[str] = set()
+
+    def look():
+        filled = "application_name = 'loading' AND query LIKE 'COPY public.t7 %' AND state = 'active'"
+        if fresh.ask(f"SELECT count(*) FROM pg_stat_activity WHERE {filled} AND datname = current_database()") == [
+            (1,)
+        ]:
+            meanwhile.update(
+                name for (name,) in fresh.ask("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")
+            )
+
+    assert loaded(fresh, path, STRICT, 2, alive=look, **of_manifest(full)).complaints == ""
+    assert meanwhile == {"t3_pkey", "t3_note"}
+    every = (
+        "SELECT indexdef, obj_description(indexname::regclass) FROM pg_indexes"
+        " WHERE schemaname = 'public' AND tablename <> 'homely' ORDER BY 1"
+    )
+    assert fresh.ask(every) == full.ask(every)
+    assert fresh.ask("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(1,)]
+
+
+def test_an_index_that_cannot_be_built_is_named_and_ends_the_others(full, fresh, tmp_path):
+    slow(full, "t7", seconds=60)
+    full.ask(  # as one that was damaged: it cannot be unique, and says that it is
+        "ALTER TABLE t3 DROP CONSTRAINT t3_pkey; INSERT INTO t3 VALUES (1); CREATE INDEX t3_twice ON t3 (id);"
+        "UPDATE pg_index SET indisunique = true WHERE indexrelid = 't3_twice'::regclass"
+    )
+    path = dumped(full, tmp_path / "a.dump", "--exclude-table=homely")
+    found = loaded(fresh, path, STRICT, 2, **of_manifest(full))
+    assert 'could not create unique index "t3_twice"' in found.complaints
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert fresh.ask("SELECT count(*) FROM t7") == [(0,)]
+    assert fresh.ask("SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'") == [(0,)]
 
 
 @pytest.mark.parametrize("keep", [3, 3000])

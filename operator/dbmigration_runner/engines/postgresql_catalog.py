@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.catalog import DEFINED_AS, Catalog
+from dbmigration_runner.engines.postgresql_copy import qualified, unquoted
 from dbmigration_runner.engines.postgresql_expressions import canonical
 from dbmigration_runner.errors import StatementRefused
 
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from dbmigration_runner.engines.interface import Session
 
 _IN_NO_DUMP = re.compile(r'index (?:"(?:[^"]|"")*"|[^" ]+) invalid(?: |$)|unenforced ')
+
+_NAME = r'(?:"(?:[^"]|"")*"|[^" .(]+)'
+_COLUMNS = r"\([^()]*\)"
+_PLAIN_INDEX = re.compile(
+    rf"index ({_NAME})(?: [a-z ]+)?{DEFINED_AS}CREATE (?:UNIQUE )?INDEX {_NAME} ON ({_NAME})\.({_NAME}) USING {_NAME} {_COLUMNS}"
+    rf"(?: INCLUDE {_COLUMNS})?(?: NULLS NOT DISTINCT)?(?: WITH {_COLUMNS})?"
+)
 
 _PINNED = {
     "search_path": "pg_catalog, pg_temp",
@@ -270,6 +278,18 @@ def superfluous(wanted: Catalog) -> tuple[str, ...]:
     """Statements that take out of a database made of template0 what the wanted one has not, for pg_restore only adds. Pure."""
     has_plpgsql = any(item.startswith("extension plpgsql in ") for item in wanted.items)
     return () if has_plpgsql else ("DROP EXTENSION IF EXISTS plpgsql",)
+
+
+def plain_indexes(found: Catalog) -> dict[str, str]:
+    """The table of each index on columns as they are, of all rows, both by qualified names. Pure.
+
+    To build such a one no function of the user's is called, which might do so only with rights that are given later.
+    """
+    matches = (match for item in found.items if (match := _PLAIN_INDEX.fullmatch(item)))
+    return {
+        qualified(schema, index): qualified(schema, table)
+        for index, schema, table in (map(unquoted, match.groups()) for match in matches)
+    }
 
 
 @contextmanager

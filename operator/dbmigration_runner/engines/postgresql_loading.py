@@ -2,36 +2,35 @@
 
 `pg_restore --jobs` must seek for rows, and cannot in an archive that was compressed by a pipe. So the sections come one
 after the other: the schema and the indexes from a copy of the archive's head, where all but the rows stands; the rows by
-several processes, each of which is given the whole archive and takes its share of the tables out of it.
+several processes, each of which is given the whole archive and takes its share of the tables out of it. Who is done with
+them builds indexes on them for as long as others are not.
 It must not judge what pg_restore complains of.
 """
 
 from __future__ import annotations
 
-import re
+import contextlib
 import subprocess
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbmigration_runner.engines.dump_streams import POLL_SECONDS, StoredFile
 from dbmigration_runner.engines.long_work import patiently
-from dbmigration_runner.engines.postgresql_copy import qualified
+from dbmigration_runner.engines.postgresql_catalog import plain_indexes
+from dbmigration_runner.engines.postgresql_shares import Share, indexes, numbers, rights, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Sequence
 
     from dbmigration_runner.engines.postgresql_dump import PostgreSQLDump
     from dbmigration_runner.engines.restore import Wanted
 
 HEAD_BYTES = 1 << 20  # that much is tried first, then twice as much each time
 LONGEST_HEAD_BYTES = 256 << 20  # of a hundred thousand tables it takes a tenth
-_LIST = ("--list", "--section=data")
-_RIGHTS = re.compile(r"(\d+); \d+ \d+ (?:DEFAULT )?ACL ")
-_ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA )?(.*)")
 
 
 @dataclass(frozen=True)
@@ -68,88 +67,79 @@ def load(
         listed, unread = _take_head(dump, path, head, alive)
         if unread:
             return Loaded(_one_of(path, set()), unread)
-        complaints = [_over(dump, ["--section=pre-data", *plain, str(head)], alive)[1]]
-        hashes: set[str] = set()
-        if not (is_strict and complaints[0]):
-            found = shares(listed.decode(errors="replace").splitlines(), wanted.sizes, workers)
-            lists = [_written(Path(folder, f"share-{number}"), share) for number, share in enumerate(found)]
-            hashes, told = _rows(
-                dump, path, [[f"--use-list={file}", *plain] for file in lists], alive, is_strict=is_strict
-            )
-            complaints += told
+        last, unlisted = _listed(dump, head, "post-data", alive)
+        complaints = [unlisted, _over(dump, ["--section=pre-data", *plain, str(head)], alive)[1]]
+        rows = _Rows(dump, path, head, plain, is_strict=is_strict)
+        if not (is_strict and any(complaints)):
+            indexed = plain_indexes(wanted.catalog) if wanted.catalog is not None else {}
+            divided = shares(listed, wanted.sizes, workers)
+            rows.restore([(share, indexes(last, share, indexed)) for share in divided], alive)
+            complaints += rows.complaints
         if not (is_strict and any(complaints)):
             # Before a materialized view is filled, which its owner may do only with rights on what it reads.
             grant(_rights(dump, head, alive))
-            complaints.append(_over(dump, ["--section=post-data", f"--jobs={workers}", *plain, str(head)], alive)[1])
-    return Loaded(_one_of(path, hashes), "".join(complaints))
+            if left := [number for number in numbers(last) if number not in rows.built]:
+                complaints.append(_over(dump, [_list_of(head, left), f"--jobs={workers}", *plain, str(head)], alive)[1])
+    return Loaded(_one_of(path, rows.hashes), "".join(complaints))
 
 
 def _rights(dump: PostgreSQLDump, head: Path, alive: Callable[[], None]) -> bytes:
     """The script that gives them."""
-    listed = _over(dump, ["--list", str(head)], alive)[0].decode(errors="replace")
-    entries = [entry[1] for line in listed.splitlines() if (entry := _RIGHTS.match(line))]
-    file = _written(head.with_name("rights"), entries)
-    return _over(dump, [f"--use-list={file}", "--file=-", str(head)], alive)[0] if entries else b""
+    listed, _ = _over(dump, ["--list", str(head)], alive)
+    entries = rights(listed.decode(errors="replace").splitlines())
+    return _over(dump, [_list_of(head, entries), "--file=-", str(head)], alive)[0] if entries else b""
 
 
-def _written(file: Path, entries: list[str]) -> Path:
-    file.write_text("\n".join(entries) + "\n")
-    return file
+@dataclass
+class _Rows:
+    """All shares of the rows at once, and what of their indexes is built meanwhile.
 
-
-def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> list[list[str]]:
-    """Numbers of entries in an archive's list, divided so that each share has about as many bytes; in the archive's order. Pure.
-
-    What is no table's rows stays together, for a large object needs what is said of it before.
+    `hashes` are of the archive, as each process read it.
     """
-    entries = [entry for line in listed if (entry := _ENTRY.match(line)) and not _RIGHTS.match(line)]
-    weights = [next((sizes[name] for name in _names(entry[3]) if name in sizes), 0) for entry in entries]
-    tables = [place for place, entry in enumerate(entries) if entry[2]]
-    divided: list[list[int]] = [[] for _ in range(workers)]
-    divided[0] += set(range(len(entries))).difference(tables)
-    given = [0] * workers
-    for place in sorted(tables, key=weights.__getitem__, reverse=True):
-        least = min(range(workers), key=lambda share: (given[share], len(divided[share])))
-        divided[least].append(place)
-        given[least] += weights[place]
-    return [[entries[place][1] for place in sorted(share)] for share in divided if share]
 
+    dump: PostgreSQLDump
+    path: Path
+    head: Path
+    options: list[str]
+    is_strict: bool
+    hashes: set[str] = field(default_factory=set)
+    complaints: list[str] = field(default_factory=list)
+    built: set[str] = field(default_factory=set)
+    _loading: set[tuple[str, ...]] = field(default_factory=set)
+    _ended: threading.Event = field(default_factory=threading.Event)
 
-def _names(told: str) -> Iterator[str]:
-    """What table `schema table owner` may mean: a name can have spaces."""
-    words = told.split(" ")
-    for owner in range(len(words) - 1, 1, -1):
-        for table in range(1, owner):
-            yield qualified(" ".join(words[:table]), " ".join(words[table:owner]))
+    def restore(self, jobs: list[tuple[Share, list[str]]], alive: Callable[[], None]) -> None:
+        """Each share, and then its indexes, by a thread of its own. Raises what `alive` raises."""
+        self._loading = {share.entries for share, _ in jobs}
+        works = [partial(self._one, share, keys) for share, keys in jobs]
+        with contextlib.suppress(_FailedError):
+            if works:
+                patiently(*works, alive=alive, cancel=self._ended.set)
 
+    def _one(self, share: Share, keys: list[str]) -> None:
+        options = [_list_of(self.head, share.entries), *self.options]
+        archive, complaints = self.dump.restore(self.path, options, self._go_on, lambda _: None)
+        self._loading.discard(share.entries)
+        self.hashes.add(archive.sha256)
+        self._tell(complaints)
+        for key in keys:
+            if not self._loading:
+                return  # the rest is built by all processes together
+            self.built.add(key)
+            self._tell(_over(self.dump, [_list_of(self.head, [key]), *self.options, str(self.head)], self._go_on)[1])
 
-def _rows(
-    dump: PostgreSQLDump, path: Path, jobs: list[list[str]], alive: Callable[[], None], *, is_strict: bool
-) -> tuple[set[str], list[str]]:
-    """All shares at once: the hashes of what each process read, and what they complained of."""
-    over = threading.Event()
+    def _tell(self, complaints: str) -> None:
+        if complaints:
+            self.complaints.append(complaints)
+            if self.is_strict:
+                raise _FailedError
 
-    def go_on() -> None:
-        if over.is_set():
+    def _go_on(self) -> None:
+        if self._ended.is_set():
             raise _FailedError
 
-    def one(options: list[str]) -> tuple[str, str]:
-        archive, complaints = dump.restore(path, options, go_on, lambda _: None)
-        if complaints and is_strict:
-            raise _FailedError(archive.sha256, complaints)
-        return archive.sha256, complaints
 
-    if not jobs:
-        return set(), []
-    try:
-        ended = patiently(*(partial(one, options) for options in jobs), alive=alive, cancel=over.set)
-    except _FailedError as failed:
-        sha256, complaints = failed.args
-        return {sha256}, [complaints]
-    return {sha256 for sha256, _ in ended}, [complaints for _, complaints in ended]
-
-
-def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> tuple[bytes, str]:
+def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[], None]) -> tuple[list[str], str]:
     """Copy as much of the archive as holds its list of contents: the part of that list that tells of rows, and complaints."""
     due = HEAD_BYTES
     with dump.stored(path) as archive, head.open("wb") as file:
@@ -159,13 +149,26 @@ def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[],
                 if file.tell() < due:
                     continue
                 file.flush()
-                listed, complaints = _over(dump, [*_LIST, str(head)], alive)
+                listed, complaints = _listed(dump, head, "data", alive)
                 due *= 2
                 if not complaints or due > LONGEST_HEAD_BYTES:
                     return listed, complaints
         except ValueError as error:
-            return b"", f"pg_restore: error: it cannot be decompressed: {error}\n"
-    return _over(dump, [*_LIST, str(head)], alive)
+            return [], f"pg_restore: error: it cannot be decompressed: {error}\n"
+    return _listed(dump, head, "data", alive)
+
+
+def _listed(dump: PostgreSQLDump, head: Path, section: str, alive: Callable[[], None]) -> tuple[list[str], str]:
+    """The lines of the list of contents that tell of one section, and complaints."""
+    listed, complaints = _over(dump, ["--list", f"--section={section}", str(head)], alive)
+    return listed.decode(errors="replace").splitlines(), complaints
+
+
+def _list_of(head: Path, entries: Sequence[str]) -> str:
+    """The option that restores these entries alone, of which none is in another list."""
+    file = head.with_name(f"from-{entries[0]}")
+    file.write_text("\n".join(entries) + "\n")
+    return f"--use-list={file}"
 
 
 def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -> tuple[bytes, str]:
