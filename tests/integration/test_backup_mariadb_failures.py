@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from urllib.parse import quote
 
 import psutil
@@ -207,44 +206,6 @@ def test_a_routine_whose_body_is_hidden_is_named(shop, mariadb_database):
     assert shop.take().restorable is True
 
 
-def test_a_role_without_the_right_to_make_databases_is_warned_of(shop, mariadb_database):
-    ran = Backups(shop.url, shop.directory).start().wait()
-    assert ran.result.reason == "Done"
-    assert ran.result.backup is not None
-    assert ran.result.backup.restorable is None
-    live = mariadb_database.name.replace("_", r"\_")
-    assert rf"GRANT ALL PRIVILEGES ON `dbmigration\_%`.* and `{live}\_%`.*" in ran.result.backup.restorable_note
-    assert ran.result.backup.restorable_note in ran.result.warnings
-
-
-def test_the_right_that_the_warning_names_is_enough(shop, mariadb_database):
-    patterns = [r"`dbmigration\_%`", f"`{mariadb_database.name}_%`".replace("_", r"\_")]
-    for pattern in patterns:
-        mariadb_database.ask(f"GRANT ALL PRIVILEGES ON {pattern}.* TO shop")
-    try:
-        assert Backups(shop.url, shop.directory).take().restorable is True
-    finally:
-        for pattern in patterns:
-            mariadb_database.ask(f"REVOKE ALL PRIVILEGES ON {pattern}.* FROM shop")
-    assert backups.probes(mariadb_database.server) == []
-
-
-def test_anothers_definer_is_kept_and_a_role_that_may_not_set_it_is_warned_of(shop, mariadb_database):
-    mariadb_database.ask("CREATE DEFINER = root@localhost VIEW seen AS SELECT id FROM orders")
-    mariadb_database.ask(r"GRANT ALL PRIVILEGES ON `dbmigration\_probe\_%`.* TO shop")
-    try:
-        report = Backups(shop.url, shop.directory).take()
-    finally:
-        mariadb_database.ask(r"REVOKE ALL PRIVILEGES ON `dbmigration\_probe\_%`.* FROM shop")
-    assert report.restorable is None
-    assert "SET USER" in report.restorable_note
-    assert backups.probes(mariadb_database.server) == []
-    with backups.copy_of(mariadb_database) as copy:
-        backups.restore(mariadb_database.server, shop.directory / "first.sql.tar", copy)
-        with mariadb_database.server.superuser(copy) as connection:
-            assert "DEFINER=`root`@`localhost`" in said(connection, "SHOW CREATE VIEW seen")[0][1]
-
-
 def test_a_view_that_has_lost_what_it_stands_on_is_named(shop, mariadb_database):
     """Nobody may have asked it for years, and no dump of it restores."""
     mariadb_database.ask("CREATE FUNCTION gone() RETURNS int RETURN 1")
@@ -254,56 +215,6 @@ def test_a_view_that_has_lost_what_it_stands_on_is_named(shop, mariadb_database)
     assert error.reason is RunnerReason.BACKUP_FAILED
     assert "broken" in error.message
     assert shop.files == set()
-
-
-def test_a_schema_that_does_not_restore_is_refused_before_anything_changes(shop, mariadb_database):
-    """A table of an engine that the server no longer lets anybody use: what is there works on, a restore does not."""
-    mariadb_database.ask("CREATE TABLE odd (id int) ENGINE = MEMORY")
-    mariadb_database.ask("SET GLOBAL enforce_storage_engine = InnoDB")
-    mariadb_database.ask("SET GLOBAL sql_mode = concat(@@global.sql_mode, ',NO_ENGINE_SUBSTITUTION')")
-    try:
-        error = refused(shop)
-    finally:
-        mariadb_database.ask("SET GLOBAL enforce_storage_engine = NULL")
-        mariadb_database.ask("SET GLOBAL sql_mode = DEFAULT")
-    assert error.reason is RunnerReason.BACKUP_NOT_RESTORABLE
-    assert "odd" in error.message
-    assert [manifest.is_way_back for manifest in shop.manifests] == [False]
-    assert backups.probes(mariadb_database.server) == []
-
-
-def test_a_probe_that_a_killed_backup_left_is_dropped_after_a_day(shop, mariadb_database):
-    young, old = f"dbmigration_probe_{int(time.time()):x}_00000001", "dbmigration_probe_60000000_00000000"
-    for name in (young, old):
-        mariadb_database.ask(f"CREATE DATABASE {name}")
-    try:
-        shop.take()
-        assert backups.probes(mariadb_database.server) == [young]
-    finally:
-        mariadb_database.ask(f"DROP DATABASE {young}")
-
-
-def test_events_do_not_run_in_the_probe(shop, mariadb_database):
-    """A restored event deletes rows by itself, of whichever database it names."""
-    mariadb_database.ask(
-        f"CREATE EVENT sweep ON SCHEDULE EVERY 1 SECOND ON COMPLETION PRESERVE DO DELETE FROM {mariadb_database.name}.orders"
-    )
-    mariadb_database.ask("ALTER EVENT sweep DISABLE")
-    seen = []
-    probing = threading.Event()
-
-    def look() -> None:
-        while not probing.is_set():
-            seen.extend(mariadb_database.ask("SELECT EVENT_SCHEMA FROM information_schema.EVENTS"))
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        assert shop.take().restorable is True
-    finally:
-        probing.set()
-        looking.join()
-    assert {schema for (schema,) in seen} == {mariadb_database.name}
 
 
 def test_a_name_with_a_line_break_is_refused(shop, mariadb_database):

@@ -1,4 +1,4 @@
-"""Statements of a restore that wait for a lock of the whole server: in short tries, for a driver hears no order to stop meanwhile.
+"""Statements of a restore or its trial that wait for a lock of the whole server: in short tries, as no driver hears a stop.
 
 FLUSH TABLES WITH READ LOCK, and BACKUP STAGE BLOCK_DDL of a backup program, keep everybody from making a table, in whatever
 database, for as long as their session likes; the server's own limit to such a wait is a day.
@@ -34,9 +34,17 @@ def briefly(desk: Session) -> Iterator[None]:
 
 
 def despite_locks(desk: Session, work: Callable[[], object], alive: Callable[[], None]) -> None:
+    """See `retried`. Raises RunnerError (SessionStays) where the lock stays."""
+    try:
+        retried(desk, work, alive)
+    except StatementRefused as error:
+        raise (held(error) if error.is_lock_timeout else error) from None
+
+
+def retried(desk: Session, work: Callable[[], object], alive: Callable[[], None]) -> None:
     """Try it again and again; `alive` is asked between the tries. It must be such as can be begun anew.
 
-    Raises RunnerError (SessionStays) where the lock stays.
+    Raises StatementRefused, also where a lock stays.
     """
     until = time.monotonic() + PATIENCE_SECONDS
     with briefly(desk):
@@ -45,10 +53,8 @@ def despite_locks(desk: Session, work: Callable[[], object], alive: Callable[[],
             try:
                 work()
             except StatementRefused as error:
-                if not error.is_lock_timeout:
+                if not error.is_lock_timeout or time.monotonic() >= until:
                     raise
-                if time.monotonic() >= until:
-                    raise held(error) from None
             else:
                 return
 

@@ -22,6 +22,7 @@ from dbmigration_runner.engines.dump_streams import StoredFile
 from dbmigration_runner.engines.messages import short
 from dbmigration_runner.engines.mysql_catalog import catalog, without_events
 from dbmigration_runner.engines.mysql_names import kept_name, quoted
+from dbmigration_runner.engines.mysql_patience import PATIENCE_SECONDS, briefly, retried
 from dbmigration_runner.engines.mysql_tools import environment, option_file
 from dbmigration_runner.errors import RunnerError, StatementRefused
 
@@ -56,10 +57,11 @@ def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: C
     Raises RunnerError only where the session with the server is lost or the step is stopped.
     """
     with source.connect(read_only=False, statement_timeout_seconds=CREATE_SECONDS) as session:
-        _drop_left_overs(session)
+        with briefly(session):
+            _drop_left_overs(session)
         name = f"{PREFIX}{int(time.time()):x}_{secrets.token_hex(4)}"
         try:
-            session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot)}")
+            retried(session, lambda: session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot)}"), alive)
         except StatementRefused as error:
             return _not_made("No database could be made to try a restore in", source, error)
         with _dropped(session, name):
@@ -126,6 +128,7 @@ def _restore(source: Engine, tools: Tools, path: Path, database: str, alive: Cal
         assert process.stdin is not None  # noqa: S101  # asked for above
         try:
             with contextlib.closing(process.stdin) as client, contextlib.suppress(BrokenPipeError):
+                client.write(b"SET SESSION lock_wait_timeout = %d;\n" % PATIENCE_SECONDS)
                 for text in _schema(path, alive):
                     client.write(text)
             while True:
