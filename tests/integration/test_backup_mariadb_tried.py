@@ -79,15 +79,18 @@ def test_a_schema_that_does_not_restore_is_refused_before_anything_changes(shop,
     assert backups.probes(mariadb_database.server) == []
 
 
-def test_a_probe_that_a_killed_backup_left_is_dropped_after_a_day(shop, mariadb_database):
-    young, old = f"dbmigration_probe_{int(time.time()):x}_00000001", "dbmigration_probe_60000000_00000000"
-    for name in (young, old):
-        mariadb_database.ask(f"CREATE DATABASE {name}")
+def test_what_a_killed_backup_left_of_a_probe_is_dropped_after_a_day(shop, mariadb_database):
+    live = mariadb_database.name
+    begins = ("dbmigration_probe_", "dbmigration_restore_probe_", f"{live}_probe-")
+    young = {f"{name}{int(time.time()):x}_00000001" for name in begins} | {f"not_{live}_probe-60000000_00000000"}
+    for name in (*young, *(f"{name}60000000_00000000" for name in begins)):
+        mariadb_database.ask(f"CREATE DATABASE `{name}`")
     try:
         shop.take()
-        assert backups.probes(mariadb_database.server) == [young]
+        assert {name for (name,) in mariadb_database.ask("SHOW DATABASES") if "probe" in name} == young
     finally:
-        mariadb_database.ask(f"DROP DATABASE {young}")
+        for name in young:
+            mariadb_database.ask(f"DROP DATABASE `{name}`")
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def probe(source: Engine, tools: Tools, path: Path, snapshot: Snapshot, alive: C
     """
     with source.connect(read_only=False, statement_timeout_seconds=CREATE_SECONDS) as session:
         with briefly(session):
-            _drop_left_overs(session)
+            _drop_left_overs(session, source.url.database or "")
         name = f"{PREFIX}{int(time.time()):x}_{secrets.token_hex(4)}"
         try:
             retried(session, lambda: session.run(f"CREATE DATABASE {quoted(name)} {_like(snapshot)}"), alive)
@@ -82,14 +82,17 @@ def _not_made(what: str, source: Engine, error: StatementRefused) -> Probe:
 
 def _other_names(session: Session, source: Engine, name: str) -> Probe | None:
     """May the role make the two databases of a restore, which have other names than the probe's?"""
-    live, end = source.url.database or "", name.removeprefix(PREFIX)
-    for other in (kept_name(live, f"probe-{end}"), f"{RESTORING}probe_{end}"):
+    for other in _others(source.url.database or "", name.removeprefix(PREFIX)):
         try:
             session.run(f"CREATE DATABASE {quoted(other)}")
             session.run(f"DROP DATABASE {quoted(other)}")
         except StatementRefused as error:
             return _not_made(f"A restore could not make the database {other}", source, error)
     return None
+
+
+def _others(live: str, made: str) -> tuple[str, str]:
+    return kept_name(live, f"probe-{made}"), f"{RESTORING}probe_{made}"
 
 
 def verdict(complaints: str) -> Probe | None:
@@ -188,10 +191,13 @@ def _dropped(session: Session, name: str) -> Iterator[None]:
             session.run(f"DROP DATABASE IF EXISTS {quoted(name)}")
 
 
-def _drop_left_overs(session: Session) -> None:
-    """Probes of ours that a killed backup left; the name says when it was made."""
+def _drop_left_overs(session: Session, live: str) -> None:
+    """What a killed backup of ours left of a probe; the name says when it was made."""
+    made = f"{0:08x}_{0:08x}"
+    begins = (PREFIX, *(other.removesuffix(made) for other in _others(live, made)))
+    left = re.compile(f"(?:{'|'.join(map(re.escape, begins))})([0-9a-f]{{8}})_[0-9a-f]{{8}}")
     for (name,) in session.rows("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA"):
-        made = re.fullmatch(PREFIX + r"([0-9a-f]{8})_[0-9a-f]{8}", str(name))
-        if made is not None and int(made[1], 16) < time.time() - LEFT_OVER_SECONDS:
+        found = left.fullmatch(str(name))
+        if found is not None and int(found[1], 16) < time.time() - LEFT_OVER_SECONDS:
             with contextlib.suppress(StatementRefused):
                 session.run(f"DROP DATABASE IF EXISTS {quoted(str(name))}")

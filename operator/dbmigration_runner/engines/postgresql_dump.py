@@ -214,10 +214,8 @@ class PostgreSQLDump:
                     raise
                 faults = [flow.result() for flow in flows]
                 read(archive.size_bytes)
-            code = process.wait()
-            if code != 0:
-                # Killed it has no words of its own, and what it did not do must not pass for done.
-                faults.append(complaints() or f"pg_restore: error: pg_restore ended with {code}\n")
+            process.wait()
+            faults.append(self.faults(process, complaints))
         return archive, "".join(faults)
 
     def stored(self, path: Path) -> StoredFile:
@@ -229,6 +227,14 @@ class PostgreSQLDump:
     ) -> AbstractContextManager[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
         """The program on its way, ended whatever happens; and how to ask for its complaints."""
         return self._program([self._tools.pg_restore, "--no-password", *options], stdin=stdin)
+
+    @staticmethod
+    def faults(process: subprocess.Popen[bytes], complaints: Callable[[], str]) -> str:
+        """What a pg_restore that has ended complains of, "" where it did what it should."""
+        if process.returncode == 0:
+            return ""
+        # Killed it has no words of its own, and what it did not do must not pass for done.
+        return complaints() or f"pg_restore: error: pg_restore ended with {process.returncode}\n"
 
     def _release(self) -> None:
         """Give the snapshot back."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.engines.dump_streams import POLL_SECONDS, StoredFile
 from dbmigration_runner.engines.long_work import patiently
 from dbmigration_runner.engines.postgresql_catalog import plain_indexes
-from dbmigration_runner.engines.postgresql_shares import Share, indexes, numbers, rights, shares
+from dbmigration_runner.engines.postgresql_shares import Share, early_indexes, lines, numbers, rights, shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,21 +73,25 @@ def load(
         if not (is_strict and any(complaints)):
             indexed = plain_indexes(wanted.catalog) if wanted.catalog is not None else {}
             divided = shares(listed, wanted.sizes, workers)
-            rows.restore([(share, indexes(last, share, indexed)) for share in divided], alive)
+            rows.restore(divided, early_indexes(last, divided, indexed), alive)
             complaints += rows.complaints
         if not (is_strict and any(complaints)):
             # Before a materialized view is filled, which its owner may do only with rights on what it reads.
-            grant(_rights(dump, head, alive))
+            script, unread = _rights(dump, head, alive)
+            complaints.append(unread)
+            grant(script)
             if left := [number for number in numbers(last) if number not in rows.built]:
                 complaints.append(_over(dump, [_list_of(head, left), f"--jobs={workers}", *plain, str(head)], alive)[1])
     return Loaded(_one_of(path, rows.hashes), "".join(complaints))
 
 
-def _rights(dump: PostgreSQLDump, head: Path, alive: Callable[[], None]) -> bytes:
-    """The script that gives them."""
-    listed, _ = _over(dump, ["--list", str(head)], alive)
-    entries = rights(listed.decode(errors="replace").splitlines())
-    return _over(dump, [_list_of(head, entries), "--file=-", str(head)], alive)[0] if entries else b""
+def _rights(dump: PostgreSQLDump, head: Path, alive: Callable[[], None]) -> tuple[bytes, str]:
+    """The script that gives them, and complaints."""
+    listed, complaints = _over(dump, ["--list", str(head)], alive)
+    entries = rights(lines(listed))
+    if complaints or not entries:
+        return b"", complaints
+    return _over(dump, [_list_of(head, entries), "--file=-", str(head)], alive)
 
 
 @dataclass
@@ -108,10 +112,10 @@ class _Rows:
     _loading: set[tuple[str, ...]] = field(default_factory=set)
     _ended: threading.Event = field(default_factory=threading.Event)
 
-    def restore(self, jobs: list[tuple[Share, list[str]]], alive: Callable[[], None]) -> None:
+    def restore(self, divided: list[Share], early: list[list[str]], alive: Callable[[], None]) -> None:
         """Each share, and then its indexes, by a thread of its own. Raises what `alive` raises."""
-        self._loading = {share.entries for share, _ in jobs}
-        works = [partial(self._one, share, keys) for share, keys in jobs]
+        self._loading = {share.entries for share in divided}
+        works = [partial(self._one, share, keys) for share, keys in zip(divided, early, strict=True)]
         with contextlib.suppress(_FailedError):
             if works:
                 patiently(*works, alive=alive, cancel=self._ended.set)
@@ -123,10 +127,13 @@ class _Rows:
         self.hashes.add(archive.sha256)
         self._tell(complaints)
         for key in keys:
-            if not self._loading:
-                return  # the rest is built by all processes together
-            self.built.add(key)
-            self._tell(_over(self.dump, [_list_of(self.head, [key]), *self.options, str(self.head)], self._go_on)[1])
+            # The rest is built by all processes together; and all, where a newer pg_restore says what the server does not know.
+            if not self._loading or not self.is_strict:
+                return
+            options = ["--single-transaction", _list_of(self.head, [key]), *self.options, str(self.head)]
+            # Whatever keeps it from being built: with all rights, behind all rows, it is tried again.
+            if not _over(self.dump, options, self._go_on)[1]:
+                self.built.add(key)
 
     def _tell(self, complaints: str) -> None:
         if complaints:
@@ -161,7 +168,7 @@ def _take_head(dump: PostgreSQLDump, path: Path, head: Path, alive: Callable[[],
 def _listed(dump: PostgreSQLDump, head: Path, section: str, alive: Callable[[], None]) -> tuple[list[str], str]:
     """The lines of the list of contents that tell of one section, and complaints."""
     listed, complaints = _over(dump, ["--list", f"--section={section}", str(head)], alive)
-    return listed.decode(errors="replace").splitlines(), complaints
+    return lines(listed), complaints
 
 
 def _list_of(head: Path, entries: Sequence[str]) -> str:
@@ -180,7 +187,7 @@ def _over(dump: PostgreSQLDump, options: list[str], alive: Callable[[], None]) -
                 break
             except subprocess.TimeoutExpired:
                 alive()
-        return printed, complaints() if process.returncode else ""
+        return printed, dump.faults(process, complaints)
 
 
 def _one_of(path: Path, hashes: set[str]) -> str:

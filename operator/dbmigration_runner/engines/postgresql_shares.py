@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from dbmigration_runner.engines.postgresql_copy import qualified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _RIGHTS = re.compile(r"(\d+); \d+ \d+ (?:DEFAULT )?ACL ")
 _ENTRY = re.compile(r"(\d+); \d+ \d+ (TABLE DATA )?(.*)")
 # A key's index has the key's name. A name with spaces is left out: nobody knows where it ends.
-_INDEX = re.compile(r"(\d+); \d+ \d+ (?:INDEX (\S+)|CONSTRAINT (\S+) \S+) (\S+) \S+")
+_INDEX = re.compile(r"(\d+); \d+ \d+ (?:INDEX (\S+)|CONSTRAINT (\S+) (\S+)) (\S+) \S+")
 _NUMBER = re.compile(r"(\d+); ")
 LEAST_BYTES = 16 << 20  # of rows: an index on fewer is built in the time that a process takes to start
 
@@ -29,6 +29,16 @@ class Share:
 
     entries: tuple[str, ...]
     tables: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes, of all its tables."""
+        return sum(self.tables.values())
+
+
+def lines(listed: bytes) -> list[str]:
+    """What pg_restore lists, an entry a line: it writes a name's line breaks as spaces, but not what Unicode has for such."""
+    return listed.decode(errors="replace").split("\n")
 
 
 def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> list[Share]:
@@ -56,18 +66,34 @@ def shares(listed: Iterable[str], sizes: Mapping[str, int], workers: int) -> lis
     ]
 
 
-def indexes(listed: Iterable[str], share: Share, indexed: Mapping[str, str]) -> list[str]:
-    """Numbers of the indexes and keys, of all that `listed` tells, that can be built once a share is restored.
+def early_indexes(listed: Iterable[str], divided: Sequence[Share], indexed: Mapping[str, str]) -> list[list[str]]:
+    """For each share the numbers of the indexes and keys, of all that `listed` tells, to be built once it is restored.
 
-    Those of its large tables alone, the largest first. `indexed` gives the table of an index, both by their qualified names.
+    The largest tables' first, and as many as should be there before the largest share is: an index takes no longer than the
+    rows that it is on. `indexed` gives the table of an index, both by their qualified names.
     """
-    found = [
-        (share.tables.get(indexed.get(qualified(entry[2] or entry[3], entry[4]), ""), 0), entry[1])
-        for line in listed
-        if (entry := _INDEX.fullmatch(line))
-    ]
-    worth_it = [one for one in found if one[0] >= LEAST_BYTES]
-    return [number for _, number in sorted(worth_it, key=lambda one: one[0], reverse=True)]
+    keys = [(table, number) for number, table in _tables_of_indexes(listed, indexed)]
+    longest = max((share.size for share in divided), default=0)
+    return [_fitting(keys, share, longest - share.size) for share in divided]
+
+
+def _tables_of_indexes(listed: Iterable[str], indexed: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for entry in filter(None, map(_INDEX.fullmatch, listed)):
+        number, schema, schema_of_key, table_of_key, name = entry.groups()
+        table = indexed.get(qualified(schema or schema_of_key, name))
+        # PostgreSQL 18 lists a NOT NULL that is not validated as it does a key, and it may have the name of another's index.
+        if table is not None and (schema or table == qualified(schema_of_key, table_of_key)):
+            yield number, table
+
+
+def _fitting(keys: Iterable[tuple[str, str]], share: Share, spare: int) -> list[str]:
+    sized = ((share.tables.get(table, 0), number) for table, number in keys)
+    fitting = []
+    for size, number in sorted(sized, key=lambda one: one[0], reverse=True):
+        if LEAST_BYTES <= size <= spare:
+            fitting.append(number)
+            spare -= size
+    return fitting
 
 
 def rights(listed: Iterable[str]) -> list[str]:

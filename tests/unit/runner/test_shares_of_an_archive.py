@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from dbmigration_runner.engines.catalog import Catalog
 from dbmigration_runner.engines.postgresql_catalog import plain_indexes
 from dbmigration_runner.engines.postgresql_copy import qualified
-from dbmigration_runner.engines.postgresql_shares import LEAST_BYTES, Share, indexes, numbers, rights, shares
+from dbmigration_runner.engines.postgresql_shares import (
+    LEAST_BYTES,
+    Share,
+    early_indexes,
+    lines,
+    numbers,
+    rights,
+    shares,
+)
 
 LISTED = """;
 ; Archive created at 2026-11-26 04:12:00 UTC
@@ -71,6 +79,7 @@ AFTER = """;
 3209; 1259 16507 INDEX sales orders_note shop
 3210; 2620 16508 TRIGGER public orders orders_note shop
 3211; 0 16509 MATERIALIZED VIEW DATA public orders_note shop
+3212; 2606 16510 CONSTRAINT public people orders_note shop
 """.splitlines()
 INDEXED = {
     "public.small_pkey": "public.small",
@@ -79,22 +88,41 @@ INDEXED = {
     "public.orders_note": "public.orders",
     "sales.orders_note": "sales.orders",
 }
+OTHER = Share(("9",), {"public.other": 10 * LEAST_BYTES})
+
+
+def early(tables, indexed=INDEXED, other=OTHER):
+    return early_indexes(AFTER, [Share(("1",), tables), other], indexed)
 
 
 def test_indexes_of_what_was_restored_are_built_where_its_table_is_large_and_its_largest_first():
     tables = {"public.small": LEAST_BYTES - 1, "public.orders": LEAST_BYTES, "public.events": LEAST_BYTES + 1}
-    assert indexes(AFTER, Share(("1", "2", "3"), tables), INDEXED) == ["3202", "3201", "3203"]
-    assert indexes(AFTER, Share(("1",), {"public.orders": LEAST_BYTES}), INDEXED) == ["3201", "3203"]
-    assert indexes(AFTER, Share(("1",), {"public.orders": LEAST_BYTES}), {}) == []
-    assert indexes(AFTER, Share(("1",), {}), INDEXED) == []
+    assert early(tables) == [["3202", "3201", "3203"], []]
+    assert early({"public.orders": LEAST_BYTES}) == [["3201", "3203"], []]
+    assert early({"public.orders": LEAST_BYTES}, indexed={}) == [[], []]
+    assert early({}) == [[], []]
+    assert early_indexes(AFTER, [], INDEXED) == []
+
+
+def test_as_many_are_built_as_the_largest_share_leaves_time_for():
+    assert early({"public.orders": 6 * LEAST_BYTES}) == [[], []]
+    assert early({"public.orders": 4 * LEAST_BYTES}) == [["3201"], []]
+    assert early({"public.orders": 3 * LEAST_BYTES}) == [["3201", "3203"], []]
+    assert early({"public.orders": 4 * LEAST_BYTES, "public.events": LEAST_BYTES}) == [["3201", "3202"], []]
+    assert early({"public.orders": 3 * LEAST_BYTES}, other=Share(("9",), {"public.other": 4 * LEAST_BYTES})) == [[], []]
 
 
 def test_entries_are_told_by_their_numbers():
-    assert numbers(AFTER) == [str(number) for number in range(3200, 3212)]
+    assert numbers(AFTER) == [str(number) for number in range(3200, 3213)]
     assert rights([*AFTER, "7; 0 0 ACL public TABLE orders shop", "8; 826 1 DEFAULT ACL public DEFAULT x shop"]) == [
         "7",
         "8",
     ]
+
+
+def test_a_name_makes_no_entries_of_its_own():
+    listed = "7; 1259 16503 INDEX public x\u2028219; y\x0b9; z shop\n8; 1259 16504 INDEX public other shop\n"
+    assert numbers(lines(listed.encode())) == ["7", "8"]
 
 
 @pytest.mark.parametrize(
@@ -102,9 +130,10 @@ def test_entries_are_told_by_their_numbers():
     [
         ("index orders_pkey := CREATE UNIQUE INDEX orders_pkey ON public.orders USING btree (id)", "public.orders"),
         (
-            "index i clustered := CREATE INDEX i ON sales.orders USING gin (tags, note) WITH (fastupdate=off)",
+            "index i clustered := CREATE INDEX i ON sales.orders USING btree (tag, note) WITH (fillfactor='70')",
             "sales.orders",
         ),
+        ("index i := CREATE INDEX i ON sales.orders USING gin (tags)", None),
         (
             'index "An index" := CREATE UNIQUE INDEX "An index" ON public."Order s" USING btree (a DESC, "B c") INCLUDE (d) NULLS NOT DISTINCT',
             'public."Order s"',
@@ -112,9 +141,9 @@ def test_entries_are_told_by_their_numbers():
         ("index i := CREATE INDEX i ON public.orders USING btree (lower(note))", None),
         ("index i := CREATE INDEX i ON public.orders USING btree (note) WHERE public.is_open(note)", None),
         ("index i := CREATE INDEX i ON ONLY public.orders USING btree (note)", None),
-        ("index i := CREATE INDEX i ON public.orders USING gist (note public.gist_trgm_ops (siglen='32'))", None),
+        ("index i := CREATE INDEX i ON public.orders USING btree (note public.odd_ops (size='32'))", None),
         ("table public.orders", None),
     ],
 )
-def test_an_index_is_plain_where_it_calls_nothing_of_the_users(line, table):
+def test_an_index_is_plain_where_it_is_on_columns_and_rows_as_they_are(line, table):
     assert list(plain_indexes(Catalog((line,))).values()) == ([table] if table else [])
