@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 
 import psycopg
 import pytest
 
 from dbmigration_runner.checks.drops import Drop
 from dbmigration_runner.checks.losses import Loss, Patience, losses
-from dbmigration_runner.engines import engine_for
+from dbmigration_runner.engines import engine_for, sqlite_row_counts
+from dbmigration_runner.errors import StatementRefused
 from tests.integration.postgresql_server import CANARY, Database
 
 
@@ -117,6 +119,25 @@ def test_a_table_that_is_not_counted_in_time_holds_some_rows(shop):
     (loss,) = of(url, Drop("huge", "none"), count=0.001, probe=0.001)
     assert (loss.rows, loss.some) == (None, False)
     assert "whether there are values is not known" in loss.sentence
+
+
+def test_a_count_that_begins_when_its_time_is_over_is_ended_too(tmp_path, monkeypatch):
+    """An interrupt of SQLite ends what is at work at that moment, and nothing later."""
+    file = tmp_path / "shop.db"
+    with sqlite3.connect(file) as connection:
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000)"
+        connection.execute(f"CREATE TABLE huge AS {numbers} SELECT i, NULL AS none FROM n")
+    with engine_for(f"sqlite:///{file}").connect() as session:
+        ask = session.first_value
+
+        def late(statement):
+            time.sleep(0.1)
+            return ask(statement)
+
+        monkeypatch.setattr(session, "first_value", late)
+        with pytest.raises(StatementRefused) as refused:
+            sqlite_row_counts.has_rows(session, "huge", "none", seconds=0.001)
+    assert refused.value.is_timeout
 
 
 def test_nothing_is_counted_when_the_time_is_over(shop):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from dbmigration_runner.engines.interface import AskingSession, Session
 
+REPEAT_SECONDS = 0.01
 _GENERATED = (2, 3)  # computed from other columns: lost with them only
 _TABLE = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = :name COLLATE NOCASE"
 _COLUMN = "SELECT name, hidden FROM pragma_table_xinfo(:table) WHERE name = :name COLLATE NOCASE"
@@ -61,10 +62,19 @@ def _limited(session: Session, seconds: float) -> Iterator[None]:
     """SQLite has no timeout for statements, and asks no progress handler while it counts a table: only an interrupt ends that."""
     if not isinstance(session, AlchemySession):
         raise TypeError("a session of this engine")
-    timer = threading.Timer(seconds, session.driver.interrupt)
+    over = threading.Event()
+
+    def interrupt() -> None:
+        """Again and again: what comes before the statement has begun ends nothing."""
+        wait = seconds
+        while not over.wait(wait):
+            session.driver.interrupt()
+            wait = REPEAT_SECONDS
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
         timer.join()
