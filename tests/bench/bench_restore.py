@@ -29,7 +29,7 @@ from tests.integration.backups import Backups
 from tests.integration.postgresql_server import CANARY, Database, Server, running_server
 from tests.integration.restores import Restores, forget
 
-ROUNDS = 5  # of three the median is whoever was disturbed least
+ROUNDS = 5  # single restores differ by a third: of three rounds the median says little
 MEGABYTES = 1500  # enough for a process's start and ANALYZE not to count
 
 
